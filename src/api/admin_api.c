@@ -1,0 +1,54 @@
+/*
+ * admin_api.c
+ *	  SQL: dlock_force_release, and the trigger that guards dlock.locks.
+ *
+ * IDENTIFICATION
+ *	  src/api/admin_api.c
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "utils/rel.h"
+
+#include "api/args.h"
+#include "lease/access.h"
+#include "lease/holding.h"
+
+PG_FUNCTION_INFO_V1(dlock_force_release);
+PG_FUNCTION_INFO_V1(dlock_refuse_write);
+
+/*
+ * dlock_force_release ends leases, whosever they are, at once.
+ */
+Datum
+dlock_force_release(PG_FUNCTION_ARGS)
+{
+	DlockKey	key;
+	int64		token;
+
+	dlock_access_check_preloaded();
+	key = dlock_arg_resource(fcinfo, 0);
+	token = dlock_arg_token(fcinfo, 1);
+	PG_RETURN_INT64(dlock_holding_force_release(dlock_access_gate(), &key,
+												token));
+}
+
+/*
+ * dlock_refuse_write keeps everybody but the writer from changing leases.
+ */
+Datum
+dlock_refuse_write(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("must be called as a trigger")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("cannot change table \"%s\" by SQL",
+					RelationGetRelationName(((TriggerData *) fcinfo->context)->tg_relation)),
+			 errdetail("It is the image of what dlock holds in memory, written by dlock alone."),
+			 errhint("Use dlock_release or dlock_force_release to end a lease.")));
+	PG_RETURN_NULL();
+}

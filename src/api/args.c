@@ -1,0 +1,184 @@
+/*
+ * args.c
+ *	  Arguments of SQL calls: read and checked.
+ *
+ * IDENTIFICATION
+ *	  src/api/args.c
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "api/args.h"
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/interval.h"
+
+static void
+require(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be null", what)));
+}
+
+/*
+ * dlock_arg_resource reads a resource's name.
+ */
+DlockKey
+dlock_arg_resource(FunctionCallInfo fcinfo, int n)
+{
+	text	   *name;
+	int			len;
+
+	require(fcinfo, n, "resource name");
+	name = PG_GETARG_TEXT_PP(n);
+	len = (int) VARSIZE_ANY_EXHDR(name);
+	if (len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("resource name must not be empty")));
+	if (len > DLOCK_NAME_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("resource name is too long"),
+				 errdetail("The name has %d bytes; at most %d are allowed.",
+						   len, DLOCK_NAME_MAX)));
+	return dlock_key_make(MyDatabaseId, VARDATA_ANY(name), len);
+}
+
+/*
+ * dlock_arg_client reads a client's name; NULL where none is given.
+ */
+char *
+dlock_arg_client(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_ARGISNULL(n))
+		return NULL;
+	return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+/*
+ * dlock_arg_mode reads a mode.
+ */
+DlockMode
+dlock_arg_mode(FunctionCallInfo fcinfo, int n)
+{
+	DlockMode	mode;
+	char	   *name;
+
+	require(fcinfo, n, "mode");
+	name = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	if (!dlock_mode_parse(name, &mode))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unrecognized lease mode: \"%s\"", name),
+				 errhint("Valid modes are \"shared\" and \"exclusive\".")));
+	return mode;
+}
+
+/*
+ * dlock_arg_scope reads a scope.
+ */
+DlockScope
+dlock_arg_scope(FunctionCallInfo fcinfo, int n)
+{
+	DlockScope	scope;
+	char	   *name;
+
+	require(fcinfo, n, "scope");
+	name = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	if (!dlock_scope_parse(name, &scope))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unrecognized lease scope: \"%s\"", name),
+				 errhint("Valid scopes are \"lease\", \"session\" and \"transaction\".")));
+	return scope;
+}
+
+static int64
+read_interval(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	int64		us;
+
+	if (!dlock_interval_to_us(PG_GETARG_INTERVAL_P(n), &us))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is out of range", what)));
+	return us;
+}
+
+/*
+ * dlock_arg_timeout reads how long to wait, in microseconds; NULL means for
+ * ever.
+ */
+int64
+dlock_arg_timeout(FunctionCallInfo fcinfo, int n)
+{
+	int64		us;
+
+	if (PG_ARGISNULL(n))
+		return DLOCK_NEVER;
+	us = read_interval(fcinfo, n, "timeout");
+	if (us < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout must not be negative"),
+				 errdetail("The timeout given is %s.", dlock_interval_text(us)),
+				 errhint("A timeout of 0 does not wait; NULL waits without a limit.")));
+	return us;
+}
+
+/*
+ * dlock_arg_lease reads a duration, in microseconds; 0 where none is given.
+ */
+int64
+dlock_arg_lease(FunctionCallInfo fcinfo, int n)
+{
+	int64		max = (int64) dlock_max_lease * 1000;
+	int64		us;
+
+	if (PG_ARGISNULL(n))
+		return 0;
+	us = read_interval(fcinfo, n, "lease");
+	if (us < 1000 || us > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("lease is out of range"),
+				 errdetail("The lease given is %s; it must be at least %s and at most %s.",
+						   dlock_interval_text(us), dlock_interval_text(1000),
+						   dlock_interval_text(max)),
+				 us > max ? errhint("The maximum is set by \"dlock.max_lease\".") : 0));
+	return us;
+}
+
+/*
+ * dlock_arg_token reads a token; 0 where none is given.
+ */
+int64
+dlock_arg_token(FunctionCallInfo fcinfo, int n)
+{
+	int64		token;
+
+	if (PG_ARGISNULL(n))
+		return 0;
+	token = PG_GETARG_INT64(n);
+	if (token <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("token must be positive")));
+	return token;
+}
+
+/*
+ * dlock_arg_priority reads a priority.
+ */
+int32
+dlock_arg_priority(FunctionCallInfo fcinfo, int n)
+{
+	require(fcinfo, n, "priority");
+	return PG_GETARG_INT32(n);
+}

@@ -1,0 +1,387 @@
+/*
+ * view_api.c
+ *	  SQL: dlock_status, dlock_list, dlock_queue.
+ *
+ * On a primary, copies of what stands in shared memory are shown.  A standby
+ * has no leases in memory; there status and list are read from the replicated
+ * table, and nobody waits.
+ *
+ * IDENTIFICATION
+ *	  src/api/view_api.c
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "api/args.h"
+#include "base/clock.h"
+#include "base/interval.h"
+#include "durable/store.h"
+#include "lease/access.h"
+#include "shared/snapshot.h"
+
+PG_FUNCTION_INFO_V1(dlock_status);
+PG_FUNCTION_INFO_V1(dlock_list);
+PG_FUNCTION_INFO_V1(dlock_queue);
+
+#define SOURCE_MEMORY "memory"
+#define SOURCE_TABLE "table"
+
+/* the time of the call, on both clocks */
+typedef struct Now
+{
+	DlockTime	monotonic;
+	TimestampTz wall;
+} Now;
+
+/* a row under construction: values are put in the order of the columns */
+typedef struct Row
+{
+	int			n;
+	Datum		values[16];
+	bool		nulls[16];
+} Row;
+
+static Now
+get_now(void)
+{
+	Now			now;
+
+	now.monotonic = dlock_clock_now();
+	now.wall = dlock_clock_wall();
+	return now;
+}
+
+static void
+put(Row *row, Datum value)
+{
+	row->nulls[row->n] = false;
+	row->values[row->n++] = value;
+}
+
+static void
+put_null(Row *row)
+{
+	row->values[row->n] = (Datum) 0;
+	row->nulls[row->n++] = true;
+}
+
+static void
+put_text(Row *row, const char *value)
+{
+	put(row, CStringGetTextDatum(value));
+}
+
+static void
+put_token(Row *row, int64 token)
+{
+	if (token == 0)
+		put_null(row);
+	else
+		put(row, Int64GetDatum(token));
+}
+
+static void
+put_role(Row *row, Oid role)
+{
+	char	   *name = GetUserNameFromId(role, true);
+
+	/* a role that was dropped */
+	put_text(row, name != NULL ? name : psprintf("%u", role));
+}
+
+static void
+put_time(Row *row, DlockTime due, Now now)
+{
+	if (due == DLOCK_NEVER)
+		put_null(row);
+	else
+		put(row, TimestampTzGetDatum(dlock_clock_to_wall(due, now.monotonic,
+														 now.wall)));
+}
+
+static void
+put_remaining(Row *row, DlockTime due, Now now)
+{
+	Interval   *span;
+
+	if (due == DLOCK_NEVER)
+	{
+		put_null(row);
+		return;
+	}
+	span = palloc(sizeof(Interval));
+	*span = dlock_interval_from_us(Max(due - now.monotonic, 0));
+	put(row, IntervalPGetDatum(span));
+}
+
+static void
+emit(FunctionCallInfo fcinfo, Row *row)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	tuplestore_putvalues(result->setResult, result->setDesc, row->values,
+						 row->nulls);
+	row->n = 0;
+}
+
+/*
+ * Standby
+ */
+
+/*
+ * from_row shows a row of dlock.locks as if it stood in memory.
+ */
+static void
+from_row(const DlockRecord *record, DlockHolderCopy *copy, Now now)
+{
+	copy->token = record->token;
+	copy->mode = record->mode;
+	copy->scope = record->scope;
+	copy->hold_count = record->hold_count;
+	copy->acquired_at = record->acquired_at;
+	copy->deadline = record->expires_at == DT_NOEND ? DLOCK_NEVER :
+		now.monotonic + (record->expires_at - now.wall);
+	copy->role = record->role;
+	strlcpy(copy->client, record->client, sizeof(copy->client));
+}
+
+/*
+ * standby_resource gathers the holders of a resource from the table.
+ */
+static bool
+standby_resource(const DlockImage *image, const DlockKey *key, Now now,
+				 DlockResourceCopy *copy)
+{
+	copy->holders = palloc(Max(image->nrecords, 1) * sizeof(DlockHolderCopy));
+	copy->nholders = 0;
+	copy->nwaiters = 0;
+	for (int i = 0; i < image->nrecords; i++)
+		if (strlen(image->records[i].resource) == (size_t) key->len &&
+			memcmp(image->records[i].resource, key->name, key->len) == 0)
+			from_row(&image->records[i], &copy->holders[copy->nholders++],
+					 now);
+	return copy->nholders > 0;
+}
+
+/*
+ * Functions
+ */
+
+static void
+put_status(Row *row, const DlockKey *key, const DlockResourceCopy *copy,
+		   bool found, Now now)
+{
+	const DlockHolderCopy *newest = NULL;
+
+	for (int i = 0; found && i < copy->nholders; i++)
+		if (newest == NULL || copy->holders[i].token > newest->token)
+			newest = &copy->holders[i];
+
+	put(row, PointerGetDatum(cstring_to_text_with_len(key->name, key->len)));
+	if (newest == NULL)
+	{
+		put_text(row, "free");
+		put_null(row);
+		put(row, Int32GetDatum(0));
+		put(row, Int32GetDatum(found ? copy->nwaiters : 0));
+		for (int i = 0; i < 4; i++)
+			put_null(row);
+		return;
+	}
+	put_text(row, newest->mode == DLOCK_EXCLUSIVE ? "held" : "shared");
+	put_text(row, dlock_mode_name(newest->mode));
+	put(row, Int32GetDatum(copy->nholders));
+	put(row, Int32GetDatum(copy->nwaiters));
+	put_token(row, newest->token);
+	put_text(row, newest->client);
+	put_time(row, newest->deadline, now);
+	put_remaining(row, newest->deadline, now);
+}
+
+/*
+ * dlock_status tells how it stands with one resource.
+ */
+Datum
+dlock_status(PG_FUNCTION_ARGS)
+{
+	DlockKey	key;
+	TupleDesc	desc;
+	DlockResourceCopy copy;
+	Row			row = {0};
+	Now			now;
+	bool		found;
+
+	dlock_access_check_preloaded();
+	key = dlock_arg_resource(fcinfo, 0);
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	dlock_snapshot_init(&copy);
+	if (RecoveryInProgress())
+	{
+		DlockImage	image;
+
+		dlock_store_read(&image);
+		now = get_now();
+		found = standby_resource(&image, &key, now, &copy);
+	}
+	else
+	{
+		found = dlock_snapshot_by_name(dlock_access_gate().db, &key, &copy);
+		now = get_now();
+	}
+	put_status(&row, &key, &copy, found, now);
+	put_text(&row, RecoveryInProgress() ? SOURCE_TABLE : SOURCE_MEMORY);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, row.values,
+													  row.nulls)));
+}
+
+static void
+emit_holder(FunctionCallInfo fcinfo, const char *resource,
+			const DlockHolderCopy *holder, int waiters, const char *source,
+			Now now)
+{
+	Row			row = {0};
+
+	put_text(&row, resource);
+	put_token(&row, holder->token);
+	put_text(&row, holder->client);
+	put_role(&row, holder->role);
+	put_text(&row, dlock_mode_name(holder->mode));
+	put_text(&row, dlock_scope_name(holder->scope));
+	put(&row, Int32GetDatum(holder->hold_count));
+	put(&row, TimestampTzGetDatum(holder->acquired_at));
+	put_time(&row, holder->deadline, now);
+	put_remaining(&row, holder->deadline, now);
+	put(&row, Int32GetDatum(waiters));
+	put_text(&row, source);
+	emit(fcinfo, &row);
+}
+
+static bool
+is_wanted(const char *client, const DlockHolderCopy *holder)
+{
+	return client == NULL || strcmp(client, holder->client) == 0;
+}
+
+static void
+list_table(FunctionCallInfo fcinfo, const char *client)
+{
+	Now			now = get_now();
+	DlockImage	image;
+
+	dlock_store_read(&image);
+	for (int i = 0; i < image.nrecords; i++)
+	{
+		DlockHolderCopy holder;
+
+		from_row(&image.records[i], &holder, now);
+		if (is_wanted(client, &holder))
+			emit_holder(fcinfo, image.records[i].resource, &holder, 0,
+						SOURCE_TABLE, now);
+	}
+}
+
+static void
+list_memory(FunctionCallInfo fcinfo, const char *client)
+{
+	DlockDatabase *db = dlock_access_gate().db;
+	DlockResourceCopy copy;
+	uint32		slots = dlock_snapshot_slots();
+
+	dlock_snapshot_init(&copy);
+	for (uint32 slot = 0; slot < slots; slot++)
+	{
+		Now			now;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!dlock_snapshot_by_slot(db, slot, &copy))
+			continue;
+		now = get_now();
+		for (int i = 0; i < copy.nholders; i++)
+			if (is_wanted(client, &copy.holders[i]))
+				emit_holder(fcinfo, copy.resource, &copy.holders[i],
+							copy.nwaiters, SOURCE_MEMORY, now);
+	}
+}
+
+/*
+ * dlock_list shows the leases of a client, or of all.
+ */
+Datum
+dlock_list(PG_FUNCTION_ARGS)
+{
+	char	   *client;
+
+	dlock_access_check_preloaded();
+	client = dlock_arg_client(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, 0);
+	if (RecoveryInProgress())
+		list_table(fcinfo, client);
+	else
+		list_memory(fcinfo, client);
+	return (Datum) 0;
+}
+
+static void
+emit_waiters(FunctionCallInfo fcinfo, const DlockResourceCopy *copy)
+{
+	Now			now = get_now();
+
+	for (int i = 0; i < copy->nwaiters; i++)
+	{
+		const DlockWaiterCopy *waiter = &copy->waiters[i];
+		Row			row = {0};
+
+		put_text(&row, copy->resource);
+		put(&row, Int32GetDatum(i + 1));
+		put(&row, Int64GetDatum(waiter->ticket));
+		put_text(&row, waiter->client);
+		put_role(&row, waiter->role);
+		put_text(&row, dlock_mode_name(waiter->mode));
+		put(&row, Int32GetDatum(waiter->priority));
+		put(&row, Int32GetDatum(waiter->pid));
+		put(&row, TimestampTzGetDatum(waiter->waiting_since));
+		put_time(&row, waiter->deadline, now);
+		emit(fcinfo, &row);
+	}
+}
+
+/*
+ * dlock_queue shows who waits, in the order in which they will be served.
+ */
+Datum
+dlock_queue(PG_FUNCTION_ARGS)
+{
+	DlockDatabase *db;
+	DlockResourceCopy copy;
+
+	dlock_access_check_preloaded();
+	InitMaterializedSRF(fcinfo, 0);
+	/* nobody can wait on a standby */
+	if (RecoveryInProgress())
+		return (Datum) 0;
+	dlock_snapshot_init(&copy);
+	if (!PG_ARGISNULL(0))
+	{
+		DlockKey	key = dlock_arg_resource(fcinfo, 0);
+
+		db = dlock_access_gate().db;
+		if (dlock_snapshot_by_name(db, &key, &copy))
+			emit_waiters(fcinfo, &copy);
+		return (Datum) 0;
+	}
+	db = dlock_access_gate().db;
+	for (uint32 slot = 0, slots = dlock_snapshot_slots(); slot < slots; slot++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (dlock_snapshot_by_slot(db, slot, &copy))
+			emit_waiters(fcinfo, &copy);
+	}
+	return (Datum) 0;
+}

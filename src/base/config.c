@@ -1,0 +1,124 @@
+/*
+ * config.c
+ *	  Settings: every variable, its default and its bounds.
+ *
+ * IDENTIFICATION
+ *	  src/base/config.c
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "mb/pg_wchar.h"
+#include "utils/guc.h"
+
+#include "base/config.h"
+#include "base/debug_point.h"
+#include "base/key.h"
+
+int			dlock_max_leases;
+int			dlock_max_waiters;
+int			dlock_max_clients;
+int			dlock_max_databases;
+int			dlock_default_lease;
+int			dlock_max_lease;
+bool		dlock_durable;
+char	   *dlock_client;
+int			dlock_debug_stop;
+
+static const struct config_enum_entry stop_point_options[] = {
+	{"none", DLOCK_STOP_NONE, false},
+	{"batch_collected", DLOCK_STOP_BATCH_COLLECTED, false},
+	{"rows_written", DLOCK_STOP_ROWS_WRITTEN, false},
+	{"rows_flushed", DLOCK_STOP_ROWS_FLUSHED, false},
+	{"grant_flushed", DLOCK_STOP_GRANT_FLUSHED, false},
+	{"grant_acknowledged", DLOCK_STOP_GRANT_ACKNOWLEDGED, false},
+	{"leases_loaded", DLOCK_STOP_LEASES_LOADED, false},
+	{NULL, 0, false}
+};
+
+static bool
+check_client(char **newval, void **extra, GucSource source)
+{
+	if (strlen(*newval) > DLOCK_NAME_MAX)
+	{
+		GUC_check_errdetail("A client name has at most %d bytes.",
+							DLOCK_NAME_MAX);
+		return false;
+	}
+	return true;
+}
+
+/*
+ * define_size defines one of the sizes that shared memory is made from.
+ */
+static void
+define_size(const char *name, const char *short_desc, int *variable,
+			int boot_value, int min_value, int max_value)
+{
+	DefineCustomIntVariable(name, short_desc, NULL, variable,
+							boot_value, min_value, max_value,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+}
+
+static void
+define_sizes(void)
+{
+	define_size("dlock.max_leases",
+				"Sets the maximum number of leases held or waited for at once.",
+				&dlock_max_leases,
+				 /* bootValue */ 100000, /* minValue */ 16, /* maxValue */ 16777216);
+	define_size("dlock.max_waiters",
+				"Sets the maximum number of waiters at once.",
+				&dlock_max_waiters,
+				 /* bootValue */ 10000, /* minValue */ 4, /* maxValue */ 1048576);
+	define_size("dlock.max_clients",
+				"Sets the maximum number of clients that hold or wait at once.",
+				&dlock_max_clients,
+				 /* bootValue */ 25000, /* minValue */ 16, /* maxValue */ 16777216);
+	define_size("dlock.max_databases",
+				"Sets the maximum number of databases that use dlock at once.",
+				&dlock_max_databases,
+				 /* bootValue */ 64, /* minValue */ 4, /* maxValue */ 4096);
+}
+
+/*
+ * dlock_config_define registers all settings with the server.
+ */
+void
+dlock_config_define(void)
+{
+	define_sizes();
+	DefineCustomIntVariable("dlock.default_lease",
+							"Sets the duration of a lease for which none is given.",
+							NULL,
+							&dlock_default_lease,
+							 /* bootValue */ 30 * 1000, /* minValue */ 1, /* maxValue */ INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("dlock.max_lease",
+							"Sets the longest duration of a lease that may be asked for.",
+							NULL,
+							&dlock_max_lease,
+							 /* bootValue */ 24 * 60 * 60 * 1000, /* minValue */ 1, /* maxValue */ INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("dlock.durable",
+							 "Waits until a grant is flushed before it is acknowledged.",
+							 "When off, a crash may lose a lease that was acknowledged a moment before.",
+							 &dlock_durable,
+							 /* bootValue */ true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("dlock.client",
+							   "Sets the name of the client that the session acts as.",
+							   "When empty, each session is a client of its own.",
+							   &dlock_client,
+							   /* bootValue */ "",
+							   PGC_USERSET, 0, check_client, NULL, NULL);
+	DefineCustomEnumVariable("dlock.debug_stop",
+							 "Makes processes stop at a named point, for tests.",
+							 NULL,
+							 &dlock_debug_stop,
+							 DLOCK_STOP_NONE, stop_point_options,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+	MarkGUCPrefixReserved("dlock");
+}

@@ -1,0 +1,47 @@
+/*
+ * debug_point.c
+ *	  Named points at which a test can stop a process.
+ *
+ * A process that reaches the point named by dlock.debug_stop says so in the
+ * server log and stays there until a reload of the configuration names
+ * another, or until it is cancelled, terminated or killed.
+ *
+ * IDENTIFICATION
+ *	  src/base/debug_point.c
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/wait_event.h"
+
+#include "base/debug_point.h"
+
+/*
+ * dlock_debug_wait stays until the point is no longer the one asked for.
+ */
+void
+dlock_debug_wait(DlockStopPoint point)
+{
+	ereport(LOG,
+			(errmsg("dlock stopped at debug point \"%s\"",
+					GetConfigOption("dlock.debug_stop", false, false)),
+			 errhidestmt(true)));
+
+	while (dlock_debug_stop == (int) point)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	}
+	SetLatch(MyLatch);			/* whatever else it was set for is still due */
+}

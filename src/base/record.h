@@ -1,0 +1,45 @@
+/*
+ * record.h
+ *	  What crosses between shared memory and the tables: plain copies.
+ *
+ * IDENTIFICATION
+ *	  src/base/record.h
+ */
+#ifndef DLOCK_BASE_RECORD_H
+#define DLOCK_BASE_RECORD_H
+
+#include "datatype/timestamp.h"
+
+#include "base/key.h"
+#include "base/mode.h"
+
+/* no such slot */
+#define DLOCK_NONE PG_UINT32_MAX
+
+/* what the row of one lease slot should say */
+typedef struct DlockRecord
+{
+	uint32		slot;
+	bool		held;			/* false: the row, if there is one, is free */
+	int64		token;
+	int64		client_id;		/* 0: anonymous */
+	Oid			role;
+	DlockMode	mode;
+	DlockScope	scope;
+	int32		hold_count;
+	TimestampTz acquired_at;
+	int64		duration;		/* microseconds */
+	TimestampTz expires_at;		/* wall-clock estimate; DT_NOEND: none */
+	char		resource[DLOCK_NAME_MAX + 1];
+	char		client[DLOCK_NAME_MAX + 1];
+} DlockRecord;
+
+/* a named client that has no row in dlock.clients yet */
+typedef struct DlockClientRecord
+{
+	uint32		slot;
+	Oid			role;
+	char		name[DLOCK_NAME_MAX + 1];
+} DlockClientRecord;
+
+#endif							/* DLOCK_BASE_RECORD_H */

@@ -1,0 +1,90 @@
+/*
+ * dlock.c
+ *	  Module entry point: settings, shared memory, workers and hooks.
+ *
+ * Everything dlock does needs shared memory, hence shared_preload_libraries.
+ * Without it the library loads all the same, so that CREATE EXTENSION and a
+ * restored dump work; the functions then say what is missing.
+ *
+ * IDENTIFICATION
+ *	  src/dlock.c
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+
+#include "base/config.h"
+#include "lease/access.h"
+#include "shared/client.h"
+#include "shared/database.h"
+#include "shared/pending.h"
+#include "shared/slots.h"
+#include "worker/hooks.h"
+#include "worker/launcher.h"
+#include "worker/monitor.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+static shmem_request_hook_type previous_shmem_request = NULL;
+static shmem_startup_hook_type previous_shmem_startup = NULL;
+
+/* every part of shared memory: how much, and how it is made */
+static const struct
+{
+	Size		(*size) (void);
+	void		(*init) (void);
+} parts[] = {
+	{dlock_database_shmem_size, dlock_database_shmem_init},
+	{dlock_table_shmem_size, dlock_table_shmem_init},
+	{dlock_client_shmem_size, dlock_client_shmem_init},
+	{dlock_pending_shmem_size, dlock_pending_shmem_init},
+};
+
+static void
+shmem_request(void)
+{
+	if (previous_shmem_request != NULL)
+		previous_shmem_request();
+	for (int i = 0; i < (int) lengthof(parts); i++)
+		RequestAddinShmemSpace(parts[i].size());
+	dlock_database_request_locks();
+	dlock_table_request_locks();
+	dlock_client_request_locks();
+}
+
+static void
+shmem_startup(void)
+{
+	if (previous_shmem_startup != NULL)
+		previous_shmem_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	for (int i = 0; i < (int) lengthof(parts); i++)
+		parts[i].init();
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/*
+ * _PG_init is called when the library is loaded.
+ */
+void
+_PG_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+
+	dlock_config_define();
+	previous_shmem_request = shmem_request_hook;
+	shmem_request_hook = shmem_request;
+	previous_shmem_startup = shmem_startup_hook;
+	shmem_startup_hook = shmem_startup;
+	dlock_launcher_register();
+	dlock_monitor_register();
+	dlock_hooks_install();
+	dlock_access_set_preloaded();
+}

@@ -1,0 +1,476 @@
+/*
+ * store.c
+ *	  The rows of dlock's tables.
+ *
+ * dlock.locks is written below the executor: the store remembers where the
+ * row of each lease slot is and updates it there, without an index and, since
+ * no column is indexed, in place (HOT).  Nobody else writes the table, so the
+ * place is always right; VACUUM FULL and the like move everything and are
+ * noticed by the table's new file, upon which all rows are written anew.
+ *
+ * Updating by place passes by what prunes dead row versions in an ordinary
+ * update, so that is done here: otherwise a page that only ever sees updates
+ * would fill up and the table would grow.
+ *
+ * The tables of clients and tokens change rarely; for them SQL does.
+ *
+ * IDENTIFICATION
+ *	  src/durable/store.c
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/interval.h"
+#include "durable/catalog.h"
+#include "durable/store.h"
+
+static Relation locks;			/* open during a batch */
+static Oid	known_file;			/* the file that places refers to */
+static ItemPointerData *places; /* of each slot's row; invalid: none */
+static uint32 nplaces;
+static BlockNumber pruned_block;	/* looked after in this batch */
+
+/*
+ * dlock_store_exists tells whether the extension is installed here.
+ */
+bool
+dlock_store_exists(void)
+{
+	Oid			schema = get_namespace_oid("dlock", true);
+
+	return OidIsValid(get_extension_oid("dlock", true)) &&
+		OidIsValid(schema) &&
+		OidIsValid(get_relname_relid("locks", schema));
+}
+
+static Oid
+locks_oid(void)
+{
+	return get_relname_relid("locks", get_namespace_oid("dlock", false));
+}
+
+/*
+ * Reading
+ */
+
+static void
+read_name(Datum value, char *name)
+{
+	text_to_cstring_buffer(DatumGetTextPP(value), name, DLOCK_NAME_MAX + 1);
+}
+
+/*
+ * read_record takes a row apart; false where it does not stand for a lease.
+ */
+static bool
+read_record(HeapTuple tuple, TupleDesc desc, DlockRecord *record)
+{
+	Datum		values[Natts_locks];
+	bool		nulls[Natts_locks];
+	char		word[DLOCK_NAME_MAX + 1];
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	read_name(values[Anum_locks_status - 1], word);
+	if (strcmp(word, DLOCK_STATUS_HELD) != 0)
+		return false;
+
+	record->slot = (uint32) DatumGetInt64(values[Anum_locks_id - 1]);
+	record->held = true;
+	record->token = DatumGetInt64(values[Anum_locks_token - 1]);
+	record->client_id = nulls[Anum_locks_owner_id - 1] ? 0 :
+		DatumGetInt64(values[Anum_locks_owner_id - 1]);
+	record->role = DatumGetObjectId(values[Anum_locks_owner_role - 1]);
+	record->hold_count = DatumGetInt32(values[Anum_locks_hold_count - 1]);
+	record->acquired_at = DatumGetTimestampTz(values[Anum_locks_acquired_at - 1]);
+	record->expires_at = nulls[Anum_locks_expiration_at - 1] ? DT_NOEND :
+		DatumGetTimestampTz(values[Anum_locks_expiration_at - 1]);
+	read_name(values[Anum_locks_resource_name - 1], record->resource);
+	read_name(values[Anum_locks_owner - 1], record->client);
+	if (!dlock_interval_to_us(DatumGetIntervalP(values[Anum_locks_lease - 1]),
+							  &record->duration))
+		elog(ERROR, "unexpected duration in dlock.locks");
+	read_name(values[Anum_locks_mode - 1], word);
+	if (!dlock_mode_parse(word, &record->mode))
+		elog(ERROR, "unexpected mode \"%s\" in dlock.locks", word);
+	read_name(values[Anum_locks_scope - 1], word);
+	if (!dlock_scope_parse(word, &record->scope))
+		elog(ERROR, "unexpected scope \"%s\" in dlock.locks", word);
+	return true;
+}
+
+static void
+read_locks(DlockImage *image)
+{
+	Relation	rel = table_open(locks_oid(), AccessShareLock);
+	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	HeapTuple	tuple;
+
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		if (image->nrecords == image->capacity)
+		{
+			image->capacity = Max(64, 2 * image->capacity);
+			image->records = image->records == NULL ?
+				palloc(image->capacity * sizeof(DlockRecord)) :
+				repalloc_huge(image->records,
+							  image->capacity * sizeof(DlockRecord));
+		}
+		if (read_record(tuple, RelationGetDescr(rel),
+						&image->records[image->nrecords]))
+			image->nrecords++;
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+static void
+read_tokens(DlockImage *image)
+{
+	Oid			relid = get_relname_relid("token_blocks",
+										  get_namespace_oid("dlock", false));
+	Relation	rel = table_open(relid, AccessShareLock);
+	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	HeapTuple	tuple;
+	bool		own = false;
+	bool		any = false;
+
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Datum		values[Natts_token_blocks];
+		bool		nulls[Natts_token_blocks];
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		any = true;
+		own |= DatumGetObjectId(values[Anum_token_blocks_database - 1]) == MyDatabaseId;
+		image->token_upto = Max(image->token_upto,
+								DatumGetInt64(values[Anum_token_blocks_upto - 1]));
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	image->foreign = any && !own;
+}
+
+/*
+ * dlock_store_read reads what the tables say.  An active snapshot is needed.
+ */
+void
+dlock_store_read(DlockImage *image)
+{
+	memset(image, 0, sizeof(*image));
+	read_locks(image);
+	read_tokens(image);
+	for (int i = 0; i < image->nrecords; i++)
+		image->token_upto = Max(image->token_upto, image->records[i].token);
+}
+
+/*
+ * Writing
+ */
+
+/*
+ * dlock_store_open locks dlock.locks for a batch; false where nowait is asked
+ * for and somebody else has it locked.
+ */
+bool
+dlock_store_open(bool nowait)
+{
+	Oid			relid = locks_oid();
+
+	if (nowait && !ConditionalLockRelationOid(relid, RowExclusiveLock))
+		return false;
+	locks = table_open(relid, nowait ? NoLock : RowExclusiveLock);
+	/* rows are written without regard to indexes */
+	if (locks->rd_rel->relhasindex)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot write leases because table \"dlock.locks\" has an index"),
+				 errhint("Drop the index.")));
+	pruned_block = InvalidBlockNumber;
+	return true;
+}
+
+/*
+ * dlock_store_is_stale tells whether the places of the rows are not known, so
+ * that dlock_store_clear and all rows are due.
+ */
+bool
+dlock_store_is_stale(void)
+{
+	return locks->rd_node.relNode != known_file;
+}
+
+void
+dlock_store_close(void)
+{
+	table_close(locks, NoLock);
+	locks = NULL;
+}
+
+static void
+check_changed(TM_Result result, ItemPointer place)
+{
+	if (result == TM_Ok)
+		return;
+	known_file = InvalidOid;
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("row (%u,%u) of table \"dlock.locks\" was changed by somebody else",
+					ItemPointerGetBlockNumber(place),
+					ItemPointerGetOffsetNumber(place)),
+			 errdetail("All rows will be written anew.")));
+}
+
+static void
+delete_row(ItemPointer place)
+{
+	TM_FailureData failure;
+
+	check_changed(heap_delete(locks, place, GetCurrentCommandId(true),
+							  InvalidSnapshot, true, &failure, false),
+				  place);
+}
+
+/*
+ * dlock_store_clear removes all rows there are.
+ */
+void
+dlock_store_clear(void)
+{
+	TableScanDesc scan = table_beginscan(locks, GetActiveSnapshot(), 0, NULL);
+	HeapTuple	tuple;
+
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+		delete_row(&tuple->t_self);
+	table_endscan(scan);
+	nplaces = 0;
+	known_file = locks->rd_node.relNode;
+}
+
+static ItemPointer
+place_of(uint32 slot)
+{
+	if (slot >= nplaces)
+	{
+		uint32		wanted = Max(1024, pg_nextpower2_32(slot + 1));
+
+		if (places == NULL)
+			places = MemoryContextAllocHuge(TopMemoryContext,
+											wanted * sizeof(ItemPointerData));
+		else
+			places = repalloc_huge(places, wanted * sizeof(ItemPointerData));
+		for (uint32 i = nplaces; i < wanted; i++)
+			ItemPointerSetInvalid(&places[i]);
+		nplaces = wanted;
+	}
+	return &places[slot];
+}
+
+/*
+ * dlock_store_has_row tells whether a slot has a row.
+ */
+bool
+dlock_store_has_row(uint32 slot)
+{
+	return slot < nplaces && ItemPointerIsValid(&places[slot]);
+}
+
+static void
+prune(BlockNumber block)
+{
+	Buffer		buffer;
+
+	if (block == pruned_block)
+		return;
+	buffer = ReadBuffer(locks, block);
+	heap_page_prune_opt(locks, buffer);
+	ReleaseBuffer(buffer);
+	pruned_block = block;
+}
+
+static HeapTuple
+form_row(const DlockRecord *record)
+{
+	Datum		values[Natts_locks] = {0};
+	bool		nulls[Natts_locks] = {false};
+	Interval	duration = dlock_interval_from_us(record->held ? record->duration : 0);
+
+	values[Anum_locks_id - 1] = Int64GetDatum(record->slot);
+	values[Anum_locks_token - 1] = Int64GetDatum(record->token);
+	values[Anum_locks_lease - 1] = IntervalPGetDatum(&duration);
+	values[Anum_locks_resource_name - 1] =
+		CStringGetTextDatum(record->held ? record->resource : "");
+	values[Anum_locks_owner - 1] =
+		CStringGetTextDatum(record->held ? record->client : "");
+	values[Anum_locks_mode - 1] =
+		CStringGetTextDatum(record->held ? dlock_mode_name(record->mode) : "");
+	values[Anum_locks_scope - 1] =
+		CStringGetTextDatum(record->held ? dlock_scope_name(record->scope) : "");
+	values[Anum_locks_status - 1] =
+		CStringGetTextDatum(record->held ? DLOCK_STATUS_HELD : DLOCK_STATUS_RELEASED);
+	values[Anum_locks_owner_role - 1] =
+		ObjectIdGetDatum(record->held ? record->role : InvalidOid);
+	values[Anum_locks_hold_count - 1] =
+		Int32GetDatum(record->held ? record->hold_count : 0);
+	values[Anum_locks_acquired_at - 1] =
+		TimestampTzGetDatum(record->held ? record->acquired_at : DT_NOBEGIN);
+	values[Anum_locks_expiration_at - 1] = TimestampTzGetDatum(record->expires_at);
+	nulls[Anum_locks_expiration_at - 1] =
+		!record->held || record->expires_at == DT_NOEND;
+	values[Anum_locks_owner_id - 1] = Int64GetDatum(record->client_id);
+	nulls[Anum_locks_owner_id - 1] = !record->held || record->client_id == 0;
+	return heap_form_tuple(RelationGetDescr(locks), values, nulls);
+}
+
+static void
+write_row(const DlockRecord *record)
+{
+	ItemPointer place = place_of(record->slot);
+	HeapTuple	tuple;
+
+	if (!ItemPointerIsValid(place) && !record->held)
+		return;					/* came and went between two batches */
+
+	tuple = form_row(record);
+	if (!ItemPointerIsValid(place))
+		heap_insert(locks, tuple, GetCurrentCommandId(true), 0, NULL);
+	else
+	{
+		TM_FailureData failure;
+		LockTupleMode mode;
+
+		prune(ItemPointerGetBlockNumber(place));
+		check_changed(heap_update(locks, place, tuple,
+								  GetCurrentCommandId(true), InvalidSnapshot,
+								  true, &failure, &mode),
+					  place);
+	}
+	*place = tuple->t_self;
+}
+
+/*
+ * dlock_store_write makes the rows of some slots say what they should say.
+ */
+void
+dlock_store_write(const DlockRecord *records, int count)
+{
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext,
+													  "dlock row",
+													  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(row_context);
+
+	for (int i = 0; i < count; i++)
+	{
+		write_row(&records[i]);
+		MemoryContextReset(row_context);
+	}
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(row_context);
+}
+
+/*
+ * dlock_store_remove deletes the rows of slots that are not in use any more.
+ */
+void
+dlock_store_remove(const uint32 *slots, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (!dlock_store_has_row(slots[i]))
+			continue;
+		delete_row(&places[slots[i]]);
+		ItemPointerSetInvalid(&places[slots[i]]);
+	}
+}
+
+/*
+ * Clients and tokens, by SQL.  Everything in it is schema-qualified, since
+ * nothing is known of the database's search_path.
+ */
+
+static int64
+run_for_int8(const char *query, int nargs, Oid *types, Datum *args,
+			 bool *isnull)
+{
+	int64		result = 0;
+
+	if (SPI_execute_with_args(query, nargs, types, args, NULL, false, 0) < 0)
+		elog(ERROR, "could not run \"%s\"", query);
+	*isnull = true;
+	if (SPI_tuptable != NULL && SPI_processed > 0)
+		result = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+											 SPI_tuptable->tupdesc, 1,
+											 isnull));
+	return *isnull ? 0 : result;
+}
+
+/*
+ * dlock_store_add_client adds a named client, unless somebody else has done
+ * so, and gives its number.
+ */
+int64
+dlock_store_add_client(const DlockClientRecord *client)
+{
+	Oid			types[2] = {TEXTOID, OIDOID};
+	Datum		args[2];
+	bool		isnull;
+	int64		id;
+
+	SPI_connect();
+	args[0] = CStringGetTextDatum(client->name);
+	args[1] = ObjectIdGetDatum(client->role);
+	id = run_for_int8("INSERT INTO dlock.clients (name, role)"
+					  " VALUES ($1, $2::pg_catalog.regrole)"
+					  " ON CONFLICT (name) DO NOTHING RETURNING id",
+					  2, types, args, &isnull);
+	if (isnull)
+		id = run_for_int8("SELECT id FROM dlock.clients"
+						  " WHERE name OPERATOR(pg_catalog.=) $1",
+						  1, types, args, &isnull);
+	SPI_finish();
+	return id;
+}
+
+/*
+ * dlock_store_extend_tokens makes room for another block of tokens above the
+ * newest one and above all that the table knows of (found); gives the new
+ * bound.  A restored dump brings a row of its own, hence the maximum.
+ */
+int64
+dlock_store_extend_tokens(int64 last_token, int64 *found)
+{
+	Oid			types[2] = {OIDOID, INT8OID};
+	Datum		args[2];
+	bool		isnull;
+	int64		upto;
+
+	SPI_connect();
+	*found = run_for_int8("WITH gone AS (DELETE FROM dlock.token_blocks RETURNING upto)"
+						  " SELECT pg_catalog.max(upto) FROM gone",
+						  0, NULL, NULL, &isnull);
+	upto = Max(last_token, *found) + DLOCK_TOKEN_BLOCK;
+	args[0] = ObjectIdGetDatum(MyDatabaseId);
+	args[1] = Int64GetDatum(upto);
+	(void) run_for_int8("INSERT INTO dlock.token_blocks (database, upto)"
+						" VALUES ($1, $2)",
+						2, types, args, &isnull);
+	SPI_finish();
+	return upto;
+}

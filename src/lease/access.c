@@ -1,0 +1,390 @@
+/*
+ * access.c
+ *	  May the caller use dlock here, and as which client?
+ *
+ * The gate is the database's shared state while all its leases are in memory;
+ * a call that comes before that waits a little.
+ *
+ * A client belongs to the role that first used its name.  Whoever has the
+ * privileges of that role may act as the client; nobody else.  Clients in use
+ * are in shared memory; one that is not is looked for in dlock.clients, and a
+ * new one is handed to the writer, which adds its row.
+ *
+ * IDENTIFICATION
+ *	  src/lease/access.c
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/parallel.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/config.h"
+#include "lease/access.h"
+#include "lease/scope.h"
+#include "shared/client.h"
+#include "shared/pending.h"
+
+/* how long a call waits for the leases to be loaded */
+#define READY_TIMEOUT (15 * USECS_PER_SEC)
+
+/* columns of dlock.clients */
+#define Anum_clients_id 1
+#define Anum_clients_name 2
+#define Anum_clients_role 3
+
+typedef struct Pinned
+{
+	bool		valid;
+	uint32		idx;
+	uint32		epoch;
+	char		name[DLOCK_NAME_MAX + 1];
+} Pinned;
+
+static bool preloaded = false;
+static bool initialized = false;
+static DlockGate my_gate;
+static Pinned last_named;		/* the named client of the last call */
+static Pinned anonymous;		/* the session's own */
+static int	anonymous_count = 0;
+
+void
+dlock_access_set_preloaded(void)
+{
+	preloaded = true;
+}
+
+/*
+ * dlock_access_check_preloaded: without shared memory there is nothing to do.
+ */
+void
+dlock_access_check_preloaded(void)
+{
+	if (!preloaded)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("dlock must be loaded via \"shared_preload_libraries\""),
+				 errhint("Add dlock to \"shared_preload_libraries\" and restart the server.")));
+}
+
+static void
+unpin(Pinned *pinned)
+{
+	if (pinned->valid)
+		dlock_client_unpin(pinned->idx);
+	pinned->valid = false;
+}
+
+/*
+ * dlock_access_forget lets go of the clients, so that the session is another
+ * one from now on.
+ */
+void
+dlock_access_forget(void)
+{
+	unpin(&last_named);
+	unpin(&anonymous);
+}
+
+static void
+at_exit(int code, Datum arg)
+{
+	dlock_scope_end_session();
+	dlock_access_forget();
+}
+
+/*
+ * created_here tells whether the current transaction has created the
+ * extension: no other process can see its tables then.
+ */
+static bool
+created_here(void)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		result = false;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("dlock"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		result = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+static void
+not_ready(const char *detail, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("dlock is not ready in database \"%s\"",
+					get_database_name(MyDatabaseId)),
+			 errdetail_internal("%s", detail),
+			 errhint("%s", hint)));
+}
+
+/*
+ * wait_for_gate waits until the leases of this database are loaded.
+ */
+static void
+wait_for_gate(void)
+{
+	DlockTime	until = dlock_clock_after(dlock_clock_now(), READY_TIMEOUT);
+	DlockDatabase *db;
+
+	if (created_here())
+		not_ready("The extension was created by the current transaction.",
+				  "Commit the transaction first.");
+	for (;;)
+	{
+		db = dlock_database_want(MyDatabaseId);
+		if (db == NULL)
+			not_ready("Too many databases use dlock.",
+					  "You might need to increase \"dlock.max_databases\".");
+		if (pg_atomic_read_u32(&db->open) != 0)
+			break;
+		if (!dlock_database_wait(until))
+			not_ready("Its writer process has not loaded the leases yet.",
+					  "See the server log; you might need to increase \"max_worker_processes\".");
+		CHECK_FOR_INTERRUPTS();
+	}
+	dlock_database_wait_done();
+	my_gate.db = db;
+	my_gate.epoch = pg_atomic_read_u32(&db->epoch);
+}
+
+/*
+ * dlock_access_gate checks that the caller may use dlock at all, and gives
+ * this database's shared state.
+ */
+DlockGate
+dlock_access_gate(void)
+{
+	dlock_access_check_preloaded();
+	if (IsParallelWorker())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("cannot use dlock in a parallel worker")));
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot change leases during recovery"),
+				 errhint("Connect to the primary server, for example with \"target_session_attrs=read-write\".")));
+	if (!initialized)
+	{
+		before_shmem_exit(at_exit, (Datum) 0);
+		dlock_scope_init();
+		initialized = true;
+	}
+	if (my_gate.db == NULL ||
+		!dlock_database_is_open(my_gate.db, my_gate.epoch))
+		wait_for_gate();
+	return my_gate;
+}
+
+static void
+check_role(const DlockClient *client, const char *name)
+{
+	char	   *role;
+
+	if (client->role == GetUserId() ||
+		has_privs_of_role(GetUserId(), client->role))
+		return;
+	role = GetUserNameFromId(client->role, true);
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for dlock client \"%s\"", name),
+			 role == NULL ? errdetail("The role that the client belongs to does not exist any more.") :
+			 errdetail("The client belongs to role \"%s\".", role)));
+}
+
+static void
+check_name(const char *name)
+{
+	if (name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("client name must not be empty")));
+	if (strlen(name) > DLOCK_NAME_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("client name is too long"),
+				 errdetail("The name has %zu bytes; at most %d are allowed.",
+						   strlen(name), DLOCK_NAME_MAX)));
+}
+
+/*
+ * read_row looks a name up in dlock.clients.
+ *
+ * The lock is not kept: the row is about a name, and DROP EXTENSION must not
+ * wait for our transaction.
+ */
+static bool
+read_row(const char *name, int64 *id, Oid *role)
+{
+	Oid			schema = get_namespace_oid("dlock", false);
+	Oid			index = get_relname_relid("clients_name_key", schema);
+	Relation	rel = table_open(get_relname_relid("clients", schema),
+								 AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_clients_name, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(name));
+	key.sk_collation = DEFAULT_COLLATION_OID;
+	scan = systable_beginscan(rel, index, OidIsValid(index), snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		bool		isnull;
+
+		*id = DatumGetInt64(heap_getattr(tuple, Anum_clients_id,
+										 RelationGetDescr(rel), &isnull));
+		*role = DatumGetObjectId(heap_getattr(tuple, Anum_clients_role,
+											  RelationGetDescr(rel), &isnull));
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+static void
+out_of_clients(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("out of dlock client slots"),
+			 errhint("You might need to increase \"dlock.max_clients\".")));
+}
+
+/*
+ * find_named gives a client by name, pinned; DLOCK_NONE where there is no
+ * such client and it is not to be made.
+ */
+static uint32
+find_named(DlockGate gate, const char *name, bool create)
+{
+	DlockKey	key = dlock_key_make(MyDatabaseId, name, (int) strlen(name));
+	uint32		idx = dlock_client_find(&key, gate.epoch);
+	int64		id = 0;
+	Oid			role = GetUserId();
+	bool		created;
+	bool		has_row;
+
+	if (idx != DLOCK_NONE)
+		return idx;
+	has_row = read_row(name, &id, &role);
+	if (!has_row && !create)
+		return DLOCK_NONE;
+	idx = dlock_client_create(&key, gate.epoch, role, id, &created);
+	if (idx == DLOCK_NONE)
+		out_of_clients();
+	if (created && !has_row)
+	{
+		dlock_pending_add_client(gate.db, idx);
+		dlock_pending_wake_writer(gate.db, false);
+	}
+	return idx;
+}
+
+/*
+ * named_client acts as the client of that name.  The last one is kept pinned,
+ * since most sessions use one.
+ */
+static uint32
+named_client(DlockGate gate, const char *name, bool create)
+{
+	if (!last_named.valid || last_named.epoch != gate.epoch ||
+		strcmp(last_named.name, name) != 0)
+	{
+		uint32		idx;
+
+		check_name(name);
+		unpin(&last_named);
+		idx = find_named(gate, name, create);
+		if (idx == DLOCK_NONE)
+			return DLOCK_NONE;
+		last_named.valid = true;
+		last_named.idx = idx;
+		last_named.epoch = gate.epoch;
+		strlcpy(last_named.name, name, sizeof(last_named.name));
+	}
+	check_role(dlock_client_at(last_named.idx), name);
+	return last_named.idx;
+}
+
+/*
+ * anonymous_client acts as the session's own client.  Its name tells the
+ * process and when that started, so that no two sessions ever have the same.
+ */
+static uint32
+anonymous_client(DlockGate gate)
+{
+	while (!anonymous.valid || anonymous.epoch != gate.epoch)
+	{
+		DlockKey	key;
+		bool		created;
+
+		unpin(&anonymous);
+		snprintf(anonymous.name, sizeof(anonymous.name),
+				 "session/%d/%llx/%d", MyProcPid,
+				 (unsigned long long) MyStartTimestamp, ++anonymous_count);
+		key = dlock_key_make(MyDatabaseId, anonymous.name,
+							 (int) strlen(anonymous.name));
+		anonymous.idx = dlock_client_create(&key, gate.epoch, GetUserId(), 0,
+											&created);
+		if (anonymous.idx == DLOCK_NONE)
+			out_of_clients();
+		anonymous.epoch = gate.epoch;
+		anonymous.valid = true;
+		/* somebody took that very name for a client: take the next */
+		if (!created)
+			unpin(&anonymous);
+	}
+	check_role(dlock_client_at(anonymous.idx), anonymous.name);
+	return anonymous.idx;
+}
+
+/*
+ * dlock_access_client gives the client that a call acts as: the one that is
+ * named, else that of dlock.client, else the session's own.  DLOCK_NONE where
+ * it is not known and not to be made: it holds nothing then.
+ */
+uint32
+dlock_access_client(DlockGate gate, const char *name, bool create)
+{
+	if (name == NULL && dlock_client[0] != '\0')
+		name = dlock_client;
+	if (name != NULL)
+		return named_client(gate, name, create);
+	return anonymous_client(gate);
+}

@@ -1,0 +1,26 @@
+/*
+ * access.h
+ *	  May the caller use dlock here, and as which client?
+ *
+ * IDENTIFICATION
+ *	  src/lease/access.h
+ */
+#ifndef DLOCK_LEASE_ACCESS_H
+#define DLOCK_LEASE_ACCESS_H
+
+#include "lease/engine.h"
+
+extern void dlock_access_check_preloaded(void);
+extern DlockGate dlock_access_gate(void);
+
+/* the client stays pinned until the next call */
+extern uint32 dlock_access_client(DlockGate gate, const char *name,
+								  bool create);
+
+/* DISCARD ALL, and the end of the process */
+extern void dlock_access_forget(void);
+
+/* called at server start */
+extern void dlock_access_set_preloaded(void);
+
+#endif							/* DLOCK_LEASE_ACCESS_H */

@@ -1,0 +1,293 @@
+/*
+ * acquire.c
+ *	  Take a lease, or change the mode of one, waiting as long as is wanted.
+ *
+ * All sleeping is done here: first in line for the grant, then for the batch
+ * that makes the grant durable.  Whatever ends a sleep early, an error or the
+ * end of the process, takes the request back, so that a place in line or a
+ * grant nobody heard of never stays behind.
+ *
+ * IDENTIFICATION
+ *	  src/lease/acquire.c
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/wait_event.h"
+
+#include "base/debug_point.h"
+#include "base/errors.h"
+#include "base/interval.h"
+#include "lease/acquire.h"
+#include "lease/scope.h"
+#include "shared/pending.h"
+
+/* what must be taken back if we do not come to the end */
+typedef struct UnderWay
+{
+	const DlockRequest *request;
+	DlockGrant *grant;
+	bool		active;
+} UnderWay;
+
+static void
+abandon(int code, Datum arg)
+{
+	UnderWay   *under_way = (UnderWay *) DatumGetPointer(arg);
+
+	if (!under_way->active)
+		return;
+	under_way->active = false;
+	dlock_engine_take_back(under_way->request, under_way->grant);
+	dlock_pending_unnotify(MyProc->pgprocno);
+}
+
+/*
+ * sleep_until waits for the latch or the time.
+ */
+static void
+sleep_until(DlockTime until)
+{
+	long		timeout = dlock_clock_ms_until(until, dlock_clock_now());
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+
+	if (timeout >= 0)
+		events |= WL_TIMEOUT;
+	(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * wait_in_line sleeps until the request is granted, or its time is over.
+ */
+static DlockOutcome
+wait_in_line(const DlockRequest *request, DlockGrant *grant,
+			 DlockRefusal *refusal)
+{
+	for (;;)
+	{
+		DlockOutcome outcome = dlock_engine_queue_result(request, grant);
+
+		if (outcome != DLOCK_QUEUED)
+			return outcome;
+		if (dlock_clock_now() >= request->deadline &&
+			dlock_engine_leave_queue(request, grant, refusal))
+			return DLOCK_TIMED_OUT;
+		sleep_until(request->deadline);
+	}
+}
+
+/*
+ * wait_flushed sleeps until a batch is durable, or the database is shut.  The
+ * notice that has the writer wake us is set already.
+ */
+static void
+wait_flushed(DlockGate gate, uint64 batch)
+{
+	while (!dlock_pending_is_durable(gate.db, batch) &&
+		   dlock_database_is_open(gate.db, gate.epoch))
+		sleep_until(DLOCK_NEVER);
+}
+
+/*
+ * finish waits for all that a request has to wait for.
+ */
+static DlockOutcome
+finish(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
+	   DlockRefusal *refusal)
+{
+	if (outcome == DLOCK_QUEUED)
+		outcome = wait_in_line(request, grant, refusal);
+	if (outcome != DLOCK_GRANTED)
+		return outcome;
+	if (grant->must_flush)
+	{
+		wait_flushed(request->gate, grant->batch);
+		DLOCK_DEBUG_POINT(DLOCK_STOP_GRANT_FLUSHED);
+	}
+	if (!dlock_engine_acknowledge(request, grant))
+		return dlock_database_is_open(request->gate.db, request->gate.epoch) ?
+			DLOCK_LOST : DLOCK_SHUT;
+	return DLOCK_GRANTED;
+}
+
+/*
+ * see_through is finish, and takes the request back if that is interrupted.
+ */
+static DlockOutcome
+see_through(const DlockRequest *request, DlockOutcome outcome,
+			DlockGrant *grant, DlockRefusal *refusal)
+{
+	UnderWay	under_way = {request, grant, true};
+	DlockOutcome result;
+
+	PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&under_way));
+	{
+		result = finish(request, outcome, grant, refusal);
+		under_way.active = false;
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&under_way));
+	dlock_pending_unnotify(MyProc->pgprocno);
+	return result;
+}
+
+/*
+ * dlock_acquire_lease serves a request; timeout in microseconds, 0: do not
+ * wait in line, DLOCK_NEVER: no limit.  lock_timeout bounds it as it bounds
+ * every wait for a lock.
+ */
+DlockOutcome
+dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
+					DlockRefusal *refusal)
+{
+	DlockOutcome outcome;
+	bool		by_setting = false;
+
+	dlock_scope_reserve(request->gate);
+	if (LockTimeout > 0 && timeout > LockTimeout * (int64) 1000)
+	{
+		timeout = LockTimeout * (int64) 1000;
+		by_setting = true;
+	}
+	request->deadline = dlock_clock_after(dlock_clock_now(), timeout);
+	outcome = dlock_engine_acquire(request, timeout > 0, grant, refusal);
+
+	if (outcome == DLOCK_QUEUED ||
+		(outcome == DLOCK_GRANTED && grant->must_flush))
+		outcome = see_through(request, outcome, grant, refusal);
+
+	if (outcome == DLOCK_GRANTED && request->hold.counts)
+	{
+		if (request->hold.scope == DLOCK_SCOPE_TRANSACTION)
+			dlock_scope_note_transaction(request, grant);
+		if (request->hold.scope == DLOCK_SCOPE_SESSION)
+			dlock_scope_note_session(request, grant);
+	}
+	DLOCK_DEBUG_POINT(DLOCK_STOP_GRANT_ACKNOWLEDGED);
+	if (outcome == DLOCK_TIMED_OUT && by_setting)
+		return DLOCK_LOCK_TIMEOUT;
+	return outcome;
+}
+
+/*
+ * dlock_wait_durable waits for a change to a lease that is held already.
+ */
+void
+dlock_wait_durable(DlockGate gate, uint64 batch)
+{
+	if (batch == 0)
+		return;
+	wait_flushed(gate, batch);
+	dlock_pending_unnotify(MyProc->pgprocno);
+}
+
+/*
+ * Messages
+ */
+
+static int
+refusal_detail(const DlockRequest *request, const DlockRefusal *refusal)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	if (refusal->nholders == 0)
+		appendStringInfoString(&buf, "Others wait ahead");
+	else
+	{
+		appendStringInfo(&buf, "It is held in %s mode by client \"%s\"",
+						 dlock_mode_name(refusal->mode), refusal->holder);
+		if (refusal->nholders > 1)
+			appendStringInfo(&buf, " and %d others", refusal->nholders - 1);
+		if (refusal->remaining == DLOCK_NEVER)
+			appendStringInfoString(&buf, ", without a time limit");
+		else
+			appendStringInfo(&buf, ", for another %s",
+							 dlock_interval_text(refusal->remaining));
+	}
+	if (refusal->place > 0)
+		appendStringInfo(&buf, "; the request was at place %d of %d in the queue",
+						 refusal->place, refusal->nwaiters);
+	else if (refusal->nwaiters > 0)
+		appendStringInfo(&buf, "; %d wait for it", refusal->nwaiters);
+	appendStringInfoChar(&buf, '.');
+	return errdetail_internal("%s", buf.data);
+}
+
+static void
+report_no_slot(const char *what, const char *setting)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("out of dlock %s slots", what),
+			 errhint("You might need to increase \"%s\".", setting)));
+}
+
+/*
+ * dlock_acquire_report raises the error that an outcome stands for.
+ */
+void
+dlock_acquire_report(const DlockRequest *request, DlockOutcome outcome,
+					 const DlockRefusal *refusal)
+{
+	char	   *name = pnstrdup(request->key.name, request->key.len);
+
+	switch (outcome)
+	{
+		case DLOCK_BUSY:
+		case DLOCK_TIMED_OUT:
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("could not obtain a lease on resource \"%s\"", name),
+					 refusal_detail(request, refusal)));
+			break;
+		case DLOCK_LOCK_TIMEOUT:
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("canceling statement due to lock timeout"),
+					 refusal_detail(request, refusal),
+					 errcontext("while waiting for a lease on resource \"%s\"",
+								name)));
+			break;
+		case DLOCK_UPGRADE_DEADLOCK:
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
+					 errmsg("deadlock detected"),
+					 errdetail("Two holders of resource \"%s\" wait for each other to release their shared lease.",
+							   name),
+					 errhint("Release the shared lease, then acquire an exclusive one.")));
+			break;
+		case DLOCK_NOT_HELD:
+		case DLOCK_LOST:
+			ereport(ERROR,
+					(errcode(ERRCODE_DLOCK_LEASE_LOST),
+					 errmsg("lease on resource \"%s\" is not held", name),
+					 errdetail("It was released, has expired, or was taken away by an administrator.")));
+			break;
+		case DLOCK_TOO_MANY_HOLDS:
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("lease on resource \"%s\" is held too many times", name)));
+			break;
+		case DLOCK_NO_LEASE_SLOT:
+			report_no_slot("lease", "dlock.max_leases");
+			break;
+		case DLOCK_NO_WAITER_SLOT:
+			report_no_slot("waiter", "dlock.max_waiters");
+			break;
+		case DLOCK_SHUT:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("dlock is not available any more"),
+					 errdetail("The extension was dropped.")));
+			break;
+		case DLOCK_GRANTED:
+		case DLOCK_QUEUED:
+			break;
+	}
+	elog(ERROR, "unexpected outcome %d", (int) outcome);
+}

@@ -1,0 +1,438 @@
+/*
+ * engine.c
+ *	  The lease engine: a request from its arrival to its acknowledgement.
+ *
+ *	  dlock_engine_acquire		granted, in line, or refused
+ *	  dlock_engine_queue_result	what became of a place in line
+ *	  dlock_engine_leave_queue	give the place up
+ *	  dlock_engine_acknowledge	the client is told: the lease's clock starts
+ *	  dlock_engine_take_back	the client will not be told
+ *
+ * Each takes the resource's partition lock once, and no other lock.
+ *
+ * IDENTIFICATION
+ *	  src/lease/engine.c
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/proc.h"
+
+#include "lease/engine.h"
+#include "lease/transition.h"
+#include "shared/client.h"
+#include "shared/pending.h"
+#include "shared/queue.h"
+
+/*
+ * copy_refusal notes who is in the way.
+ */
+static void
+copy_refusal(const DlockResource *res, uint32 waiter, DlockRefusal *refusal)
+{
+	memset(refusal, 0, offsetof(DlockRefusal, holder));
+	refusal->holder[0] = '\0';
+	refusal->nholders = res->nholders;
+	refusal->nwaiters = res->nwaiters;
+	if (waiter != DLOCK_NONE)
+		refusal->place = dlock_queue_place(res, waiter);
+	if (res->holders != DLOCK_NONE)
+	{
+		DlockLease *lease = dlock_lease_at(res->holders);
+		DlockClient *client = dlock_client_at(lease->client);
+
+		refusal->mode = lease->mode;
+		refusal->remaining = DLOCK_NEVER;
+		if (lease->deadline != DLOCK_NEVER)
+			refusal->remaining = Max(lease->deadline - dlock_clock_now(), 0);
+		memcpy(refusal->holder, client->name, client->name_len);
+		refusal->holder[client->name_len] = '\0';
+	}
+}
+
+/*
+ * may_be_granted: the mode fits all holders, and nobody of equal or higher
+ * priority waits ahead.  An upgrade waits ahead of everybody.
+ */
+static bool
+may_be_granted(const DlockResource *res, const DlockRequest *request)
+{
+	if (dlock_holders_conflict(res, request->mode) ||
+		res->upgrader != DLOCK_NONE)
+		return false;
+	return res->queue_head == DLOCK_NONE ||
+		dlock_waiter_at(res->queue_head)->priority < request->priority;
+}
+
+static void
+acknowledge(uint32 idx)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	lease->state = DLOCK_LEASE_HELD;
+	dlock_clock_restart(idx, dlock_clock_now());
+}
+
+/*
+ * add_hold counts the hold that was granted at once, and acknowledges it if
+ * nothing needs to be flushed first.
+ */
+static void
+add_hold(const DlockRequest *request, uint32 idx, DlockGrant *grant,
+		 DlockAftermath *after)
+{
+	DlockDatabase *db = request->gate.db;
+
+	grant->lease = idx;
+	grant->token = dlock_lease_at(idx)->token;
+	grant->batch = dlock_hold_add(idx, &request->hold, after);
+	grant->must_flush = dlock_hold_must_flush(db, idx, &request->hold);
+	if (!grant->must_flush)
+	{
+		acknowledge(idx);
+		return;
+	}
+	if (grant->batch == 0)
+		grant->batch = pg_atomic_read_u64(&db->open_batch);
+	dlock_pending_notify(db, MyProc->pgprocno, grant->batch);
+	after->urgent = true;
+}
+
+/*
+ * stand_in_line puts a request into the queue.  lease is a slot reserved for
+ * it, so that a hand-over can never fail, or the held one for an upgrade.
+ */
+static DlockOutcome
+stand_in_line(const DlockRequest *request, uint32 resource, uint32 lease,
+			  bool upgrade, DlockGrant *grant)
+{
+	uint32		idx = dlock_waiter_alloc();
+	DlockWaiter *waiter;
+
+	if (idx == DLOCK_NONE)
+		return DLOCK_NO_WAITER_SLOT;
+
+	waiter = dlock_waiter_at(idx);
+	pg_atomic_init_u32(&waiter->state, DLOCK_WAIT_QUEUED);
+	waiter->resource = resource;
+	waiter->client = request->client;
+	waiter->lease = lease;
+	waiter->procno = MyProc->pgprocno;
+	waiter->pid = MyProcPid;
+	waiter->priority = request->priority;
+	waiter->mode = request->mode;
+	waiter->upgrade = upgrade;
+	waiter->must_flush = false;
+	waiter->hold = request->hold;
+	waiter->ticket = (int64) pg_atomic_add_fetch_u64(&request->gate.db->next_ticket, 1);
+	waiter->token = upgrade ? dlock_lease_at(lease)->token : 0;
+	waiter->batch = 0;
+	waiter->deadline = request->deadline;
+	waiter->waiting_since = dlock_clock_wall();
+	pg_atomic_fetch_add_u32(&dlock_client_at(request->client)->waiting, 1);
+	dlock_queue_insert(dlock_resource_at(resource), idx);
+	grant->waiter = idx;
+	return DLOCK_QUEUED;
+}
+
+/*
+ * strengthen serves a client that asks for more than it holds.
+ */
+static DlockOutcome
+strengthen(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
+		   DlockGrant *grant, DlockAftermath *after)
+{
+	DlockResource *res = dlock_resource_at(resource);
+
+	grant->upgraded = true;
+	if (res->nholders == 1)
+	{
+		dlock_mode_set(own, request->mode, after);
+		add_hold(request, own, grant, after);
+		return DLOCK_GRANTED;
+	}
+	if (!wait)
+		return DLOCK_BUSY;
+	if (res->upgrader != DLOCK_NONE)
+		return DLOCK_UPGRADE_DEADLOCK;
+	return stand_in_line(request, resource, own, true, grant);
+}
+
+/*
+ * start serves a client that holds nothing yet.
+ */
+static DlockOutcome
+start(const DlockRequest *request, uint32 resource, bool wait,
+	  DlockGrant *grant, DlockAftermath *after)
+{
+	DlockDatabase *db = request->gate.db;
+	bool		now = may_be_granted(dlock_resource_at(resource), request);
+	DlockOutcome outcome = DLOCK_GRANTED;
+	uint32		idx;
+
+	if (!now && !wait)
+		return DLOCK_BUSY;
+	idx = dlock_lease_alloc(db);
+	if (idx == DLOCK_NONE)
+		return DLOCK_NO_LEASE_SLOT;
+	dlock_lease_prepare(idx, request);
+	if (now)
+	{
+		dlock_lease_grant(resource, idx, after);
+		add_hold(request, idx, grant, after);
+	}
+	else
+		outcome = stand_in_line(request, resource, idx, false, grant);
+	if (outcome == DLOCK_NO_WAITER_SLOT)
+	{
+		dlock_client_unpin(request->client);
+		dlock_lease_free(db, idx, dlock_clock_now());
+	}
+	return outcome;
+}
+
+/*
+ * find_resource gives the resource of a request without holders whose time is
+ * over, making it if it is free.
+ */
+static uint32
+find_resource(const DlockRequest *request, DlockAftermath *after)
+{
+	DlockTime	now = dlock_clock_now();
+	uint32		resource;
+
+	do
+	{
+		resource = dlock_resource_find(&request->key);
+	} while (resource != DLOCK_NONE && dlock_expired_end(resource, now, after));
+
+	if (resource == DLOCK_NONE)
+		resource = dlock_resource_create(&request->key, request->gate.db->slot);
+	return resource;
+}
+
+static DlockOutcome
+acquire(const DlockRequest *request, bool wait, DlockGrant *grant,
+		DlockRefusal *refusal, DlockAftermath *after)
+{
+	uint32		resource;
+	DlockResource *res;
+	uint32		own;
+	DlockOutcome outcome;
+
+	if (!dlock_database_is_open(request->gate.db, request->gate.epoch))
+		return DLOCK_SHUT;
+	resource = find_resource(request, after);
+	if (resource == DLOCK_NONE)
+		return DLOCK_NO_LEASE_SLOT;
+	res = dlock_resource_at(resource);
+	own = dlock_holder_find(res, request->client);
+
+	if (own == DLOCK_NONE && !request->hold.counts)
+		outcome = DLOCK_NOT_HELD;
+	else if (own == DLOCK_NONE)
+		outcome = start(request, resource, wait, grant, after);
+	else if (request->token != 0 &&
+			 request->token != dlock_lease_at(own)->token)
+		outcome = DLOCK_NOT_HELD;
+	else if (dlock_lease_at(own)->hold_count == PG_INT32_MAX)
+		outcome = DLOCK_TOO_MANY_HOLDS;
+	else if (!dlock_mode_covers(dlock_lease_at(own)->mode, request->mode))
+		outcome = strengthen(request, resource, own, wait, grant, after);
+	else
+	{
+		add_hold(request, own, grant, after);
+		outcome = DLOCK_GRANTED;
+	}
+
+	if (outcome != DLOCK_GRANTED && outcome != DLOCK_QUEUED)
+	{
+		copy_refusal(res, DLOCK_NONE, refusal);
+		/* made for nothing? */
+		dlock_queue_serve(resource, after);
+	}
+	return outcome;
+}
+
+/*
+ * dlock_engine_acquire grants a request, puts it in line, or says why not.
+ */
+DlockOutcome
+dlock_engine_acquire(const DlockRequest *request, bool wait,
+					 DlockGrant *grant, DlockRefusal *refusal)
+{
+	DlockAftermath after;
+	DlockOutcome outcome;
+
+	memset(grant, 0, sizeof(*grant));
+	grant->waiter = DLOCK_NONE;
+	grant->lease = DLOCK_NONE;
+	dlock_aftermath_init(&after, request->gate.db);
+	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
+	outcome = acquire(request, wait, grant, refusal, &after);
+	dlock_partition_unlock(request->key.hash);
+	dlock_aftermath_run(&after);
+	return outcome;
+}
+
+/*
+ * take_result reads what became of a place in line.  Partition lock held.
+ */
+static DlockOutcome
+take_result(DlockGrant *grant)
+{
+	DlockWaiter *waiter = dlock_waiter_at(grant->waiter);
+
+	switch ((DlockWaitState) pg_atomic_read_u32(&waiter->state))
+	{
+		case DLOCK_WAIT_QUEUED:
+			return DLOCK_QUEUED;
+		case DLOCK_WAIT_LOST:
+			return DLOCK_LOST;
+		case DLOCK_WAIT_CLOSED:
+			return DLOCK_SHUT;
+		case DLOCK_WAIT_GRANTED:
+			break;
+	}
+	grant->lease = waiter->lease;
+	grant->token = waiter->token;
+	grant->batch = waiter->batch;
+	grant->must_flush = waiter->must_flush;
+	grant->upgraded = waiter->upgrade;
+	return DLOCK_GRANTED;
+}
+
+/*
+ * dlock_engine_queue_result tells how it stands with a place in line, and
+ * gives the place up once it is decided.
+ */
+DlockOutcome
+dlock_engine_queue_result(const DlockRequest *request, DlockGrant *grant)
+{
+	DlockOutcome outcome;
+
+	/* cheap look first: a latch is set for many reasons */
+	if (pg_atomic_read_u32(&dlock_waiter_at(grant->waiter)->state) ==
+		DLOCK_WAIT_QUEUED)
+		return DLOCK_QUEUED;
+
+	dlock_partition_lock(request->key.hash, DLOCK_LOCK_READ);
+	outcome = take_result(grant);
+	dlock_partition_unlock(request->key.hash);
+	if (outcome != DLOCK_QUEUED)
+	{
+		dlock_waiter_free(grant->waiter);
+		grant->waiter = DLOCK_NONE;
+	}
+	return outcome;
+}
+
+/*
+ * dlock_engine_leave_queue gives a place in line up and notes who was in the
+ * way; false if it has been decided meanwhile.
+ */
+bool
+dlock_engine_leave_queue(const DlockRequest *request, DlockGrant *grant,
+						 DlockRefusal *refusal)
+{
+	DlockWaiter *waiter = dlock_waiter_at(grant->waiter);
+	DlockAftermath after;
+	bool		left = false;
+
+	dlock_aftermath_init(&after, request->gate.db);
+	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
+	if (pg_atomic_read_u32(&waiter->state) == DLOCK_WAIT_QUEUED)
+	{
+		uint32		resource = waiter->resource;
+		DlockResource *res = dlock_resource_at(resource);
+
+		left = true;
+		copy_refusal(res, grant->waiter, refusal);
+		dlock_queue_remove(res, grant->waiter);
+		pg_atomic_fetch_sub_u32(&dlock_client_at(waiter->client)->waiting, 1);
+		if (!waiter->upgrade)
+		{
+			dlock_client_unpin(waiter->client);
+			dlock_lease_free(request->gate.db, waiter->lease, dlock_clock_now());
+		}
+		/* those behind may not have been held up by the holders */
+		dlock_queue_serve(resource, &after);
+	}
+	dlock_partition_unlock(request->key.hash);
+	dlock_aftermath_run(&after);
+	if (left)
+	{
+		dlock_waiter_free(grant->waiter);
+		grant->waiter = DLOCK_NONE;
+	}
+	return left;
+}
+
+/*
+ * still_granted tells whether the lease is the one that was granted.
+ */
+static bool
+still_granted(const DlockRequest *request, const DlockGrant *grant)
+{
+	DlockLease *lease = dlock_lease_at(grant->lease);
+
+	return dlock_database_is_open(request->gate.db, request->gate.epoch) &&
+		dlock_lease_is_live(lease) &&
+		lease->token == grant->token &&
+		lease->client == request->client &&
+		lease->database == request->gate.db->slot;
+}
+
+/*
+ * dlock_engine_acknowledge starts the lease's clock: its client is being told
+ * now.  False if it was taken away by force since it was granted.
+ */
+bool
+dlock_engine_acknowledge(const DlockRequest *request, DlockGrant *grant)
+{
+	bool		stands;
+
+	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
+	stands = still_granted(request, grant);
+	if (stands)
+		acknowledge(grant->lease);
+	dlock_partition_unlock(request->key.hash);
+	return stands;
+}
+
+/*
+ * dlock_engine_take_back undoes a request whose client will not hear of it,
+ * whether it stands in line or has been granted.
+ */
+void
+dlock_engine_take_back(const DlockRequest *request, DlockGrant *grant)
+{
+	DlockAftermath after;
+	DlockRefusal ignored;
+
+	if (grant->waiter != DLOCK_NONE &&
+		(dlock_engine_leave_queue(request, grant, &ignored) ||
+		 dlock_engine_queue_result(request, grant) != DLOCK_GRANTED))
+		return;
+
+	dlock_aftermath_init(&after, request->gate.db);
+	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
+	if (still_granted(request, grant))
+	{
+		bool		session = request->hold.scope == DLOCK_SCOPE_SESSION;
+		bool		transaction = request->hold.scope == DLOCK_SCOPE_TRANSACTION;
+		uint32		resource = dlock_lease_at(grant->lease)->resource;
+
+		if (grant->upgraded)
+			dlock_mode_set(grant->lease, DLOCK_SHARED, &after);
+		if (request->hold.counts)
+			dlock_holds_drop(grant->lease, 1, session, transaction,
+							 session ||
+							 (transaction && !request->hold.duration_given),
+							 &after);
+		if (grant->upgraded && dlock_lease_is_live(dlock_lease_at(grant->lease)))
+			dlock_queue_serve(resource, &after);
+	}
+	dlock_partition_unlock(request->key.hash);
+	dlock_aftermath_run(&after);
+}

@@ -1,0 +1,86 @@
+/*
+ * engine.h
+ *	  The lease engine: a request from its arrival to its acknowledgement.
+ *
+ * IDENTIFICATION
+ *	  src/lease/engine.h
+ */
+#ifndef DLOCK_LEASE_ENGINE_H
+#define DLOCK_LEASE_ENGINE_H
+
+#include "base/clock.h"
+#include "base/key.h"
+#include "base/mode.h"
+#include "base/record.h"
+#include "shared/database.h"
+#include "shared/table.h"
+
+/* a database as a backend knows it */
+typedef struct DlockGate
+{
+	DlockDatabase *db;
+	uint32		epoch;
+} DlockGate;
+
+typedef struct DlockRequest
+{
+	DlockGate	gate;
+	DlockKey	key;
+	uint32		client;			/* pinned by the caller */
+	DlockMode	mode;
+	int32		priority;
+	DlockHold	hold;
+	DlockTime	deadline;		/* of the wait, to be shown */
+	int64		token;			/* mode change: of this lease; 0: any */
+} DlockRequest;
+
+typedef enum DlockOutcome
+{
+	DLOCK_GRANTED,				/* see the grant */
+	DLOCK_QUEUED,				/* stands in line as grant.waiter */
+	DLOCK_BUSY,					/* would have to wait, and was not to */
+	DLOCK_NOT_HELD,				/* mode change: the client has no lease */
+	DLOCK_UPGRADE_DEADLOCK,		/* another holder waits for the same */
+	DLOCK_TOO_MANY_HOLDS,		/* the hold count is at its maximum */
+	DLOCK_NO_LEASE_SLOT,
+	DLOCK_NO_WAITER_SLOT,
+	DLOCK_SHUT,					/* the extension was dropped */
+	DLOCK_TIMED_OUT,			/* left the queue unserved */
+	DLOCK_LOCK_TIMEOUT,			/* likewise, because of lock_timeout */
+	DLOCK_LOST,					/* the lease ended while it was waited upon */
+} DlockOutcome;
+
+typedef struct DlockGrant
+{
+	uint32		lease;
+	uint32		waiter;			/* DLOCK_NONE: did not have to wait */
+	int64		token;
+	uint64		batch;
+	bool		must_flush;		/* not acknowledged yet: wait for batch */
+	bool		upgraded;		/* was shared before */
+} DlockGrant;
+
+/* why a request was not granted, copied for the message */
+typedef struct DlockRefusal
+{
+	int			nholders;
+	int			place;			/* in the queue, 0: did not stand in it */
+	int			nwaiters;
+	DlockMode	mode;			/* of the first holder */
+	int64		remaining;		/* of the first holder; DLOCK_NEVER: no end */
+	char		holder[DLOCK_NAME_MAX + 1];
+} DlockRefusal;
+
+extern DlockOutcome dlock_engine_acquire(const DlockRequest *request, bool wait,
+										 DlockGrant *grant,
+										 DlockRefusal *refusal);
+extern DlockOutcome dlock_engine_queue_result(const DlockRequest *request,
+											  DlockGrant *grant);
+extern bool dlock_engine_leave_queue(const DlockRequest *request,
+									 DlockGrant *grant, DlockRefusal *refusal);
+extern bool dlock_engine_acknowledge(const DlockRequest *request,
+									 DlockGrant *grant);
+extern void dlock_engine_take_back(const DlockRequest *request,
+								   DlockGrant *grant);
+
+#endif							/* DLOCK_LEASE_ENGINE_H */

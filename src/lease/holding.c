@@ -1,0 +1,345 @@
+/*
+ * holding.c
+ *	  What happens to a lease that is held: found, released, renewed, changed.
+ *
+ * A lease is looked up by name and client once; from then on it is referred
+ * to by slot and token, and whoever comes with such a reference finds either
+ * that very lease or nothing.
+ *
+ * IDENTIFICATION
+ *	  src/lease/holding.c
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/proc.h"
+
+#include "lease/holding.h"
+#include "lease/transition.h"
+#include "shared/deadline.h"
+#include "shared/pending.h"
+#include "shared/queue.h"
+
+static bool
+is_running(const DlockLease *lease)
+{
+	return lease->state == DLOCK_LEASE_HELD &&
+		lease->deadline > dlock_clock_now();
+}
+
+static void
+copy_ref(uint32 idx, DlockLeaseRef *ref)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	ref->lease = idx;
+	ref->hash = lease->hash;
+	ref->token = lease->token;
+	ref->hold_count = lease->hold_count;
+	ref->transaction_holds = lease->transaction_holds;
+	ref->mode = lease->mode;
+}
+
+/*
+ * dlock_holding_find looks for the lease of a client on a resource; false
+ * where there is none, or its time is over.
+ */
+bool
+dlock_holding_find(DlockGate gate, const DlockKey *key, uint32 client,
+				   DlockLeaseRef *ref)
+{
+	uint32		resource;
+	uint32		idx = DLOCK_NONE;
+	bool		found;
+
+	dlock_partition_lock(key->hash, DLOCK_LOCK_READ);
+	resource = dlock_resource_find(key);
+	if (resource != DLOCK_NONE)
+		idx = dlock_holder_find(dlock_resource_at(resource), client);
+	found = idx != DLOCK_NONE && is_running(dlock_lease_at(idx));
+	if (found)
+		copy_ref(idx, ref);
+	dlock_partition_unlock(key->hash);
+	return found;
+}
+
+/*
+ * dlock_holding_find_slot gives the lease in a slot, if it is that client's.
+ *
+ * The hash is read without a lock, to learn which lock to take.
+ */
+bool
+dlock_holding_find_slot(DlockGate gate, uint32 slot, uint32 client,
+						DlockLeaseRef *ref)
+{
+	DlockLease *lease = dlock_lease_at(slot);
+	uint32		hash = *(volatile uint32 *) &lease->hash;
+	bool		found;
+
+	if (dlock_lease_client(slot) != client)
+		return false;
+	dlock_partition_lock(hash, DLOCK_LOCK_READ);
+	found = lease->hash == hash && lease->client == client &&
+		lease->database == gate.db->slot && is_running(lease);
+	if (found)
+		copy_ref(slot, ref);
+	dlock_partition_unlock(hash);
+	return found;
+}
+
+/*
+ * stands tells whether a reference's lease is still there.  Partition lock
+ * held.
+ */
+static bool
+stands(DlockGate gate, const DlockLeaseRef *ref)
+{
+	DlockLease *lease = dlock_lease_at(ref->lease);
+
+	return dlock_database_is_open(gate.db, gate.epoch) &&
+		lease->database == gate.db->slot &&
+		lease->token == ref->token &&
+		dlock_lease_is_live(lease);
+}
+
+/*
+ * dlock_holding_stands tells whether a lease is held now.
+ */
+bool
+dlock_holding_stands(DlockGate gate, const DlockLeaseRef *ref)
+{
+	bool		result;
+
+	dlock_partition_lock(ref->hash, DLOCK_LOCK_READ);
+	result = stands(gate, ref) && is_running(dlock_lease_at(ref->lease));
+	dlock_partition_unlock(ref->hash);
+	return result;
+}
+
+/*
+ * dlock_holding_release gives holds back: those of the caller's session
+ * first, then plain ones, then those of other sessions of the same client.
+ * Holds of a transaction end with it, not here.
+ */
+void
+dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref,
+					  int32 count, int32 session_count)
+{
+	DlockAftermath after;
+
+	dlock_aftermath_init(&after, gate.db);
+	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
+	if (stands(gate, ref))
+	{
+		DlockLease *lease = dlock_lease_at(ref->lease);
+		int32		plain = lease->hold_count - lease->session_holds -
+			lease->transaction_holds;
+		int32		session = Min(session_count, lease->session_holds);
+
+		count = Min(count, lease->hold_count - lease->transaction_holds);
+		session = Min(session, count);
+		if (count - session > plain)
+			session = count - plain;
+		if (count > 0)
+			dlock_holds_drop(ref->lease, count, session, 0, session, &after);
+	}
+	dlock_partition_unlock(ref->hash);
+	dlock_aftermath_run(&after);
+}
+
+/*
+ * dlock_holding_end_transaction takes one hold of a transaction away; kept
+ * tells whether it had stopped the clock.
+ */
+void
+dlock_holding_end_transaction(DlockGate gate, const DlockLeaseRef *ref,
+							  bool kept)
+{
+	DlockAftermath after;
+
+	dlock_aftermath_init(&after, gate.db);
+	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
+	if (stands(gate, ref) &&
+		dlock_lease_at(ref->lease)->transaction_holds > 0)
+		dlock_holds_drop(ref->lease, 1, 0, 1, kept, &after);
+	dlock_partition_unlock(ref->hash);
+	dlock_aftermath_run(&after);
+}
+
+/*
+ * change_duration sets a lease's duration; gives the batch to wait for where
+ * that is a longer one than the row promises.
+ */
+static uint64
+change_duration(DlockLease *lease, uint32 idx, int64 duration,
+				DlockAftermath *after)
+{
+	uint64		batch;
+	bool		longer = duration > lease->duration;
+
+	if (duration == lease->duration)
+		return 0;
+	lease->duration = duration;
+	if (!lease->durable)
+		return 0;
+	batch = dlock_pending_mark(after->db, idx);
+	after->marked = true;
+	if (!longer)
+		return 0;
+	dlock_pending_notify(after->db, MyProc->pgprocno, batch);
+	after->urgent = true;
+	return batch;
+}
+
+/*
+ * dlock_holding_renew restarts a lease's clock, with a new duration unless it
+ * is 0.  False where the lease is over.  batch, if not 0, is to be waited for
+ * before the answer is given.
+ */
+bool
+dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref, int64 duration,
+					DlockTime *deadline, int *waiters, uint64 *batch)
+{
+	DlockAftermath after;
+	bool		held;
+
+	dlock_aftermath_init(&after, gate.db);
+	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
+	held = stands(gate, ref) && is_running(dlock_lease_at(ref->lease));
+	if (held)
+	{
+		DlockLease *lease = dlock_lease_at(ref->lease);
+
+		*batch = 0;
+		if (duration != 0)
+			*batch = change_duration(lease, ref->lease, duration, &after);
+		if (lease->kept == 0)
+			dlock_deadline_set(ref->lease,
+							   dlock_clock_after(dlock_clock_now(),
+												 lease->duration));
+		*deadline = lease->deadline;
+		*waiters = dlock_resource_at(lease->resource)->nwaiters;
+	}
+	dlock_partition_unlock(ref->hash);
+	dlock_aftermath_run(&after);
+	return held;
+}
+
+/*
+ * dlock_holding_downgrade makes an exclusive lease a shared one and lets in
+ * whom it kept out.
+ */
+void
+dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref)
+{
+	DlockAftermath after;
+
+	dlock_aftermath_init(&after, gate.db);
+	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
+	if (stands(gate, ref) &&
+		dlock_lease_at(ref->lease)->mode == DLOCK_EXCLUSIVE)
+	{
+		dlock_mode_set(ref->lease, DLOCK_SHARED, &after);
+		dlock_queue_serve(dlock_lease_at(ref->lease)->resource, &after);
+	}
+	dlock_partition_unlock(ref->hash);
+	dlock_aftermath_run(&after);
+}
+
+/*
+ * reorder gives the waiters of a client another priority.  Each is found anew
+ * from the head, since moving one changes the links; one that has the wanted
+ * priority is not moved again.
+ */
+static int
+reorder(DlockResource *res, uint32 client, int32 priority)
+{
+	int			count = 0;
+	uint32		idx = res->queue_head;
+
+	while (idx != DLOCK_NONE)
+	{
+		DlockWaiter *waiter = dlock_waiter_at(idx);
+		uint32		next = waiter->next;
+
+		if (waiter->client == client && waiter->priority != priority)
+		{
+			dlock_queue_remove(res, idx);
+			waiter->priority = priority;
+			dlock_lease_at(waiter->lease)->priority = priority;
+			dlock_queue_insert(res, idx);
+			count++;
+			next = res->queue_head;
+		}
+		idx = next;
+	}
+	return count;
+}
+
+/*
+ * dlock_holding_set_priority gives a client's lease and its waiters on a
+ * resource another priority; tells how many there were.
+ */
+int
+dlock_holding_set_priority(DlockGate gate, const DlockKey *key, uint32 client,
+						   int32 priority)
+{
+	DlockAftermath after;
+	uint32		resource;
+	int			count = 0;
+
+	dlock_aftermath_init(&after, gate.db);
+	dlock_partition_lock(key->hash, DLOCK_LOCK_WRITE);
+	resource = dlock_resource_find(key);
+	if (resource != DLOCK_NONE)
+	{
+		DlockResource *res = dlock_resource_at(resource);
+		uint32		own = dlock_holder_find(res, client);
+
+		if (own != DLOCK_NONE)
+		{
+			dlock_lease_at(own)->priority = priority;
+			count++;
+		}
+		count += reorder(res, client, priority);
+		/* a new head may fit the holders where the old one did not */
+		dlock_queue_serve(resource, &after);
+	}
+	dlock_partition_unlock(key->hash);
+	dlock_aftermath_run(&after);
+	return count;
+}
+
+/*
+ * dlock_holding_force_release ends the leases on a resource, or the one with
+ * that token; tells how many.  Those that are granted to waiters by it stay.
+ */
+int
+dlock_holding_force_release(DlockGate gate, const DlockKey *key, int64 token)
+{
+	DlockAftermath after;
+	int64		newest = (int64) pg_atomic_read_u64(&gate.db->next_token);
+	int			count = 0;
+
+	dlock_aftermath_init(&after, gate.db);
+	dlock_partition_lock(key->hash, DLOCK_LOCK_WRITE);
+	for (;;)
+	{
+		uint32		resource = dlock_resource_find(key);
+		uint32		idx = DLOCK_NONE;
+
+		if (resource != DLOCK_NONE)
+			idx = dlock_resource_at(resource)->holders;
+		while (idx != DLOCK_NONE &&
+			   (token != 0 ? dlock_lease_at(idx)->token != token :
+				dlock_lease_at(idx)->token > newest))
+			idx = dlock_lease_at(idx)->next;
+		if (idx == DLOCK_NONE)
+			break;
+		dlock_lease_end(idx, &after);
+		count++;
+	}
+	dlock_partition_unlock(key->hash);
+	dlock_aftermath_run(&after);
+	return count;
+}

@@ -1,0 +1,44 @@
+/*
+ * holding.h
+ *	  What happens to a lease that is held: found, released, renewed, changed.
+ *
+ * IDENTIFICATION
+ *	  src/lease/holding.h
+ */
+#ifndef DLOCK_LEASE_HOLDING_H
+#define DLOCK_LEASE_HOLDING_H
+
+#include "lease/engine.h"
+
+/* which lease of whom, as copied when it was looked up */
+typedef struct DlockLeaseRef
+{
+	uint32		lease;
+	uint32		hash;
+	int64		token;
+	int32		hold_count;
+	int32		transaction_holds;
+	DlockMode	mode;
+} DlockLeaseRef;
+
+extern bool dlock_holding_find(DlockGate gate, const DlockKey *key,
+							   uint32 client, DlockLeaseRef *ref);
+extern bool dlock_holding_find_slot(DlockGate gate, uint32 slot, uint32 client,
+									DlockLeaseRef *ref);
+extern bool dlock_holding_stands(DlockGate gate, const DlockLeaseRef *ref);
+extern bool dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref,
+								int64 duration, DlockTime *deadline,
+								int *waiters, uint64 *batch);
+extern int	dlock_holding_set_priority(DlockGate gate, const DlockKey *key,
+									   uint32 client, int32 priority);
+extern int	dlock_holding_force_release(DlockGate gate, const DlockKey *key,
+										int64 token);
+
+/* called at transaction end as well: these cannot fail */
+extern void dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref,
+								  int32 count, int32 session_count);
+extern void dlock_holding_end_transaction(DlockGate gate,
+										  const DlockLeaseRef *ref, bool kept);
+extern void dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref);
+
+#endif							/* DLOCK_LEASE_HOLDING_H */

@@ -1,0 +1,395 @@
+/*
+ * scope.c
+ *	  What a transaction or a session has to give back at its end.
+ *
+ * Process-local.  Events are what the current transaction has asked for and
+ * what it holds; each belongs to a subtransaction, and goes with it when that
+ * is rolled back.  Session holds last until they are released or the session
+ * ends.
+ *
+ * A release takes effect in XACT_EVENT_COMMIT: the transaction's changes are
+ * visible by then, so that whoever is granted the lease next reads them.  A
+ * transaction's holds that must not outlive their lease are checked in
+ * XACT_EVENT_PRE_COMMIT, after the deferred triggers have run.
+ *
+ * Nothing that runs at the end of a transaction allocates or throws, but for
+ * that check.  Entries of an opening of the database that has ended are left
+ * where they are: the engine finds no lease for them.
+ *
+ * IDENTIFICATION
+ *	  src/lease/scope.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+
+#include "base/errors.h"
+#include "lease/scope.h"
+
+typedef enum EventKind
+{
+	EVENT_HOLD,					/* a hold of scope transaction */
+	EVENT_RELEASE,				/* holds to be released at commit */
+	EVENT_DOWNGRADE,			/* a lease to be made shared at commit */
+} EventKind;
+
+typedef struct Event
+{
+	EventKind	kind;
+	SubTransactionId subxact;
+	DlockGate	gate;
+	DlockLeaseRef ref;
+	int32		count;			/* RELEASE: how many */
+	bool		kept;			/* HOLD: it stops the lease's clock */
+	bool		released;		/* HOLD: the client has asked for its release */
+} Event;
+
+typedef struct SessionHold
+{
+	DlockGate	gate;
+	DlockLeaseRef ref;
+	int32		count;
+} SessionHold;
+
+static Event *events;
+static int	nevents;
+static int	event_capacity;
+
+static SessionHold *session_holds;
+static int	nsession_holds;
+static int	session_capacity;
+
+static bool
+same_lease(const DlockLeaseRef *a, const DlockLeaseRef *b)
+{
+	return a->lease == b->lease && a->token == b->token;
+}
+
+static bool
+same_gate(DlockGate a, DlockGate b)
+{
+	return a.db == b.db && a.epoch == b.epoch;
+}
+
+static void
+reserve_events(void)
+{
+	if (nevents < event_capacity)
+		return;
+	if (events == NULL)
+		events = MemoryContextAlloc(TopMemoryContext, 16 * sizeof(Event));
+	else
+		events = repalloc_huge(events, 2 * event_capacity * sizeof(Event));
+	event_capacity = Max(16, 2 * event_capacity);
+}
+
+/*
+ * drop_stale forgets the session's holds in an earlier opening.
+ */
+static void
+drop_stale(DlockGate gate)
+{
+	if (nsession_holds > 0 && !same_gate(session_holds[0].gate, gate))
+		nsession_holds = 0;
+}
+
+/*
+ * dlock_scope_reserve makes room for one more event and session hold.
+ */
+void
+dlock_scope_reserve(DlockGate gate)
+{
+	drop_stale(gate);
+	reserve_events();
+	if (nsession_holds < session_capacity)
+		return;
+	if (session_holds == NULL)
+		session_holds = MemoryContextAlloc(TopMemoryContext,
+										   16 * sizeof(SessionHold));
+	else
+		session_holds = repalloc_huge(session_holds,
+									  2 * session_capacity * sizeof(SessionHold));
+	session_capacity = Max(16, 2 * session_capacity);
+}
+
+static DlockLeaseRef
+ref_of(const DlockRequest *request, const DlockGrant *grant)
+{
+	DlockLeaseRef ref = {0};
+
+	ref.lease = grant->lease;
+	ref.hash = request->key.hash;
+	ref.token = grant->token;
+	ref.mode = request->mode;
+	return ref;
+}
+
+static Event *
+add_event(EventKind kind, DlockGate gate, const DlockLeaseRef *ref)
+{
+	Event	   *event = &events[nevents++];
+
+	Assert(nevents <= event_capacity);
+	memset(event, 0, sizeof(*event));
+	event->kind = kind;
+	event->subxact = GetCurrentSubTransactionId();
+	event->gate = gate;
+	event->ref = *ref;
+	return event;
+}
+
+/*
+ * dlock_scope_note_transaction remembers a hold of the current transaction.
+ */
+void
+dlock_scope_note_transaction(const DlockRequest *request,
+							 const DlockGrant *grant)
+{
+	DlockLeaseRef ref = ref_of(request, grant);
+	Event	   *event = add_event(EVENT_HOLD, request->gate, &ref);
+
+	event->kept = !request->hold.duration_given;
+}
+
+static SessionHold *
+find_session_hold(const DlockLeaseRef *ref)
+{
+	for (int i = nsession_holds - 1; i >= 0; i--)
+		if (same_lease(&session_holds[i].ref, ref))
+			return &session_holds[i];
+	return NULL;
+}
+
+/*
+ * dlock_scope_note_session remembers a hold of this session.
+ */
+void
+dlock_scope_note_session(const DlockRequest *request, const DlockGrant *grant)
+{
+	DlockLeaseRef ref = ref_of(request, grant);
+	SessionHold *hold = find_session_hold(&ref);
+
+	if (hold == NULL)
+	{
+		Assert(nsession_holds < session_capacity);
+		hold = &session_holds[nsession_holds++];
+		hold->gate = request->gate;
+		hold->ref = ref;
+		hold->count = 0;
+	}
+	hold->count++;
+}
+
+/*
+ * dlock_scope_release asks for the release of one hold, or of all, at commit;
+ * false where all of them are asked for already.
+ */
+bool
+dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref, bool all)
+{
+	int32		available = ref->hold_count - ref->transaction_holds;
+	bool		asked = false;
+
+	drop_stale(gate);
+	for (int i = 0; i < nevents; i++)
+		if (events[i].kind == EVENT_RELEASE && same_lease(&events[i].ref, ref))
+			available -= events[i].count;
+	if (available > 0)
+	{
+		reserve_events();
+		add_event(EVENT_RELEASE, gate, ref)->count = all ? available : 1;
+		asked = true;
+	}
+	if (asked && !all)
+		return true;
+
+	/* those of the transaction end at its end, asked for or not */
+	for (int i = nevents - 1; i >= 0; i--)
+	{
+		if (events[i].kind == EVENT_HOLD && !events[i].released &&
+			same_lease(&events[i].ref, ref))
+		{
+			events[i].released = true;
+			asked = true;
+			if (!all)
+				break;
+		}
+	}
+	return asked;
+}
+
+/*
+ * dlock_scope_downgrade makes an exclusive lease a shared one at commit.
+ */
+void
+dlock_scope_downgrade(DlockGate gate, const DlockLeaseRef *ref)
+{
+	reserve_events();
+	(void) add_event(EVENT_DOWNGRADE, gate, ref);
+}
+
+/*
+ * dlock_scope_forget_downgrade: the transaction wants it exclusive after all.
+ */
+void
+dlock_scope_forget_downgrade(const DlockLeaseRef *ref)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < nevents; i++)
+		if (events[i].kind != EVENT_DOWNGRADE ||
+			!same_lease(&events[i].ref, ref))
+			events[kept++] = events[i];
+	nevents = kept;
+}
+
+/*
+ * Transaction end
+ */
+
+static void
+release(const Event *event)
+{
+	SessionHold *hold = find_session_hold(&event->ref);
+	int32		session_count = 0;
+
+	if (hold != NULL)
+	{
+		session_count = Min(hold->count, event->count);
+		hold->count -= session_count;
+		if (hold->count == 0)
+			*hold = session_holds[--nsession_holds];
+	}
+	dlock_holding_release(event->gate, &event->ref, event->count,
+						  session_count);
+}
+
+static void
+check_holds(void)
+{
+	for (int i = 0; i < nevents; i++)
+		if (events[i].kind == EVENT_HOLD && !events[i].kept &&
+			!dlock_holding_stands(events[i].gate, &events[i].ref))
+			ereport(ERROR,
+					(errcode(ERRCODE_DLOCK_LEASE_LOST),
+					 errmsg("could not commit because a lease was lost"),
+					 errdetail("The lease with token %lld ended before the transaction that held it.",
+							   (long long) events[i].ref.token),
+					 errhint("Retry the transaction, with a longer lease or without one.")));
+}
+
+static void
+at_commit(void)
+{
+	for (int i = 0; i < nevents; i++)
+	{
+		const Event *event = &events[i];
+
+		switch (event->kind)
+		{
+			case EVENT_HOLD:
+				dlock_holding_end_transaction(event->gate, &event->ref,
+											  event->kept);
+				break;
+			case EVENT_RELEASE:
+				release(event);
+				break;
+			case EVENT_DOWNGRADE:
+				dlock_holding_downgrade(event->gate, &event->ref);
+				break;
+		}
+	}
+	nevents = 0;
+}
+
+static void
+at_abort(void)
+{
+	for (int i = 0; i < nevents; i++)
+		if (events[i].kind == EVENT_HOLD)
+			dlock_holding_end_transaction(events[i].gate, &events[i].ref,
+										  events[i].kept);
+	nevents = 0;
+}
+
+static void
+xact_callback(XactEvent xact_event, void *arg)
+{
+	if (nevents == 0)
+		return;
+	switch (xact_event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			check_holds();
+			break;
+		case XACT_EVENT_COMMIT:
+			at_commit();
+			break;
+		case XACT_EVENT_ABORT:
+			at_abort();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that has released a lease or holds one of scope \"transaction\"")));
+			break;
+		default:
+			/* a parallel worker has no events, and PREPARE leaves none */
+			break;
+	}
+}
+
+static void
+subxact_callback(SubXactEvent subxact_event, SubTransactionId mine,
+				 SubTransactionId parent, void *arg)
+{
+	int			kept = 0;
+
+	if (nevents == 0 || (subxact_event != SUBXACT_EVENT_COMMIT_SUB &&
+						 subxact_event != SUBXACT_EVENT_ABORT_SUB))
+		return;
+	for (int i = 0; i < nevents; i++)
+	{
+		if (events[i].subxact == mine)
+		{
+			if (subxact_event == SUBXACT_EVENT_ABORT_SUB)
+			{
+				if (events[i].kind == EVENT_HOLD)
+					dlock_holding_end_transaction(events[i].gate,
+												  &events[i].ref,
+												  events[i].kept);
+				continue;
+			}
+			events[i].subxact = parent;
+		}
+		events[kept++] = events[i];
+	}
+	nevents = kept;
+}
+
+/*
+ * dlock_scope_end_session gives every hold of the session back.
+ */
+void
+dlock_scope_end_session(void)
+{
+	while (nsession_holds > 0)
+	{
+		SessionHold *hold = &session_holds[--nsession_holds];
+
+		dlock_holding_release(hold->gate, &hold->ref, hold->count,
+							  hold->count);
+	}
+}
+
+/*
+ * dlock_scope_init registers for the ends of transactions.
+ */
+void
+dlock_scope_init(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}

@@ -1,0 +1,32 @@
+/*
+ * scope.h
+ *	  What a transaction or a session has to give back at its end.
+ *
+ * IDENTIFICATION
+ *	  src/lease/scope.h
+ */
+#ifndef DLOCK_LEASE_SCOPE_H
+#define DLOCK_LEASE_SCOPE_H
+
+#include "lease/holding.h"
+
+/* called by acquire: make room first, so that noting a hold cannot fail */
+extern void dlock_scope_reserve(DlockGate gate);
+extern void dlock_scope_note_transaction(const DlockRequest *request,
+										 const DlockGrant *grant);
+extern void dlock_scope_note_session(const DlockRequest *request,
+									 const DlockGrant *grant);
+
+/* called by release and set_options */
+extern bool dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref,
+								bool all);
+extern void dlock_scope_downgrade(DlockGate gate, const DlockLeaseRef *ref);
+extern void dlock_scope_forget_downgrade(const DlockLeaseRef *ref);
+
+/* DISCARD ALL, and the end of the process */
+extern void dlock_scope_end_session(void);
+
+/* called once per process that uses dlock */
+extern void dlock_scope_init(void);
+
+#endif							/* DLOCK_LEASE_SCOPE_H */

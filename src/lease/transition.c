@@ -1,0 +1,429 @@
+/*
+ * transition.c
+ *	  The single steps by which who holds what changes.
+ *
+ *	  lease:	FREE -> RESERVED -> PENDING -> HELD -> FREE
+ *				PENDING -> FREE (taken back), RESERVED -> FREE (left the queue)
+ *	  waiter:	QUEUED -> GRANTED | LOST | CLOSED, or it leaves
+ *
+ * Every function here runs under the exclusive lock of the partition, changes
+ * shared memory and nothing else, and cannot fail.  Latches are set by
+ * dlock_aftermath_run once the lock is released.
+ *
+ * IDENTIFICATION
+ *	  src/lease/transition.c
+ */
+#include "postgres.h"
+
+#include "lease/transition.h"
+#include "shared/client.h"
+#include "shared/deadline.h"
+#include "shared/pending.h"
+#include "shared/queue.h"
+
+void
+dlock_aftermath_init(DlockAftermath *after, DlockDatabase *db)
+{
+	after->db = db;
+	after->marked = false;
+	after->urgent = false;
+	after->nprocs = 0;
+}
+
+/*
+ * dlock_aftermath_run wakes whom the change concerns.
+ */
+void
+dlock_aftermath_run(DlockAftermath *after)
+{
+	if (after->marked || after->urgent)
+		dlock_pending_wake_writer(after->db, after->urgent);
+	for (int i = 0; i < after->nprocs; i++)
+		dlock_wake_proc(after->procs[i]);
+}
+
+/*
+ * wake_later notes a process to wake; a large group is woken under the lock.
+ */
+static void
+wake_later(DlockAftermath *after, uint32 procno)
+{
+	if (after->nprocs == DLOCK_WAKE_ROOM)
+		dlock_wake_proc(procno);
+	else
+		after->procs[after->nprocs++] = procno;
+}
+
+static uint64
+mark(uint32 idx, DlockAftermath *after)
+{
+	after->marked = true;
+	return dlock_pending_mark(after->db, idx);
+}
+
+/*
+ * dlock_lease_is_live tells whether somebody holds it.
+ */
+bool
+dlock_lease_is_live(const DlockLease *lease)
+{
+	return lease->state == DLOCK_LEASE_PENDING ||
+		lease->state == DLOCK_LEASE_HELD;
+}
+
+/*
+ * dlock_holder_find gives the lease of a client on a resource.
+ */
+uint32
+dlock_holder_find(const DlockResource *res, uint32 client)
+{
+	uint32		idx = res->holders;
+
+	while (idx != DLOCK_NONE && dlock_lease_at(idx)->client != client)
+		idx = dlock_lease_at(idx)->next;
+	return idx;
+}
+
+/*
+ * dlock_holders_conflict tells whether a mode does not fit the holders.  They
+ * fit one another, so all of them have the mode of the first.
+ */
+bool
+dlock_holders_conflict(const DlockResource *res, DlockMode mode)
+{
+	return res->holders != DLOCK_NONE &&
+		dlock_mode_conflicts(dlock_lease_at(res->holders)->mode, mode);
+}
+
+/*
+ * dlock_lease_prepare fills a reserved slot with what is asked for, so that
+ * whoever grants it needs to know no more.
+ */
+void
+dlock_lease_prepare(uint32 idx, const DlockRequest *request)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	Assert(lease->state == DLOCK_LEASE_RESERVED);
+	lease->token = 0;
+	lease->duration = request->hold.duration;
+	lease->deadline = DLOCK_NEVER;
+	lease->hash = request->key.hash;
+	lease->client = request->client;
+	lease->hold_count = 0;
+	lease->session_holds = 0;
+	lease->transaction_holds = 0;
+	lease->kept = 0;
+	lease->priority = request->priority;
+	lease->mode = request->mode;
+	lease->scope = request->hold.scope;
+	lease->durable = false;
+	dlock_client_pin(request->client);
+}
+
+/*
+ * dlock_lease_grant makes a prepared lease a holder, with the next token.  Its
+ * first hold is still to be added.
+ */
+void
+dlock_lease_grant(uint32 resource, uint32 idx, DlockAftermath *after)
+{
+	DlockResource *res = dlock_resource_at(resource);
+	DlockLease *lease = dlock_lease_at(idx);
+
+	Assert(lease->state == DLOCK_LEASE_RESERVED);
+	Assert(!dlock_holders_conflict(res, lease->mode));
+	lease->state = DLOCK_LEASE_PENDING;
+	lease->token = (int64) pg_atomic_add_fetch_u64(&after->db->next_token, 1);
+	lease->acquired_at = dlock_clock_wall();
+	lease->resource = resource;
+	lease->prev = DLOCK_NONE;
+	lease->next = res->holders;
+	if (res->holders != DLOCK_NONE)
+		dlock_lease_at(res->holders)->prev = idx;
+	res->holders = idx;
+	res->nholders++;
+	dlock_lease_set_client(idx, lease->client);
+}
+
+/*
+ * dlock_hold_add counts one more hold; gives the batch that will carry it, or
+ * 0 where no row shows it.
+ */
+uint64
+dlock_hold_add(uint32 idx, const DlockHold *hold, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	Assert(dlock_lease_is_live(lease));
+	if (hold->duration_given && hold->duration > lease->duration)
+		lease->duration = hold->duration;
+	if (hold->counts)
+	{
+		lease->hold_count++;
+		if (hold->scope == DLOCK_SCOPE_SESSION)
+			lease->session_holds++;
+		if (hold->scope == DLOCK_SCOPE_TRANSACTION)
+			lease->transaction_holds++;
+		if (hold->scope == DLOCK_SCOPE_SESSION ||
+			(hold->scope == DLOCK_SCOPE_TRANSACTION && !hold->duration_given))
+		{
+			lease->kept++;
+			dlock_deadline_clear(idx);
+		}
+		if (hold->scope != DLOCK_SCOPE_TRANSACTION)
+			lease->durable = true;
+	}
+	if (!lease->durable)
+		return 0;
+	return mark(idx, after);
+}
+
+/*
+ * dlock_hold_must_flush tells whether a hold may be acknowledged only once its
+ * batch is durable.  A token beyond the durable bound never may at once: after
+ * a crash it would be given out again.
+ */
+bool
+dlock_hold_must_flush(DlockDatabase *db, uint32 idx, const DlockHold *hold)
+{
+	return (hold->durable && dlock_lease_at(idx)->durable &&
+			(hold->scope != DLOCK_SCOPE_TRANSACTION || !hold->counts)) ||
+		dlock_lease_at(idx)->token > (int64) pg_atomic_read_u64(&db->token_limit);
+}
+
+/*
+ * dlock_clock_restart lets an acknowledged lease run for its duration from
+ * now, or for what it has left if that is more.
+ */
+void
+dlock_clock_restart(uint32 idx, DlockTime now)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+	DlockTime	deadline = dlock_clock_after(now, lease->duration);
+
+	if (lease->state != DLOCK_LEASE_HELD || lease->kept > 0)
+		return;
+	if (lease->deadline == DLOCK_NEVER || deadline > lease->deadline)
+		dlock_deadline_set(idx, deadline);
+}
+
+/*
+ * dlock_holds_drop takes holds away: count in all, of which so many of each
+ * kind.  The lease ends with the last one.
+ */
+void
+dlock_holds_drop(uint32 idx, int32 count, int32 session, int32 transaction,
+				 int32 kept, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	Assert(dlock_lease_is_live(lease));
+	lease->hold_count -= count;
+	lease->session_holds -= session;
+	lease->transaction_holds -= transaction;
+	lease->kept -= kept;
+	Assert(lease->session_holds >= 0 && lease->transaction_holds >= 0 &&
+		   lease->kept >= 0);
+	if (lease->hold_count <= 0)
+	{
+		dlock_lease_end(idx, after);
+		return;
+	}
+	if (lease->durable && count > transaction)
+	{
+		(void) mark(idx, after);
+		/* what is left needs no row */
+		if (lease->hold_count == lease->transaction_holds)
+			lease->durable = false;
+	}
+	if (lease->deadline == DLOCK_NEVER)
+		dlock_clock_restart(idx, dlock_clock_now());
+}
+
+/*
+ * dlock_mode_set converts a lease.  A weaker mode may let waiters in.
+ */
+void
+dlock_mode_set(uint32 idx, DlockMode mode, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	lease->mode = mode;
+	if (lease->durable)
+		(void) mark(idx, after);
+}
+
+/*
+ * resource_tidy forgets a resource that nobody uses.
+ */
+static void
+resource_tidy(uint32 resource)
+{
+	DlockResource *res = dlock_resource_at(resource);
+
+	if (res->nholders == 0 && res->nwaiters == 0)
+		dlock_resource_remove(resource);
+}
+
+/*
+ * dlock_lease_end frees a lease and serves whom it kept waiting.  The resource
+ * may be gone afterwards.
+ */
+void
+dlock_lease_end(uint32 idx, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+	uint32		resource = lease->resource;
+	DlockResource *res = dlock_resource_at(resource);
+
+	Assert(dlock_lease_is_live(lease));
+	if (res->upgrader != DLOCK_NONE &&
+		dlock_waiter_at(res->upgrader)->lease == idx)
+		dlock_waiter_dismiss(res->upgrader, DLOCK_WAIT_LOST, after);
+
+	if (lease->prev == DLOCK_NONE)
+		res->holders = lease->next;
+	else
+		dlock_lease_at(lease->prev)->next = lease->next;
+	if (lease->next != DLOCK_NONE)
+		dlock_lease_at(lease->next)->prev = lease->prev;
+	res->nholders--;
+	dlock_deadline_clear(idx);
+	dlock_lease_set_client(idx, DLOCK_NONE);
+	dlock_client_unpin(lease->client);
+	lease->hold_count = 0;
+	if (lease->durable)
+		(void) mark(idx, after);
+	dlock_lease_free(after->db, idx, dlock_clock_now());
+
+	dlock_queue_serve(resource, after);
+}
+
+/*
+ * dlock_waiter_dismiss takes a waiter out of the queue and tells it why.
+ */
+void
+dlock_waiter_dismiss(uint32 idx, DlockWaitState why, DlockAftermath *after)
+{
+	DlockWaiter *waiter = dlock_waiter_at(idx);
+	DlockResource *res = dlock_resource_at(waiter->resource);
+	bool		wake = true;
+
+	Assert(pg_atomic_read_u32(&waiter->state) == DLOCK_WAIT_QUEUED);
+	dlock_queue_remove(res, idx);
+	pg_atomic_fetch_sub_u32(&dlock_client_at(waiter->client)->waiting, 1);
+	if (why == DLOCK_WAIT_GRANTED && waiter->must_flush)
+	{
+		/* it need not know before it may say so */
+		dlock_pending_notify(after->db, waiter->procno, waiter->batch);
+		after->urgent = true;
+		wake = false;
+	}
+	/* from here on the waiter may look, once it has the partition lock */
+	pg_atomic_write_u32(&waiter->state, why);
+	if (wake)
+		wake_later(after, waiter->procno);
+}
+
+/*
+ * give tells a waiter that it has the lease, and counts its hold.
+ */
+static void
+give(uint32 idx, uint32 lease_idx, DlockAftermath *after)
+{
+	DlockWaiter *waiter = dlock_waiter_at(idx);
+
+	waiter->lease = lease_idx;
+	waiter->token = dlock_lease_at(lease_idx)->token;
+	waiter->batch = dlock_hold_add(lease_idx, &waiter->hold, after);
+	waiter->must_flush = dlock_hold_must_flush(after->db, lease_idx,
+											   &waiter->hold);
+	if (waiter->must_flush && waiter->batch == 0)
+		waiter->batch = pg_atomic_read_u64(&after->db->open_batch);
+	dlock_waiter_dismiss(idx, DLOCK_WAIT_GRANTED, after);
+}
+
+/*
+ * give_to_client serves the other waiters of a client that has just become a
+ * holder: it would wait for itself.
+ */
+static void
+give_to_client(DlockResource *res, uint32 lease_idx, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(lease_idx);
+	uint32		idx = res->queue_head;
+
+	while (idx != DLOCK_NONE &&
+		   pg_atomic_read_u32(&dlock_client_at(lease->client)->waiting) > 0)
+	{
+		DlockWaiter *waiter = dlock_waiter_at(idx);
+		uint32		next = waiter->next;
+
+		if (waiter->client == lease->client &&
+			dlock_mode_covers(lease->mode, waiter->mode))
+		{
+			dlock_client_unpin(waiter->client);
+			dlock_lease_free(after->db, waiter->lease, dlock_clock_now());
+			give(idx, lease_idx, after);
+		}
+		idx = next;
+	}
+}
+
+/*
+ * dlock_queue_serve grants whatever the head of the queue may now have, and
+ * forgets the resource if nobody is left.
+ */
+void
+dlock_queue_serve(uint32 resource, DlockAftermath *after)
+{
+	DlockResource *res = dlock_resource_at(resource);
+
+	if (res->upgrader != DLOCK_NONE && res->nholders == 1)
+	{
+		DlockWaiter *waiter = dlock_waiter_at(res->upgrader);
+
+		dlock_mode_set(waiter->lease, waiter->mode, after);
+		give(res->upgrader, waiter->lease, after);
+	}
+	while (res->upgrader == DLOCK_NONE && res->queue_head != DLOCK_NONE)
+	{
+		uint32		head = res->queue_head;
+		uint32		lease = dlock_waiter_at(head)->lease;
+
+		if (dlock_holders_conflict(res, dlock_waiter_at(head)->mode))
+			break;
+		dlock_lease_grant(resource, lease, after);
+		give(head, lease, after);
+		give_to_client(res, lease, after);
+	}
+	resource_tidy(resource);
+}
+
+/*
+ * dlock_expired_end ends the holders whose time is over, for one who would
+ * otherwise wait for them; tells whether there were any.  The resource may be
+ * gone afterwards.
+ */
+bool
+dlock_expired_end(uint32 resource, DlockTime now, DlockAftermath *after)
+{
+	bool		any = false;
+	uint32		idx = dlock_resource_at(resource)->holders;
+
+	while (idx != DLOCK_NONE)
+	{
+		uint32		next = dlock_lease_at(idx)->next;
+
+		if (dlock_lease_at(idx)->deadline <= now)
+		{
+			any = true;
+			dlock_lease_end(idx, after);
+			/* serving the queue may have changed everything behind it */
+			break;
+		}
+		idx = next;
+	}
+	return any;
+}

@@ -1,0 +1,528 @@
+/*
+ * database.c
+ *	  The registry of databases that use dlock, and each one's shared state.
+ *
+ * An entry lives from the moment somebody believes that a database has the
+ * extension until its writer has found that it has not.  In between it is
+ * shut (leases not loaded yet) or open.  A writer that fails leaves an open
+ * entry open: memory is the truth, and requests go on until they need a row
+ * flushed.
+ *
+ * Locks: the control lock is taken alone, never under or over a partition
+ * lock.  "open" and "epoch" are read without it: whoever acts on them holds a
+ * partition lock, and shutting passes through all of these before anything is
+ * taken down (see dlock_engine_purge).
+ *
+ * IDENTIFICATION
+ *	  src/shared/database.c
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/wait_event.h"
+
+#include "base/config.h"
+#include "base/record.h"
+#include "shared/database.h"
+
+#define TRANCHE_CONTROL "dlock_control"
+
+typedef struct Control
+{
+	uint32		next_epoch;		/* under the control lock */
+	pg_atomic_uint32 launcher_procno;	/* DLOCK_NONE: not running */
+	pg_atomic_uint32 monitor_procno;	/* likewise */
+	pg_atomic_uint64 monitor_due;	/* the monitor sleeps until then */
+	ConditionVariable changed;	/* an entry opened, shut or lost its writer */
+	DlockDatabase databases[FLEXIBLE_ARRAY_MEMBER];
+} Control;
+
+static Control *control;
+static LWLock *control_lock;
+
+/*
+ * dlock_database_shmem_size must agree with dlock_database_shmem_init.
+ */
+Size
+dlock_database_shmem_size(void)
+{
+	return add_size(offsetof(Control, databases),
+					mul_size(dlock_max_databases, sizeof(DlockDatabase)));
+}
+
+void
+dlock_database_request_locks(void)
+{
+	RequestNamedLWLockTranche(TRANCHE_CONTROL, 1);
+}
+
+static void
+entry_init(DlockDatabase *db, uint16 slot)
+{
+	db->slot = slot;
+	db->dboid = InvalidOid;
+	pg_atomic_init_u32(&db->open, 0);
+	pg_atomic_init_u32(&db->epoch, 0);
+	pg_atomic_init_u32(&db->writer_procno, DLOCK_NONE);
+	pg_atomic_init_u64(&db->next_token, 0);
+	pg_atomic_init_u64(&db->token_limit, 0);
+	pg_atomic_init_u64(&db->next_ticket, 0);
+	pg_atomic_init_u32(&db->dirty_head, DLOCK_NONE);
+	pg_atomic_init_u32(&db->dirty_count, 0);
+	pg_atomic_init_u32(&db->client_head, DLOCK_NONE);
+	pg_atomic_init_u32(&db->urgent, 0);
+	pg_atomic_init_u32(&db->dozing, 0);
+	pg_atomic_init_u64(&db->open_batch, 1);
+	pg_atomic_init_u64(&db->durable_batch, 0);
+	SpinLockInit(&db->free_lock);
+	db->free_head = DLOCK_NONE;
+	db->free_tail = DLOCK_NONE;
+}
+
+/*
+ * dlock_database_shmem_init makes the registry, or attaches to it.
+ */
+void
+dlock_database_shmem_init(void)
+{
+	bool		found;
+
+	control = ShmemInitStruct("dlock databases", dlock_database_shmem_size(),
+							  &found);
+	control_lock = &GetNamedLWLockTranche(TRANCHE_CONTROL)->lock;
+	if (found)
+		return;
+
+	memset(control, 0, dlock_database_shmem_size());
+	pg_atomic_init_u32(&control->launcher_procno, DLOCK_NONE);
+	pg_atomic_init_u32(&control->monitor_procno, DLOCK_NONE);
+	pg_atomic_init_u64(&control->monitor_due, 0);
+	ConditionVariableInit(&control->changed);
+	for (int i = 0; i < dlock_max_databases; i++)
+		entry_init(&control->databases[i], (uint16) i);
+}
+
+/*
+ * dlock_wake_proc sets a process's latch.
+ *
+ * The PGPROC may be somebody else's by now; a latch set without need is
+ * harmless, since everybody who waits checks what it waits for.
+ */
+void
+dlock_wake_proc(uint32 procno)
+{
+	if (procno != DLOCK_NONE)
+		SetLatch(&ProcGlobal->allProcs[procno].procLatch);
+}
+
+static void
+wake_launcher(void)
+{
+	dlock_wake_proc(pg_atomic_read_u32(&control->launcher_procno));
+}
+
+/*
+ * find looks for a database's entry, or makes one; NULL where there is none
+ * and none is to be made, or all are in use.  Caller holds the control lock,
+ * exclusively in order to make one.
+ */
+static DlockDatabase *
+find(Oid dboid, bool create)
+{
+	DlockDatabase *unused = NULL;
+
+	for (int i = 0; i < dlock_max_databases; i++)
+	{
+		DlockDatabase *db = &control->databases[i];
+
+		if (db->dboid == dboid)
+			return db;
+		if (!OidIsValid(db->dboid) && unused == NULL)
+			unused = db;
+	}
+	if (!create || unused == NULL)
+		return NULL;
+
+	unused->dboid = dboid;
+	unused->wanted = false;
+	unused->recheck = false;
+	unused->stops = 0;
+	unused->retry_at = 0;
+	return unused;
+}
+
+/*
+ * give_up_entry frees an entry that nobody needs.  Caller holds the lock.
+ */
+static void
+give_up_entry(DlockDatabase *db)
+{
+	if (!db->wanted && db->stops == 0 && db->writer == DLOCK_WRITER_NONE &&
+		pg_atomic_read_u32(&db->open) == 0)
+		db->dboid = InvalidOid;
+}
+
+/*
+ * dlock_database_want gives the entry of a database that is thought to have
+ * the extension, and makes the launcher look after it; NULL where all entries
+ * are in use.
+ */
+DlockDatabase *
+dlock_database_want(Oid dboid)
+{
+	DlockDatabase *db;
+	bool		news = false;
+
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	db = find(dboid, true);
+	if (db != NULL && !db->wanted)
+	{
+		db->wanted = true;
+		news = true;
+	}
+	LWLockRelease(control_lock);
+	if (news)
+		wake_launcher();
+	return db;
+}
+
+/*
+ * dlock_database_is_open tells whether an opening that the caller knows of
+ * still stands.  Certain only under a partition lock.
+ */
+bool
+dlock_database_is_open(DlockDatabase *db, uint32 epoch)
+{
+	return pg_atomic_read_u32(&db->open) != 0 &&
+		pg_atomic_read_u32(&db->epoch) == epoch;
+}
+
+/*
+ * dlock_database_wait sleeps until some entry has changed; false where the
+ * time was up.  dlock_database_wait_done must follow the last call.
+ */
+bool
+dlock_database_wait(DlockTime until)
+{
+	long		timeout = dlock_clock_ms_until(until, dlock_clock_now());
+
+	return !ConditionVariableTimedSleep(&control->changed, timeout,
+										PG_WAIT_EXTENSION);
+}
+
+void
+dlock_database_wait_done(void)
+{
+	ConditionVariableCancelSleep();
+}
+
+/*
+ * dlock_database_stop keeps a database's writer away until
+ * dlock_database_resume: one that runs is told to flush and go, and none is
+ * started.  NULL where all entries are in use, and so there is no writer.
+ */
+DlockDatabase *
+dlock_database_stop(Oid dboid)
+{
+	DlockDatabase *db;
+
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	db = find(dboid, true);
+	if (db != NULL)
+	{
+		db->stops++;
+		/* the pid is the writer's as long as the entry says RUNNING */
+		if (db->writer == DLOCK_WRITER_RUNNING)
+			(void) kill(db->writer_pid, SIGTERM);
+	}
+	LWLockRelease(control_lock);
+	return db;
+}
+
+/*
+ * dlock_database_stopped tells whether the writer is gone.
+ */
+bool
+dlock_database_stopped(DlockDatabase *db)
+{
+	bool		stopped;
+
+	LWLockAcquire(control_lock, LW_SHARED);
+	stopped = db->writer == DLOCK_WRITER_NONE;
+	LWLockRelease(control_lock);
+	return stopped;
+}
+
+/*
+ * dlock_database_resume ends dlock_database_stop.  "wanted" has the launcher
+ * look at the database even if it was not known to have the extension.
+ */
+void
+dlock_database_resume(DlockDatabase *db, bool wanted)
+{
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	Assert(db->stops > 0);
+	db->stops--;
+	db->wanted |= wanted;
+	db->retry_at = 0;
+	give_up_entry(db);
+	LWLockRelease(control_lock);
+	wake_launcher();
+}
+
+/*
+ * dlock_database_recheck has somebody look whether the database has the
+ * extension: its writer if there is one, else a new one.
+ */
+void
+dlock_database_recheck(Oid dboid)
+{
+	DlockDatabase *db;
+	uint32		procno = DLOCK_NONE;
+
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	db = find(dboid, true);
+	if (db != NULL)
+	{
+		db->wanted = true;
+		db->recheck = true;
+		db->retry_at = 0;
+		procno = pg_atomic_read_u32(&db->writer_procno);
+	}
+	LWLockRelease(control_lock);
+	dlock_wake_proc(procno);
+	wake_launcher();
+}
+
+/*
+ * dlock_database_attach makes the caller the writer of a database; NULL where
+ * it is not to be one (any more).
+ */
+DlockDatabase *
+dlock_database_attach(Oid dboid, int pid, int procno)
+{
+	DlockDatabase *db;
+
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	db = find(dboid, false);
+	if (db != NULL && db->writer != DLOCK_WRITER_STARTING)
+		db = NULL;
+	if (db != NULL && db->stops > 0)
+	{
+		db->writer = DLOCK_WRITER_NONE;
+		db = NULL;
+	}
+	if (db != NULL)
+	{
+		db->writer = DLOCK_WRITER_RUNNING;
+		db->writer_pid = pid;
+		pg_atomic_write_u32(&db->writer_procno, procno);
+	}
+	LWLockRelease(control_lock);
+	if (db == NULL)
+		ConditionVariableBroadcast(&control->changed);
+	return db;
+}
+
+/*
+ * dlock_database_detach tells that the writer is going.  After a failure the
+ * next one is not started at once.
+ */
+void
+dlock_database_detach(DlockDatabase *db, int pid, bool failed)
+{
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	Assert(db->writer == DLOCK_WRITER_RUNNING && db->writer_pid == pid);
+	db->writer = DLOCK_WRITER_NONE;
+	db->writer_pid = 0;
+	pg_atomic_write_u32(&db->writer_procno, DLOCK_NONE);
+	if (failed)
+		db->retry_at = dlock_clock_after(dlock_clock_now(), USECS_PER_SEC);
+	give_up_entry(db);
+	LWLockRelease(control_lock);
+	ConditionVariableBroadcast(&control->changed);
+	wake_launcher();
+}
+
+/*
+ * dlock_database_take_recheck tells, once, that the extension may be gone.
+ */
+bool
+dlock_database_take_recheck(DlockDatabase *db)
+{
+	bool		recheck;
+
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	recheck = db->recheck;
+	db->recheck = false;
+	LWLockRelease(control_lock);
+	return recheck;
+}
+
+/*
+ * dlock_database_new_epoch begins another opening: what refers to an earlier
+ * one finds nothing.
+ */
+uint32
+dlock_database_new_epoch(DlockDatabase *db)
+{
+	uint32		epoch;
+
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	Assert(pg_atomic_read_u32(&db->open) == 0);
+	epoch = ++control->next_epoch;
+	pg_atomic_write_u32(&db->epoch, epoch);
+	LWLockRelease(control_lock);
+	return epoch;
+}
+
+/*
+ * dlock_database_open lets requests in: all leases are loaded.
+ */
+void
+dlock_database_open(DlockDatabase *db)
+{
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	pg_atomic_write_u32(&db->open, 1);
+	LWLockRelease(control_lock);
+	ConditionVariableBroadcast(&control->changed);
+}
+
+/*
+ * dlock_database_shut keeps new requests out.
+ */
+void
+dlock_database_shut(DlockDatabase *db)
+{
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	pg_atomic_write_u32(&db->open, 0);
+	LWLockRelease(control_lock);
+	ConditionVariableBroadcast(&control->changed);
+}
+
+/*
+ * dlock_database_forget says that a database does not have the extension, or
+ * is no more.  Its entry goes as soon as nobody uses it.
+ */
+void
+dlock_database_forget(DlockDatabase *db)
+{
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	/* somebody may have created the extension since the caller looked */
+	if (!db->recheck)
+		db->wanted = false;
+	give_up_entry(db);
+	LWLockRelease(control_lock);
+	ConditionVariableBroadcast(&control->changed);
+}
+
+/*
+ * Launcher
+ */
+
+void
+dlock_launcher_attach(int procno)
+{
+	pg_atomic_write_u32(&control->launcher_procno, procno);
+}
+
+void
+dlock_launcher_detach(void)
+{
+	pg_atomic_write_u32(&control->launcher_procno, DLOCK_NONE);
+}
+
+DlockDatabase *
+dlock_database_at(int slot)
+{
+	return &control->databases[slot];
+}
+
+/*
+ * dlock_database_start_due gives the database if a writer is to be started
+ * for this entry now, and says that it is being started; else lowers *next to
+ * the time when one is.
+ */
+Oid
+dlock_database_start_due(DlockDatabase *db, DlockTime now, DlockTime *next)
+{
+	Oid			dboid = InvalidOid;
+
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	if (OidIsValid(db->dboid) && db->wanted && db->stops == 0 &&
+		db->writer == DLOCK_WRITER_NONE)
+	{
+		if (db->retry_at <= now)
+		{
+			dboid = db->dboid;
+			db->writer = DLOCK_WRITER_STARTING;
+			/* it looks for the extension first thing */
+			db->recheck = false;
+		}
+		else
+			*next = Min(*next, db->retry_at);
+	}
+	LWLockRelease(control_lock);
+	return dboid;
+}
+
+/*
+ * dlock_database_start_failed takes a start back: no worker slot was free, or
+ * the process ended before it attached.
+ */
+void
+dlock_database_start_failed(DlockDatabase *db, Oid dboid, DlockTime retry_at)
+{
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	if (db->dboid == dboid && db->writer == DLOCK_WRITER_STARTING)
+	{
+		db->writer = DLOCK_WRITER_NONE;
+		db->retry_at = retry_at;
+		give_up_entry(db);
+	}
+	LWLockRelease(control_lock);
+	ConditionVariableBroadcast(&control->changed);
+}
+
+/*
+ * The monitor's alarm
+ *
+ * The monitor announces until when it means to sleep; whoever sets an earlier
+ * deadline wakes it.  While it looks through the deadlines it announces
+ * DLOCK_NEVER, so that a deadline set behind its back is never missed.
+ */
+
+void
+dlock_monitor_attach(int procno)
+{
+	pg_atomic_write_u32(&control->monitor_procno, procno);
+}
+
+void
+dlock_monitor_detach(void)
+{
+	pg_atomic_write_u32(&control->monitor_procno, DLOCK_NONE);
+}
+
+void
+dlock_monitor_set_due(DlockTime due)
+{
+	pg_atomic_write_u64(&control->monitor_due, (uint64) due);
+	pg_memory_barrier();
+}
+
+/*
+ * dlock_monitor_alarm is called after a deadline was set, under the partition
+ * lock: the monitor reads the partition's deadlines under the same lock.
+ */
+void
+dlock_monitor_alarm(DlockTime due)
+{
+	if (due < (DlockTime) pg_atomic_read_u64(&control->monitor_due))
+		dlock_wake_proc(pg_atomic_read_u32(&control->monitor_procno));
+}

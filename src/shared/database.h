@@ -1,0 +1,107 @@
+/*
+ * database.h
+ *	  The registry of databases that use dlock, and each one's shared state:
+ *	  gate, tokens, dirty list, free slots, writer.
+ *
+ * IDENTIFICATION
+ *	  src/shared/database.h
+ */
+#ifndef DLOCK_SHARED_DATABASE_H
+#define DLOCK_SHARED_DATABASE_H
+
+#include "port/atomics.h"
+#include "storage/spin.h"
+
+#include "base/clock.h"
+
+typedef enum DlockWriterStatus
+{
+	DLOCK_WRITER_NONE = 0,		/* no process */
+	DLOCK_WRITER_STARTING,		/* registered by the launcher */
+	DLOCK_WRITER_RUNNING,		/* attached; its pid is known */
+} DlockWriterStatus;
+
+/*
+ * Fields without a note are guarded by the control lock.
+ */
+typedef struct DlockDatabase
+{
+	Oid			dboid;			/* InvalidOid: entry unused */
+	uint16		slot;			/* own number; constant */
+	DlockWriterStatus writer;
+	int			writer_pid;		/* valid while RUNNING */
+	bool		wanted;			/* the extension is, or may be, there */
+	bool		recheck;		/* the writer is to look whether it still is */
+	int			stops;			/* DDL under way that needs the writer gone */
+	DlockTime	retry_at;		/* no new writer before that */
+
+	/* changed with the control lock and every partition lock in turn */
+	pg_atomic_uint32 open;		/* requests are served */
+	pg_atomic_uint32 epoch;		/* of this opening; unique while the server
+								 * runs */
+
+	pg_atomic_uint32 writer_procno; /* whose latch to set, or DLOCK_NONE */
+
+	pg_atomic_uint64 next_token;
+	pg_atomic_uint64 token_limit;	/* durable; tokens up to it may be shown */
+	pg_atomic_uint64 next_ticket;	/* arrival order of waiters */
+
+	/* the dirty list and its batches: see pending.c */
+	pg_atomic_uint32 dirty_head;
+	pg_atomic_uint32 dirty_count;
+	pg_atomic_uint32 client_head;	/* clients without a row */
+	pg_atomic_uint32 urgent;	/* somebody waits for the next batch */
+	pg_atomic_uint32 dozing;	/* the writer sleeps without a timeout */
+	pg_atomic_uint64 open_batch;	/* changed with all partition locks held */
+	pg_atomic_uint64 durable_batch; /* changed by the writer */
+
+	/* free slots that may have a row; under free_lock, links in the slots */
+	slock_t		free_lock;
+	uint32		free_head;
+	uint32		free_tail;
+} DlockDatabase;
+
+/* called by backends */
+extern DlockDatabase *dlock_database_want(Oid dboid);
+extern bool dlock_database_is_open(DlockDatabase *db, uint32 epoch);
+extern bool dlock_database_wait(DlockTime until);
+extern void dlock_database_wait_done(void);
+
+/* called around DDL on databases and on the extension */
+extern DlockDatabase *dlock_database_stop(Oid dboid);
+extern bool dlock_database_stopped(DlockDatabase *db);
+extern void dlock_database_resume(DlockDatabase *db, bool wanted);
+extern void dlock_database_recheck(Oid dboid);
+
+/* called by the writer */
+extern DlockDatabase *dlock_database_attach(Oid dboid, int pid, int procno);
+extern void dlock_database_detach(DlockDatabase *db, int pid, bool failed);
+extern bool dlock_database_take_recheck(DlockDatabase *db);
+extern uint32 dlock_database_new_epoch(DlockDatabase *db);
+extern void dlock_database_open(DlockDatabase *db);
+extern void dlock_database_shut(DlockDatabase *db);
+extern void dlock_database_forget(DlockDatabase *db);
+
+/* called by the launcher */
+extern void dlock_launcher_attach(int procno);
+extern void dlock_launcher_detach(void);
+extern DlockDatabase *dlock_database_at(int slot);
+extern Oid	dlock_database_start_due(DlockDatabase *db, DlockTime now,
+									 DlockTime *next);
+extern void dlock_database_start_failed(DlockDatabase *db, Oid dboid,
+										DlockTime retry_at);
+
+/* the monitor's alarm */
+extern void dlock_monitor_attach(int procno);
+extern void dlock_monitor_detach(void);
+extern void dlock_monitor_set_due(DlockTime due);
+extern void dlock_monitor_alarm(DlockTime due);
+
+extern void dlock_wake_proc(uint32 procno);
+
+/* called at server start */
+extern Size dlock_database_shmem_size(void);
+extern void dlock_database_shmem_init(void);
+extern void dlock_database_request_locks(void);
+
+#endif							/* DLOCK_SHARED_DATABASE_H */

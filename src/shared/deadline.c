@@ -1,0 +1,194 @@
+/*
+ * deadline.c
+ *	  The leases of a partition in the order in which they run out.
+ *
+ * A pairing heap whose links are slot numbers in the lease slots themselves:
+ * it needs no memory, adding a lease is a comparison, and the usual lease,
+ * which ends long before its time, leaves without having moved.
+ *
+ * A renewal does not touch the heap.  heap_key says where a lease stands,
+ * deadline when it runs out; heap_key <= deadline always, and a lease that
+ * comes to the top too early is put back at its true place then.
+ *
+ * IDENTIFICATION
+ *	  src/shared/deadline.c
+ */
+#include "postgres.h"
+
+#include "shared/database.h"
+#include "shared/deadline.h"
+#include "shared/table.h"
+
+/*
+ * merge joins two heaps, either of which may be empty.
+ */
+static uint32
+merge(uint32 a, uint32 b)
+{
+	DlockLease *parent;
+	DlockLease *child;
+
+	if (a == DLOCK_NONE)
+		return b;
+	if (b == DLOCK_NONE)
+		return a;
+	if (dlock_lease_at(b)->heap_key < dlock_lease_at(a)->heap_key)
+	{
+		uint32		swap = a;
+
+		a = b;
+		b = swap;
+	}
+	parent = dlock_lease_at(a);
+	child = dlock_lease_at(b);
+	child->heap_next = parent->heap_child;
+	child->heap_prev = a;
+	if (parent->heap_child != DLOCK_NONE)
+		dlock_lease_at(parent->heap_child)->heap_prev = b;
+	parent->heap_child = b;
+	return a;
+}
+
+/*
+ * merge_children joins a list of siblings in two passes: pairs from left to
+ * right, then all from right to left.
+ */
+static uint32
+merge_children(uint32 first)
+{
+	uint32		pairs = DLOCK_NONE;
+	uint32		root = DLOCK_NONE;
+
+	while (first != DLOCK_NONE)
+	{
+		uint32		second = dlock_lease_at(first)->heap_next;
+		uint32		rest = DLOCK_NONE;
+		uint32		pair;
+
+		if (second != DLOCK_NONE)
+			rest = dlock_lease_at(second)->heap_next;
+		pair = merge(first, second);
+		dlock_lease_at(pair)->heap_next = pairs;
+		pairs = pair;
+		first = rest;
+	}
+	while (pairs != DLOCK_NONE)
+	{
+		uint32		next = dlock_lease_at(pairs)->heap_next;
+
+		root = merge(root, pairs);
+		pairs = next;
+	}
+	if (root != DLOCK_NONE)
+	{
+		dlock_lease_at(root)->heap_next = DLOCK_NONE;
+		dlock_lease_at(root)->heap_prev = DLOCK_NONE;
+	}
+	return root;
+}
+
+static void
+heap_add(uint32 idx)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+	uint32	   *root = dlock_partition_heap(dlock_partition_of(lease->hash));
+
+	lease->heap_child = DLOCK_NONE;
+	lease->heap_next = DLOCK_NONE;
+	lease->heap_prev = DLOCK_NONE;
+	lease->in_heap = true;
+	*root = merge(*root, idx);
+}
+
+static void
+heap_remove(uint32 idx)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+	uint32	   *root = dlock_partition_heap(dlock_partition_of(lease->hash));
+	uint32		children = merge_children(lease->heap_child);
+
+	if (*root == idx)
+		*root = children;
+	else
+	{
+		/* heap_prev is the left sibling, or the parent for a first child */
+		DlockLease *prev = dlock_lease_at(lease->heap_prev);
+
+		if (prev->heap_child == idx)
+			prev->heap_child = lease->heap_next;
+		else
+			prev->heap_next = lease->heap_next;
+		if (lease->heap_next != DLOCK_NONE)
+			dlock_lease_at(lease->heap_next)->heap_prev = lease->heap_prev;
+		*root = merge(*root, children);
+	}
+	lease->in_heap = false;
+}
+
+/*
+ * dlock_deadline_set says when a lease runs out; DLOCK_NEVER stops its clock.
+ */
+void
+dlock_deadline_set(uint32 idx, DlockTime deadline)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	Assert(dlock_partition_held(lease->hash));
+	if (deadline == DLOCK_NEVER)
+	{
+		dlock_deadline_clear(idx);
+		return;
+	}
+	lease->deadline = deadline;
+	if (lease->in_heap)
+	{
+		if (deadline >= lease->heap_key)
+			return;
+		heap_remove(idx);
+	}
+	lease->heap_key = deadline;
+	heap_add(idx);
+	dlock_monitor_alarm(deadline);
+}
+
+/*
+ * dlock_deadline_clear stops a lease's clock.
+ */
+void
+dlock_deadline_clear(uint32 idx)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	lease->deadline = DLOCK_NEVER;
+	if (lease->in_heap)
+		heap_remove(idx);
+}
+
+/*
+ * dlock_deadline_first gives a lease of the partition that has run out;
+ * DLOCK_NONE, and when to look again, where there is none.
+ */
+uint32
+dlock_deadline_first(int partition, DlockTime now, DlockTime *next)
+{
+	uint32	   *root = dlock_partition_heap(partition);
+
+	Assert(dlock_partition_held(partition));
+	while (*root != DLOCK_NONE)
+	{
+		uint32		idx = *root;
+		DlockLease *lease = dlock_lease_at(idx);
+
+		if (lease->heap_key > now)
+		{
+			*next = Min(*next, lease->heap_key);
+			return DLOCK_NONE;
+		}
+		if (lease->deadline <= now)
+			return idx;
+		heap_remove(idx);
+		lease->heap_key = lease->deadline;
+		heap_add(idx);
+	}
+	return DLOCK_NONE;
+}

@@ -1,0 +1,410 @@
+/*
+ * pending.c
+ *	  What is to be made durable, and who waits for it.
+ *
+ * Every change to a lease that its row should show puts the slot into its
+ * database's dirty list, unless it stands there already.  The list runs
+ * through the slots, so it cannot overflow and adding to it cannot fail.
+ * Whoever marks a slot learns the number of the batch that will carry the
+ * change: the one that is open.
+ *
+ * The writer collects under all partition locks at once: it copies what each
+ * dirty slot should say, empties the list and opens the next batch.  So a
+ * batch is a cut through the histories of all resources at one instant, and
+ * two rows that exclude each other are never durable together: the release
+ * that made room for a grant is in the same batch as the grant, or in an
+ * earlier one.  The collecting is some hundred nanoseconds for each dirty
+ * slot; nothing is written or allocated meanwhile.
+ *
+ * Lists are pushed to with compare-and-swap, since holders of different
+ * partition locks do it at the same time.  The dirty list is emptied under
+ * all of these locks, so no pop ever races with a push (there is no ABA); the
+ * clients' list is emptied by an exchange of its head.
+ *
+ * Whoever waits for a batch says so in its process's notice; the writer looks
+ * through the notices once the batch is durable.  A notice names the batch,
+ * so that nobody is woken for the one before.
+ *
+ * IDENTIFICATION
+ *	  src/shared/pending.c
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/memutils.h"
+
+#include "shared/client.h"
+#include "shared/pending.h"
+#include "shared/table.h"
+
+/* what each process waits for: 0, or batch and database in one word */
+static pg_atomic_uint64 *notices;
+
+#define DLOCK_NOTICE_BITS 16
+static uint64
+make_notice(DlockDatabase *db, uint64 batch)
+{
+	return (batch << DLOCK_NOTICE_BITS) | (uint64) (db->slot + 1);
+}
+
+static int
+proc_count(void)
+{
+	return MaxBackends + NUM_AUXILIARY_PROCS;
+}
+
+/*
+ * dlock_pending_shmem_size must agree with dlock_pending_shmem_init.
+ */
+Size
+dlock_pending_shmem_size(void)
+{
+	return mul_size(proc_count(), sizeof(pg_atomic_uint64));
+}
+
+void
+dlock_pending_shmem_init(void)
+{
+	bool		found;
+
+	notices = ShmemInitStruct("dlock notices", dlock_pending_shmem_size(),
+							  &found);
+	if (found)
+		return;
+	for (int i = 0; i < proc_count(); i++)
+		pg_atomic_init_u64(&notices[i], 0);
+}
+
+/*
+ * push puts an item in front of a list; next is the item's link.
+ */
+static void
+push(pg_atomic_uint32 *head, uint32 idx, uint32 *next)
+{
+	uint32		old = pg_atomic_read_u32(head);
+
+	do
+	{
+		*next = old;
+	} while (!pg_atomic_compare_exchange_u32(head, &old, idx));
+}
+
+/*
+ * dlock_pending_mark says that a slot's row is to follow; gives the number of
+ * the batch that will carry it.
+ */
+uint64
+dlock_pending_mark(DlockDatabase *db, uint32 idx)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	if (!lease->on_dirty)
+	{
+		lease->on_dirty = true;
+		push(&db->dirty_head, idx, &lease->dirty_next);
+		pg_atomic_fetch_add_u32(&db->dirty_count, 1);
+	}
+	return pg_atomic_read_u64(&db->open_batch);
+}
+
+/*
+ * dlock_pending_notify has a process woken when a batch is durable.  Called by
+ * the process itself, or under the partition lock of the queue it stands in.
+ */
+void
+dlock_pending_notify(DlockDatabase *db, uint32 procno, uint64 batch)
+{
+	pg_atomic_write_u64(&notices[procno], make_notice(db, batch));
+}
+
+/*
+ * dlock_pending_unnotify ends that; called by the process itself.
+ */
+void
+dlock_pending_unnotify(uint32 procno)
+{
+	pg_atomic_write_u64(&notices[procno], 0);
+}
+
+/*
+ * dlock_pending_wake_writer follows marking, after the lock was released.
+ *
+ * What nobody waits for is left to the writer's next turn; it is woken only
+ * if it sleeps without a timeout.  Pushing to the list is a full barrier, and
+ * so is dlock_pending_doze: either we see that it dozes, or it sees the list.
+ */
+void
+dlock_pending_wake_writer(DlockDatabase *db, bool urgent)
+{
+	if (urgent)
+		pg_atomic_exchange_u32(&db->urgent, 1);
+	else if (pg_atomic_read_u32(&db->dozing) == 0)
+		return;
+	dlock_wake_proc(pg_atomic_read_u32(&db->writer_procno));
+}
+
+/*
+ * dlock_pending_is_durable tells whether a batch has been flushed, and
+ * confirmed by synchronous standbys where there are any.
+ */
+bool
+dlock_pending_is_durable(DlockDatabase *db, uint64 batch)
+{
+	return pg_atomic_read_u64(&db->durable_batch) >= batch;
+}
+
+/*
+ * dlock_pending_add_client asks for a row in dlock.clients.  The caller has
+ * just made the client, so that nobody else adds it.
+ */
+void
+dlock_pending_add_client(DlockDatabase *db, uint32 client)
+{
+	dlock_client_pin(client);
+	push(&db->client_head, client, &dlock_client_at(client)->dirty_next);
+}
+
+/*
+ * Writer
+ */
+
+void
+dlock_batch_init(DlockBatch *batch)
+{
+	memset(batch, 0, sizeof(*batch));
+	batch->capacity = 256;
+	batch->records = MemoryContextAlloc(TopMemoryContext,
+										batch->capacity * sizeof(DlockRecord));
+	batch->client_capacity = 16;
+	batch->clients = MemoryContextAlloc(TopMemoryContext,
+										batch->client_capacity * sizeof(DlockClientRecord));
+}
+
+/*
+ * dlock_pending_take_urgent tells, once, that somebody waits.
+ */
+bool
+dlock_pending_take_urgent(DlockDatabase *db)
+{
+	return pg_atomic_read_u32(&db->urgent) != 0 &&
+		pg_atomic_exchange_u32(&db->urgent, 0) != 0;
+}
+
+/*
+ * dlock_pending_any tells whether anything is to be written.
+ */
+bool
+dlock_pending_any(DlockDatabase *db)
+{
+	return pg_atomic_read_u32(&db->dirty_head) != DLOCK_NONE ||
+		pg_atomic_read_u32(&db->client_head) != DLOCK_NONE;
+}
+
+/*
+ * dlock_pending_doze says whether the writer is to be woken for every change.
+ * After announcing that it is, the writer must look for changes once more.
+ */
+void
+dlock_pending_doze(DlockDatabase *db, bool dozing)
+{
+	pg_atomic_exchange_u32(&db->dozing, dozing ? 1 : 0);
+}
+
+/*
+ * copy_slot notes what a slot's row should say.  All partition locks held; a
+ * lease keeps its client's name alive.
+ */
+static void
+copy_slot(uint32 idx, DlockRecord *record, DlockTime now, TimestampTz wall)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	record->slot = idx;
+	record->held = lease->durable &&
+		(lease->state == DLOCK_LEASE_PENDING ||
+		 lease->state == DLOCK_LEASE_HELD);
+	record->token = lease->token;
+	if (record->held)
+	{
+		DlockResource *res = dlock_resource_at(lease->resource);
+		DlockClient *client = dlock_client_at(lease->client);
+		DlockTime	due = lease->deadline;
+
+		if (lease->state == DLOCK_LEASE_PENDING)
+			due = dlock_clock_after(now, lease->duration);
+		record->client_id = client->id;
+		record->role = client->role;
+		record->mode = lease->mode;
+		record->scope = lease->scope;
+		record->hold_count = lease->hold_count - lease->transaction_holds;
+		record->acquired_at = lease->acquired_at;
+		record->duration = lease->duration;
+		record->expires_at = dlock_clock_to_wall(due, now, wall);
+		memcpy(record->resource, res->name, res->name_len);
+		record->resource[res->name_len] = '\0';
+		memcpy(record->client, client->name, client->name_len);
+		record->client[client->name_len] = '\0';
+	}
+}
+
+/*
+ * make_room grows the batch, outside any lock, to take what there is.
+ */
+static void
+make_room(DlockDatabase *db, DlockBatch *batch)
+{
+	uint32		wanted = pg_atomic_read_u32(&db->dirty_count);
+
+	if (wanted <= (uint32) batch->capacity)
+		return;
+	batch->capacity = (int) Min((Size) wanted * 2, (Size) PG_INT32_MAX);
+	pfree(batch->records);
+	batch->records = MemoryContextAllocHuge(TopMemoryContext,
+											batch->capacity * sizeof(DlockRecord));
+}
+
+static void
+take_slots(DlockDatabase *db, DlockBatch *batch)
+{
+	DlockTime	now = dlock_clock_now();
+	TimestampTz wall = dlock_clock_wall();
+	uint32		idx = pg_atomic_read_u32(&db->dirty_head);
+
+	batch->nrecords = 0;
+	while (idx != DLOCK_NONE)
+	{
+		DlockLease *lease = dlock_lease_at(idx);
+
+		copy_slot(idx, &batch->records[batch->nrecords++], now, wall);
+		lease->on_dirty = false;
+		idx = lease->dirty_next;
+	}
+	pg_atomic_write_u32(&db->dirty_head, DLOCK_NONE);
+	pg_atomic_write_u32(&db->dirty_count, 0);
+}
+
+/*
+ * take_clients notes the clients that have no row yet.  Their pins are kept
+ * until they have.
+ */
+static void
+take_clients(DlockDatabase *db, DlockBatch *batch)
+{
+	uint32		idx = pg_atomic_exchange_u32(&db->client_head, DLOCK_NONE);
+
+	batch->nclients = 0;
+	while (idx != DLOCK_NONE)
+	{
+		DlockClient *client = dlock_client_at(idx);
+		DlockClientRecord *record;
+
+		if (batch->nclients == batch->client_capacity)
+		{
+			batch->client_capacity *= 2;
+			batch->clients = repalloc(batch->clients,
+									  batch->client_capacity * sizeof(DlockClientRecord));
+		}
+		record = &batch->clients[batch->nclients++];
+		record->slot = idx;
+		record->role = client->role;
+		memcpy(record->name, client->name, client->name_len);
+		record->name[client->name_len] = '\0';
+		idx = client->dirty_next;
+	}
+}
+
+/*
+ * dlock_pending_collect cuts off the open batch and opens the next one.
+ */
+void
+dlock_pending_collect(DlockDatabase *db, DlockBatch *batch)
+{
+	take_clients(db, batch);
+	for (;;)
+	{
+		make_room(db, batch);
+		dlock_partition_lock_all(DLOCK_LOCK_WRITE);
+		if (pg_atomic_read_u32(&db->dirty_count) <= (uint32) batch->capacity)
+			break;
+		dlock_partition_unlock_all();
+	}
+	take_slots(db, batch);
+	batch->number = pg_atomic_read_u64(&db->open_batch);
+	pg_atomic_write_u64(&db->open_batch, batch->number + 1);
+	batch->last_token = (int64) pg_atomic_read_u64(&db->next_token);
+	dlock_partition_unlock_all();
+}
+
+/*
+ * dlock_pending_publish tells everybody that a batch is durable.
+ *
+ * The barrier pairs with the waiter's, who writes its notice before it looks
+ * at durable_batch: either we see the notice, or it sees the batch.
+ */
+void
+dlock_pending_publish(DlockDatabase *db, uint64 batch)
+{
+	pg_atomic_write_u64(&db->durable_batch, batch);
+	pg_memory_barrier();
+	for (int i = 0; i < MaxBackends; i++)
+	{
+		uint64		notice = pg_atomic_read_u64(&notices[i]);
+
+		if ((notice & ((1 << DLOCK_NOTICE_BITS) - 1)) == (uint64) db->slot + 1 &&
+			(notice >> DLOCK_NOTICE_BITS) <= batch)
+			dlock_wake_proc(i);
+	}
+}
+
+/*
+ * dlock_pending_mark_all marks every slot that the database has or had a row
+ * for, for a writer that writes all rows anew.
+ */
+void
+dlock_pending_mark_all(DlockDatabase *db)
+{
+	uint32		used = dlock_lease_high_water();
+
+	dlock_partition_lock_all(DLOCK_LOCK_WRITE);
+	for (uint32 i = 0; i < used; i++)
+	{
+		DlockLease *lease = dlock_lease_at(i);
+
+		if (lease->database != db->slot)
+			continue;
+		if (lease->state == DLOCK_LEASE_PENDING ||
+			lease->state == DLOCK_LEASE_HELD)
+			(void) dlock_pending_mark(db, i);
+		else if (lease->state == DLOCK_LEASE_TRIMMED)
+			dlock_lease_free(db, i, dlock_clock_now());
+	}
+	dlock_partition_unlock_all();
+}
+
+/*
+ * dlock_pending_discard empties the lists of a database that is shut.
+ */
+void
+dlock_pending_discard(DlockDatabase *db)
+{
+	uint32		idx;
+
+	dlock_partition_lock_all(DLOCK_LOCK_WRITE);
+	for (idx = pg_atomic_read_u32(&db->dirty_head); idx != DLOCK_NONE;
+		 idx = dlock_lease_at(idx)->dirty_next)
+		dlock_lease_at(idx)->on_dirty = false;
+	pg_atomic_write_u32(&db->dirty_head, DLOCK_NONE);
+	pg_atomic_write_u32(&db->dirty_count, 0);
+	dlock_partition_unlock_all();
+
+	idx = pg_atomic_exchange_u32(&db->client_head, DLOCK_NONE);
+	while (idx != DLOCK_NONE)
+	{
+		uint32		next = dlock_client_at(idx)->dirty_next;
+
+		dlock_client_unpin(idx);
+		idx = next;
+	}
+}

@@ -1,0 +1,54 @@
+/*
+ * pending.h
+ *	  What is to be made durable, and who waits for it.
+ *
+ * IDENTIFICATION
+ *	  src/shared/pending.h
+ */
+#ifndef DLOCK_SHARED_PENDING_H
+#define DLOCK_SHARED_PENDING_H
+
+#include "base/record.h"
+#include "shared/database.h"
+
+/* one consistent cut through all changes of a database, as copied facts */
+typedef struct DlockBatch
+{
+	uint64		number;
+	int			nrecords;
+	int			capacity;
+	DlockRecord *records;
+	int			nclients;
+	int			client_capacity;
+	DlockClientRecord *clients;
+	int64		last_token;		/* newest token at the time of the cut */
+} DlockBatch;
+
+/* called with a partition lock held */
+extern uint64 dlock_pending_mark(DlockDatabase *db, uint32 lease);
+extern void dlock_pending_notify(DlockDatabase *db, uint32 procno,
+								 uint64 batch);
+
+/* called without any lock */
+extern void dlock_pending_unnotify(uint32 procno);
+extern void dlock_pending_wake_writer(DlockDatabase *db, bool urgent);
+extern bool dlock_pending_is_durable(DlockDatabase *db, uint64 batch);
+extern void dlock_pending_add_client(DlockDatabase *db, uint32 client);
+
+/* called by the writer */
+extern void dlock_batch_init(DlockBatch *batch);
+extern bool dlock_pending_take_urgent(DlockDatabase *db);
+extern bool dlock_pending_any(DlockDatabase *db);
+extern void dlock_pending_doze(DlockDatabase *db, bool dozing);
+extern void dlock_pending_collect(DlockDatabase *db, DlockBatch *batch);
+extern void dlock_pending_publish(DlockDatabase *db, uint64 batch);
+extern void dlock_pending_mark_all(DlockDatabase *db);
+
+/* called when a database is taken down */
+extern void dlock_pending_discard(DlockDatabase *db);
+
+/* called at server start */
+extern Size dlock_pending_shmem_size(void);
+extern void dlock_pending_shmem_init(void);
+
+#endif							/* DLOCK_SHARED_PENDING_H */

@@ -1,0 +1,109 @@
+/*
+ * queue.c
+ *	  A resource's waiters, in the order in which they will be served.
+ *
+ * A doubly linked list by priority, then arrival.  Waiters mostly have one
+ * priority, so a place is looked for from the end.  A waiter for a stronger
+ * mode of a lease it holds stands apart, ahead of all others; there is never
+ * more than one (two would wait for each other).
+ *
+ * IDENTIFICATION
+ *	  src/shared/queue.c
+ */
+#include "postgres.h"
+
+#include "shared/queue.h"
+
+/*
+ * dlock_queue_insert puts a waiter behind those of equal or higher priority
+ * that came before it.
+ *
+ * A waiter whose priority was changed goes by its ticket as well, so that it
+ * stands where it would stand had it come with that priority.
+ */
+void
+dlock_queue_insert(DlockResource *res, uint32 idx)
+{
+	DlockWaiter *waiter = dlock_waiter_at(idx);
+	uint32		prev = res->queue_tail;
+
+	Assert(dlock_partition_held(res->hash));
+	res->nwaiters++;
+	if (waiter->upgrade)
+	{
+		Assert(res->upgrader == DLOCK_NONE);
+		res->upgrader = idx;
+		return;
+	}
+
+	while (prev != DLOCK_NONE)
+	{
+		DlockWaiter *other = dlock_waiter_at(prev);
+
+		if (other->priority > waiter->priority ||
+			(other->priority == waiter->priority &&
+			 other->ticket < waiter->ticket))
+			break;
+		prev = other->prev;
+	}
+
+	waiter->prev = prev;
+	if (prev == DLOCK_NONE)
+	{
+		waiter->next = res->queue_head;
+		res->queue_head = idx;
+	}
+	else
+	{
+		waiter->next = dlock_waiter_at(prev)->next;
+		dlock_waiter_at(prev)->next = idx;
+	}
+	if (waiter->next == DLOCK_NONE)
+		res->queue_tail = idx;
+	else
+		dlock_waiter_at(waiter->next)->prev = idx;
+}
+
+/*
+ * dlock_queue_remove takes a waiter out.
+ */
+void
+dlock_queue_remove(DlockResource *res, uint32 idx)
+{
+	DlockWaiter *waiter = dlock_waiter_at(idx);
+
+	Assert(dlock_partition_held(res->hash));
+	Assert(res->nwaiters > 0);
+	res->nwaiters--;
+	if (waiter->upgrade)
+	{
+		Assert(res->upgrader == idx);
+		res->upgrader = DLOCK_NONE;
+		return;
+	}
+	if (waiter->prev == DLOCK_NONE)
+		res->queue_head = waiter->next;
+	else
+		dlock_waiter_at(waiter->prev)->next = waiter->next;
+	if (waiter->next == DLOCK_NONE)
+		res->queue_tail = waiter->prev;
+	else
+		dlock_waiter_at(waiter->next)->prev = waiter->prev;
+}
+
+/*
+ * dlock_queue_place counts from 1.
+ */
+int
+dlock_queue_place(const DlockResource *res, uint32 idx)
+{
+	int			place = 1;
+
+	if (res->upgrader == idx)
+		return place;
+	if (res->upgrader != DLOCK_NONE)
+		place++;
+	for (uint32 i = res->queue_head; i != idx; i = dlock_waiter_at(i)->next)
+		place++;
+	return place;
+}

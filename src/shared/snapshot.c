@@ -1,0 +1,176 @@
+/*
+ * snapshot.c
+ *	  Copies of what stands in shared memory, for readers.
+ *
+ * A resource is copied whole under its partition lock; two resources are not
+ * copied at the same instant.  Room is made without the lock: where there was
+ * too little, the copy is taken again.
+ *
+ * IDENTIFICATION
+ *	  src/shared/snapshot.c
+ */
+#include "postgres.h"
+
+#include "shared/client.h"
+#include "shared/snapshot.h"
+#include "shared/table.h"
+
+/*
+ * dlock_snapshot_init prepares a copy that is used again and again.
+ */
+void
+dlock_snapshot_init(DlockResourceCopy *copy)
+{
+	memset(copy, 0, sizeof(*copy));
+	copy->holder_capacity = 4;
+	copy->waiter_capacity = 16;
+	copy->holders = palloc(copy->holder_capacity * sizeof(DlockHolderCopy));
+	copy->waiters = palloc(copy->waiter_capacity * sizeof(DlockWaiterCopy));
+}
+
+static void
+copy_client(uint32 idx, char *name, Oid *role)
+{
+	DlockClient *client = dlock_client_at(idx);
+
+	memcpy(name, client->name, client->name_len);
+	name[client->name_len] = '\0';
+	*role = client->role;
+}
+
+static void
+copy_holder(DlockDatabase *db, const DlockLease *lease, DlockHolderCopy *copy)
+{
+	/* a token beyond the durable bound might be given out again */
+	copy->token = 0;
+	if (lease->token <= (int64) pg_atomic_read_u64(&db->token_limit))
+		copy->token = lease->token;
+	copy->mode = lease->mode;
+	copy->scope = lease->scope;
+	copy->hold_count = lease->hold_count;
+	copy->acquired_at = lease->acquired_at;
+	copy->deadline = lease->deadline;
+	copy_client(lease->client, copy->client, &copy->role);
+}
+
+static void
+copy_waiter(uint32 idx, DlockWaiterCopy *copy)
+{
+	DlockWaiter *waiter = dlock_waiter_at(idx);
+
+	copy->ticket = waiter->ticket;
+	copy->mode = waiter->mode;
+	copy->priority = waiter->priority;
+	copy->pid = waiter->pid;
+	copy->waiting_since = waiter->waiting_since;
+	copy->deadline = waiter->deadline;
+	copy_client(waiter->client, copy->client, &copy->role);
+}
+
+/*
+ * copy_resource takes the copy, or says how much room it needs.  Partition
+ * lock held.
+ */
+static bool
+copy_resource(DlockDatabase *db, const DlockResource *res,
+			  DlockResourceCopy *copy)
+{
+	bool		fits = res->nholders <= copy->holder_capacity &&
+		res->nwaiters <= copy->waiter_capacity;
+
+	copy->nholders = res->nholders;
+	copy->nwaiters = res->nwaiters;
+	if (!fits)
+		return false;
+
+	memcpy(copy->resource, res->name, res->name_len);
+	copy->resource[res->name_len] = '\0';
+	copy->nholders = 0;
+	for (uint32 i = res->holders; i != DLOCK_NONE; i = dlock_lease_at(i)->next)
+		copy_holder(db, dlock_lease_at(i), &copy->holders[copy->nholders++]);
+	copy->nwaiters = 0;
+	if (res->upgrader != DLOCK_NONE)
+		copy_waiter(res->upgrader, &copy->waiters[copy->nwaiters++]);
+	for (uint32 i = res->queue_head; i != DLOCK_NONE; i = dlock_waiter_at(i)->next)
+		copy_waiter(i, &copy->waiters[copy->nwaiters++]);
+	return true;
+}
+
+static void
+make_room(DlockResourceCopy *copy)
+{
+	if (copy->nholders > copy->holder_capacity)
+	{
+		copy->holder_capacity = copy->nholders * 2;
+		copy->holders = repalloc_huge(copy->holders,
+									  copy->holder_capacity * sizeof(DlockHolderCopy));
+	}
+	if (copy->nwaiters > copy->waiter_capacity)
+	{
+		copy->waiter_capacity = copy->nwaiters * 2;
+		copy->waiters = repalloc_huge(copy->waiters,
+									  copy->waiter_capacity * sizeof(DlockWaiterCopy));
+	}
+}
+
+/*
+ * dlock_snapshot_by_name copies a resource; false where it is free.
+ */
+bool
+dlock_snapshot_by_name(DlockDatabase *db, const DlockKey *key,
+					   DlockResourceCopy *copy)
+{
+	for (;;)
+	{
+		uint32		idx;
+		bool		done = true;
+
+		dlock_partition_lock(key->hash, DLOCK_LOCK_READ);
+		idx = dlock_resource_find(key);
+		if (idx != DLOCK_NONE)
+			done = copy_resource(db, dlock_resource_at(idx), copy);
+		dlock_partition_unlock(key->hash);
+		if (done)
+			return idx != DLOCK_NONE;
+		make_room(copy);
+	}
+}
+
+/*
+ * dlock_snapshot_by_slot copies the resource in a slot, if there is one and
+ * it is of that database.
+ *
+ * The hash is read without a lock, to learn which lock to take; a slot that
+ * was given to another partition meanwhile is passed over.
+ */
+bool
+dlock_snapshot_by_slot(DlockDatabase *db, uint32 slot, DlockResourceCopy *copy)
+{
+	DlockResource *res = dlock_resource_at(slot);
+
+	for (;;)
+	{
+		uint32		hash = *(volatile uint32 *) &res->hash;
+		bool		live;
+		bool		done = true;
+
+		dlock_partition_lock(hash, DLOCK_LOCK_READ);
+		live = res->hash == hash && res->database == db->slot &&
+			res->nholders + res->nwaiters > 0;
+		if (live)
+			done = copy_resource(db, res, copy);
+		dlock_partition_unlock(hash);
+		if (done)
+			return live;
+		make_room(copy);
+	}
+}
+
+/*
+ * dlock_snapshot_slots bounds the slots that dlock_snapshot_by_slot takes.
+ */
+uint32
+dlock_snapshot_slots(void)
+{
+	return dlock_resource_high_water();
+}

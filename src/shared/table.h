@@ -1,0 +1,177 @@
+/*
+ * table.h
+ *	  The lock table in shared memory: partitions, resources, lease slots,
+ *	  waiters.
+ *
+ * Included by shared/ and lease/ only.  Everything here refers to everything
+ * else by slot number; no pointer is ever stored in shared memory.
+ *
+ * A resource belongs to the partition that its hash selects.  The partition's
+ * lock guards the resource, its holders and its waiters, that is, every field
+ * below that does not name another guard.
+ *
+ * IDENTIFICATION
+ *	  src/shared/table.h
+ */
+#ifndef DLOCK_SHARED_TABLE_H
+#define DLOCK_SHARED_TABLE_H
+
+#include "port/atomics.h"
+
+#include "base/clock.h"
+#include "base/key.h"
+#include "base/mode.h"
+#include "base/record.h"
+#include "shared/database.h"
+#include "shared/slots.h"
+
+typedef enum DlockLeaseState
+{
+	DLOCK_LEASE_FREE = 0,		/* in a free list, or never used */
+	DLOCK_LEASE_RESERVED,		/* kept ready for a waiter */
+	DLOCK_LEASE_PENDING,		/* granted, not yet acknowledged to anybody */
+	DLOCK_LEASE_HELD,			/* acknowledged */
+	DLOCK_LEASE_TRIMMED,		/* free; the writer is deleting its row */
+} DlockLeaseState;
+
+/*
+ * One holder on one resource.
+ *
+ * A slot keeps its row in dlock.locks when it becomes free, so that the next
+ * lease in that slot updates the row in place.  Such a slot waits in its
+ * database's free list until it is used again or trimmed; then it returns to
+ * the pool of all databases.
+ */
+typedef struct DlockLease
+{
+	int64		token;
+	int64		duration;		/* microseconds */
+	DlockTime	deadline;		/* DLOCK_NEVER while pending or kept; in a
+								 * database's free list: since when */
+	DlockTime	heap_key;		/* place in the heap, <= deadline */
+	TimestampTz acquired_at;
+	uint32		hash;			/* of the resource */
+	uint32		resource;
+	uint32		client;			/* one reference is counted for it */
+	uint32		next;			/* holders of the resource; in a free list,
+								 * under that list's lock: the next one */
+	uint32		prev;			/* likewise */
+	uint32		heap_child;		/* deadline heap of the partition */
+	uint32		heap_next;
+	uint32		heap_prev;
+	uint32		dirty_next;		/* the database's dirty list */
+	int32		hold_count;		/* all holds; 0 unless PENDING or HELD */
+	int32		session_holds;	/* of these: ended by a session's end */
+	int32		transaction_holds;	/* of these: ended with a transaction */
+	int32		kept;			/* of these: holds that stop the clock */
+	int32		priority;
+	uint16		database;
+	uint8		state;			/* a DlockLeaseState */
+	uint8		mode;			/* a DlockMode */
+	uint8		scope;			/* a DlockScope, of the first hold */
+	bool		durable;		/* has, or is to have, a row */
+	bool		on_dirty;		/* in the dirty list */
+	bool		in_heap;
+} DlockLease;
+
+typedef struct DlockResource
+{
+	uint32		hash;
+	uint32		next;			/* hash chain; free list under the pool lock */
+	Oid			dboid;
+	uint32		holders;		/* first lease */
+	uint32		queue_head;		/* first waiter */
+	uint32		queue_tail;
+	uint32		upgrader;		/* waiter for a stronger mode, ahead of all */
+	int32		nholders;
+	int32		nwaiters;		/* the upgrader included */
+	uint16		database;
+	uint8		name_len;
+	char		name[DLOCK_NAME_MAX];
+} DlockResource;
+
+typedef enum DlockWaitState
+{
+	DLOCK_WAIT_QUEUED = 0,		/* in line */
+	DLOCK_WAIT_GRANTED,			/* lease is granted, see batch */
+	DLOCK_WAIT_LOST,			/* upgrade: the lease ended meanwhile */
+	DLOCK_WAIT_CLOSED,			/* the extension was dropped */
+} DlockWaitState;
+
+/* what a granted request adds to a lease */
+typedef struct DlockHold
+{
+	int64		duration;		/* microseconds */
+	DlockScope	scope;
+	bool		duration_given; /* else it is the default */
+	bool		durable;		/* is not acknowledged before it is flushed */
+	bool		counts;			/* false: changes the mode only */
+} DlockHold;
+
+/*
+ * One place in a resource's queue.  Its backend alone allocates and frees it;
+ * whoever holds the partition lock may take it out of the queue and say why.
+ */
+typedef struct DlockWaiter
+{
+	pg_atomic_uint32 state;		/* written under the partition lock, read
+								 * without by the waiting backend */
+	uint32		next;			/* queue; free list under the pool lock */
+	uint32		prev;
+	uint32		resource;
+	uint32		client;			/* a reference of the backend's own */
+	uint32		lease;			/* reserved, then granted; upgrade: the held
+								 * one */
+	int			procno;
+	int			pid;
+	int32		priority;
+	uint8		mode;
+	bool		upgrade;
+	bool		must_flush;		/* once granted: wait for batch */
+	DlockHold	hold;
+	int64		ticket;			/* arrival number within the database */
+	int64		token;			/* once granted; upgrade: from the start */
+	uint64		batch;			/* once granted: durable with that batch */
+	DlockTime	deadline;
+	TimestampTz waiting_since;
+} DlockWaiter;
+
+/* partition locks: ascending order, one at a time but for lock_all */
+typedef enum DlockLockMode
+{
+	DLOCK_LOCK_READ,
+	DLOCK_LOCK_WRITE,
+} DlockLockMode;
+
+extern void dlock_partition_lock(uint32 hash, DlockLockMode mode);
+extern void dlock_partition_unlock(uint32 hash);
+extern bool dlock_partition_held(uint32 hash);
+extern void dlock_partition_lock_all(DlockLockMode mode);
+extern void dlock_partition_unlock_all(void);
+
+/* the caller holds the partition lock */
+extern uint32 dlock_resource_find(const DlockKey *key);
+extern uint32 dlock_resource_create(const DlockKey *key, uint16 database);
+extern void dlock_resource_remove(uint32 idx);
+
+/* slots; these take a spinlock and nothing else */
+extern uint32 dlock_lease_alloc(DlockDatabase *db);
+extern void dlock_lease_free(DlockDatabase *db, uint32 idx, DlockTime now);
+extern uint32 dlock_waiter_alloc(void);
+extern void dlock_waiter_free(uint32 idx);
+
+extern DlockLease *dlock_lease_at(uint32 idx);
+extern DlockResource *dlock_resource_at(uint32 idx);
+extern DlockWaiter *dlock_waiter_at(uint32 idx);
+
+/* which client each slot's lease belongs to, readable without a lock */
+extern uint32 dlock_lease_high_water(void);
+extern uint32 dlock_resource_high_water(void);
+extern uint32 dlock_lease_client(uint32 idx);
+extern void dlock_lease_set_client(uint32 idx, uint32 client);
+
+/* root of the partition's deadline heap; deadline.c only */
+extern uint32 *dlock_partition_heap(int partition);
+extern int	dlock_partition_of(uint32 hash);
+
+#endif							/* DLOCK_SHARED_TABLE_H */

@@ -1,0 +1,226 @@
+/*
+ * hooks.c
+ *	  Commands of the server that dlock must know of.
+ *
+ *	  DROP DATABASE, ALTER DATABASE RENAME or SET TABLESPACE, CREATE DATABASE
+ *	  with a template: nobody may be connected to the database, so its writer
+ *	  is sent away for the time of the command.
+ *
+ *	  CREATE EXTENSION, DROP EXTENSION (by whatever way): once committed, a
+ *	  writer looks whether the extension is there.
+ *
+ *	  DISCARD ALL: the session begins anew, and so does its client.
+ *
+ * IDENTIFICATION
+ *	  src/worker/hooks.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/ipc.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+
+#include "base/clock.h"
+#include "lease/access.h"
+#include "lease/scope.h"
+#include "shared/database.h"
+#include "worker/hooks.h"
+
+static ProcessUtility_hook_type previous_utility = NULL;
+static object_access_hook_type previous_object_access = NULL;
+
+/* the current transaction has created or dropped the extension */
+static bool extension_changed = false;
+
+/*
+ * database_of gives the database that a command wants for itself; InvalidOid
+ * where it wants none, or the user has no right to, in which case the command
+ * will say so.
+ */
+static Oid
+database_of(Node *statement)
+{
+	const char *name = NULL;
+	bool		is_template = false;
+	Oid			dboid;
+
+	if (IsA(statement, DropdbStmt))
+		name = castNode(DropdbStmt, statement)->dbname;
+	else if (IsA(statement, RenameStmt) &&
+			 castNode(RenameStmt, statement)->renameType == OBJECT_DATABASE)
+		name = castNode(RenameStmt, statement)->subname;
+	else if (IsA(statement, AlterDatabaseStmt))
+	{
+		ListCell   *cell;
+
+		foreach(cell, castNode(AlterDatabaseStmt, statement)->options)
+			if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
+				name = castNode(AlterDatabaseStmt, statement)->dbname;
+	}
+	else if (IsA(statement, CreatedbStmt))
+	{
+		ListCell   *cell;
+
+		is_template = true;
+		name = "template1";
+		foreach(cell, castNode(CreatedbStmt, statement)->options)
+			if (strcmp(lfirst_node(DefElem, cell)->defname, "template") == 0 &&
+				lfirst_node(DefElem, cell)->arg != NULL)
+				name = defGetString(lfirst_node(DefElem, cell));
+	}
+	if (name == NULL)
+		return InvalidOid;
+	dboid = get_database_oid(name, true);
+	if (!OidIsValid(dboid))
+		return InvalidOid;
+	if (is_template ? !have_createdb_privilege() :
+		!pg_database_ownercheck(dboid, GetUserId()))
+		return InvalidOid;
+	return dboid;
+}
+
+/*
+ * look_into has a writer look whether a new database has the extension.
+ */
+static void
+look_into(Node *statement)
+{
+	Oid			dboid;
+
+	if (!IsA(statement, CreatedbStmt))
+		return;
+	dboid = get_database_oid(castNode(CreatedbStmt, statement)->dbname, true);
+	if (OidIsValid(dboid))
+		(void) dlock_database_want(dboid);
+}
+
+static void
+resume(int code, Datum arg)
+{
+	dlock_database_resume((DlockDatabase *) DatumGetPointer(arg), false);
+}
+
+/*
+ * wait_until_stopped waits for the writer to be gone.  It never waits for us:
+ * it is not at work on anything that this command could have locked.
+ */
+static void
+wait_until_stopped(DlockDatabase *db)
+{
+	while (!dlock_database_stopped(db))
+	{
+		(void) dlock_database_wait(dlock_clock_after(dlock_clock_now(),
+													 USECS_PER_SEC));
+		CHECK_FOR_INTERRUPTS();
+	}
+	dlock_database_wait_done();
+}
+
+static void
+call_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+			 ProcessUtilityContext context, ParamListInfo params,
+			 QueryEnvironment *environment, DestReceiver *dest,
+			 QueryCompletion *completion)
+{
+	if (previous_utility != NULL)
+		previous_utility(pstmt, query_string, read_only_tree, context, params,
+						 environment, dest, completion);
+	else
+		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
+								params, environment, dest, completion);
+}
+
+static void
+utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+		ProcessUtilityContext context, ParamListInfo params,
+		QueryEnvironment *environment, DestReceiver *dest,
+		QueryCompletion *completion)
+{
+	Node	   *statement = pstmt->utilityStmt;
+	Oid			dboid = InvalidOid;
+	DlockDatabase *db = NULL;
+
+	/* these need a transaction of their own, so there is one to look in */
+	if (!RecoveryInProgress() && IsTransactionState() &&
+		(IsA(statement, DropdbStmt) || IsA(statement, RenameStmt) ||
+		 IsA(statement, AlterDatabaseStmt) || IsA(statement, CreatedbStmt)))
+		dboid = database_of(statement);
+	if (OidIsValid(dboid))
+		db = dlock_database_stop(dboid);
+
+	if (db != NULL)
+	{
+		PG_ENSURE_ERROR_CLEANUP(resume, PointerGetDatum(db));
+		{
+			wait_until_stopped(db);
+			call_utility(pstmt, query_string, read_only_tree, context, params,
+						 environment, dest, completion);
+			look_into(statement);
+		}
+		PG_END_ENSURE_ERROR_CLEANUP(resume, PointerGetDatum(db));
+		resume(0, PointerGetDatum(db));
+	}
+	else
+		call_utility(pstmt, query_string, read_only_tree, context, params,
+					 environment, dest, completion);
+
+	if (IsA(statement, CreateExtensionStmt) &&
+		strcmp(castNode(CreateExtensionStmt, statement)->extname, "dlock") == 0)
+		extension_changed = true;
+	if (IsA(statement, DiscardStmt) &&
+		castNode(DiscardStmt, statement)->target == DISCARD_ALL)
+	{
+		dlock_scope_end_session();
+		dlock_access_forget();
+	}
+}
+
+static void
+object_access(ObjectAccessType access, Oid class_id, Oid object_id,
+			  int sub_id, void *arg)
+{
+	if (previous_object_access != NULL)
+		previous_object_access(access, class_id, object_id, sub_id, arg);
+	if (access == OAT_DROP && class_id == ExtensionRelationId)
+	{
+		char	   *name = get_extension_name(object_id);
+
+		if (name != NULL && strcmp(name, "dlock") == 0)
+			extension_changed = true;
+	}
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	if (!extension_changed)
+		return;
+	if (event == XACT_EVENT_COMMIT)
+		dlock_database_recheck(MyDatabaseId);
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		event == XACT_EVENT_PREPARE)
+		extension_changed = false;
+}
+
+/*
+ * dlock_hooks_install is called at server start; every process inherits it.
+ */
+void
+dlock_hooks_install(void)
+{
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = utility;
+	previous_object_access = object_access_hook;
+	object_access_hook = object_access;
+	RegisterXactCallback(xact_callback, NULL);
+}

@@ -1,0 +1,456 @@
+/*
+ * writer.c
+ *	  The process that makes a database's leases durable.
+ *
+ * It loads all leases and opens the gate, then writes one batch after the
+ * other: collect what changed, write the rows in one transaction, commit
+ * (which flushes, and waits for synchronous standbys), tell everybody.
+ *
+ * Grants are written at once.  What nobody waits for, such as a release, is
+ * left for the next batch or for RELEASE_DELAY, whichever comes first.
+ *
+ * Any error ends the process.  The launcher starts another, which finds the
+ * gate open and memory in order, and writes all rows anew.
+ *
+ * SIGINT is ignored: a cancelled wait for the standbys would look like a
+ * confirmed one.  SIGTERM ends such a wait; then nothing is published.
+ *
+ * IDENTIFICATION
+ *	  src/worker/writer.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/wait_event.h"
+
+#include "base/clock.h"
+#include "base/debug_point.h"
+#include "durable/store.h"
+#include "lease/upkeep.h"
+#include "shared/client.h"
+#include "shared/database.h"
+#include "shared/pending.h"
+#include "shared/slots.h"
+#include "worker/writer.h"
+
+/* how long a release may stay unwritten */
+#define RELEASE_DELAY (100 * 1000)
+
+/* how long a free slot keeps its row for the next lease */
+#define ROW_KEEP_TIME (1000 * 1000)
+
+/* how long after its last work the writer goes on looking for more */
+#define ALERT_TIME (3 * 1000 * 1000)
+
+/* rows deleted in one transaction */
+#define TRIM_MAX 1000
+
+static DlockDatabase *db;
+static DlockBatch batch;
+static bool finished = false;	/* going in peace */
+
+static void
+at_exit(int code, Datum arg)
+{
+	dlock_database_detach(db, MyProcPid, !finished);
+}
+
+static void
+begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+end(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/*
+ * leave ends the process where there is nothing more to do.
+ */
+static void
+leave(void)
+{
+	finished = true;
+	proc_exit(0);
+}
+
+/*
+ * Loading
+ */
+
+static int
+newest_first(const void *a, const void *b)
+{
+	int64		left = ((const DlockRecord *) a)->token;
+	int64		right = ((const DlockRecord *) b)->token;
+
+	return left < right ? 1 : left > right ? -1 : 0;
+}
+
+static void
+restore(const DlockRecord *record, uint32 epoch)
+{
+	DlockKey	key = dlock_key_make(db->dboid, record->client,
+									 (int) strlen(record->client));
+	bool		created;
+	uint32		client = dlock_client_create(&key, epoch, record->role,
+											 record->client_id, &created);
+	DlockRestoreResult result = DLOCK_RESTORE_NO_SLOT;
+
+	if (client != DLOCK_NONE)
+	{
+		result = dlock_upkeep_restore(db, record, client);
+		dlock_client_unpin(client);
+	}
+	if (result == DLOCK_RESTORE_NO_SLOT)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not load the leases of database \"%s\"",
+						MyBgworkerEntry->bgw_extra),
+				 errdetail("There are more leases or clients than shared memory has room for."),
+				 errhint("Increase \"dlock.max_leases\" or \"dlock.max_clients\".")));
+	if (result == DLOCK_RESTORE_CONFLICT)
+		ereport(WARNING,
+				(errmsg("lease on resource \"%s\" with token %lld is out of date and was not loaded",
+						record->resource, (long long) record->token)));
+}
+
+/*
+ * restore_all puts every lease into memory; those of another database, of
+ * which this one is a copy, are not ours.
+ */
+static void
+restore_all(DlockImage *image)
+{
+	uint32		epoch;
+
+	/* what an attempt that failed half way has left */
+	dlock_upkeep_purge(db);
+	epoch = dlock_database_new_epoch(db);
+	if (!image->foreign && image->nrecords > 0)
+	{
+		qsort(image->records, image->nrecords, sizeof(DlockRecord),
+			  newest_first);
+		for (int i = 0; i < image->nrecords; i++)
+			restore(&image->records[i], epoch);
+	}
+	pg_atomic_write_u64(&db->next_token, image->token_upto);
+	pg_atomic_write_u64(&db->token_limit, image->token_upto);
+}
+
+/*
+ * check_extension ends the process where the database does not have the
+ * extension (any more).  In a transaction.
+ */
+static void
+check_extension(void)
+{
+	if (dlock_store_exists())
+		return;
+	end();
+	dlock_upkeep_purge(db);
+	dlock_database_forget(db);
+	leave();
+}
+
+/*
+ * load makes memory say what the tables say, and opens the gate.
+ */
+static void
+load(void)
+{
+	DlockImage	image;
+	int			count;
+
+	begin();
+	check_extension();
+	if (pg_atomic_read_u32(&db->open) != 0)
+	{
+		/*
+		 * The process before us failed; memory is the truth.  Whoever waited
+		 * for its batch waits for ours.
+		 */
+		dlock_pending_wake_writer(db, true);
+		end();
+		return;
+	}
+	dlock_store_read(&image);
+	restore_all(&image);
+	count = image.foreign ? 0 : image.nrecords;
+	end();
+
+	DLOCK_DEBUG_POINT(DLOCK_STOP_LEASES_LOADED);
+	dlock_upkeep_start_clocks(db);
+	dlock_database_open(db);
+	if (count > 0)
+		ereport(LOG, (errmsg("dlock loaded %d leases", count)));
+}
+
+/*
+ * Writing
+ */
+
+/*
+ * extend_tokens makes the next block of tokens durable long before the last
+ * one is used up.  Gives the new bound, 0 where none is due.
+ */
+static int64
+extend_tokens(int64 *found)
+{
+	if (batch.last_token == 0 ||
+		batch.last_token + DLOCK_TOKEN_BLOCK / 2 <
+		(int64) pg_atomic_read_u64(&db->token_limit))
+		return 0;
+	return dlock_store_extend_tokens(batch.last_token, found);
+}
+
+/*
+ * raise_tokens lets tokens up to the bound be given out, none of them below
+ * what a restored dump says was given out before.
+ */
+static void
+raise_tokens(int64 upto, int64 found)
+{
+	uint64		next = pg_atomic_read_u64(&db->next_token);
+
+	while (next < (uint64) found &&
+		   !pg_atomic_compare_exchange_u64(&db->next_token, &next, found))
+		;
+	pg_atomic_write_u64(&db->token_limit, upto);
+}
+
+static void
+add_clients(void)
+{
+	for (int i = 0; i < batch.nclients; i++)
+		dlock_client_set_id(batch.clients[i].slot,
+							dlock_store_add_client(&batch.clients[i]));
+}
+
+static void
+unpin_clients(void)
+{
+	for (int i = 0; i < batch.nclients; i++)
+		dlock_client_unpin(batch.clients[i].slot);
+	batch.nclients = 0;
+}
+
+/*
+ * write_batch makes everything durable that has changed; false where somebody
+ * has the table locked and nowait is asked for.
+ */
+static bool
+write_batch(bool nowait)
+{
+	int64		token_upto;
+	int64		found = 0;
+
+	begin();
+	if (!dlock_store_open(nowait))
+	{
+		end();
+		return false;
+	}
+	if (dlock_store_is_stale())
+	{
+		dlock_store_clear();
+		dlock_pending_mark_all(db);
+	}
+	dlock_pending_collect(db, &batch);
+	DLOCK_DEBUG_POINT(DLOCK_STOP_BATCH_COLLECTED);
+
+	token_upto = extend_tokens(&found);
+	add_clients();
+	dlock_store_write(batch.records, batch.nrecords);
+	dlock_store_close();
+	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_WRITTEN);
+
+	/* even where synchronous_commit is off: acknowledged means flushed */
+	ForceSyncCommit();
+	end();
+	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_FLUSHED);
+
+	unpin_clients();
+	if (token_upto != 0)
+		raise_tokens(token_upto, found);
+	/* told to go: the wait for the standbys may have been cut short */
+	if (!ProcDiePending)
+		dlock_pending_publish(db, batch.number);
+	return true;
+}
+
+/*
+ * trim deletes the rows of slots that have been free for a while; tells
+ * whether there may be more.
+ */
+static bool
+trim(DlockTime before)
+{
+	static uint32 slots[TRIM_MAX];
+	bool		rows = false;
+	int			count = 0;
+
+	while (count < TRIM_MAX &&
+		   (slots[count] = dlock_lease_trim(db, before)) != DLOCK_NONE)
+		rows |= dlock_store_has_row(slots[count++]);
+	if (rows)
+	{
+		begin();
+		(void) dlock_store_open(false);
+		if (!dlock_store_is_stale())
+			dlock_store_remove(slots, count);
+		dlock_store_close();
+		end();
+	}
+	for (int i = 0; i < count; i++)
+		dlock_lease_retire(slots[i]);
+	return count == TRIM_MAX;
+}
+
+/*
+ * The loop
+ */
+
+/*
+ * sleep_for_work waits for a wake-up or the time; DLOCK_NEVER has everybody
+ * wake us for any change.
+ */
+static void
+sleep_for_work(DlockTime until)
+{
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+	long		timeout = dlock_clock_ms_until(until, dlock_clock_now());
+
+	if (until == DLOCK_NEVER)
+	{
+		dlock_pending_doze(db, true);
+		if (dlock_pending_any(db))
+			timeout = 0;
+	}
+	if (timeout >= 0)
+		events |= WL_TIMEOUT;
+	(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	dlock_pending_doze(db, false);
+}
+
+/*
+ * attend does what is due; gives the time until which to sleep.
+ */
+static DlockTime
+attend(void)
+{
+	static DlockTime dirty_since = 0;	/* 0: nothing is left to write */
+	static DlockTime alert_until = 0;
+	static DlockTime next_trim = 0;
+	bool		urgent = dlock_pending_take_urgent(db);
+	DlockTime	now = dlock_clock_now();
+
+	if (dirty_since == 0 && dlock_pending_any(db))
+		dirty_since = now;
+	if (urgent || (dirty_since != 0 && now >= dirty_since + RELEASE_DELAY))
+	{
+		(void) write_batch(false);
+		dirty_since = 0;
+		alert_until = now + ALERT_TIME;
+		pgstat_report_stat(false);
+		/* more may have come meanwhile */
+		return 0;
+	}
+	if (now >= next_trim)
+	{
+		if (trim(now - ROW_KEEP_TIME))
+			return 0;
+		next_trim = now + ROW_KEEP_TIME;
+		pgstat_report_stat(false);
+	}
+	if (dirty_since != 0)
+		return dirty_since + RELEASE_DELAY;
+	if (now < alert_until)
+		return now + RELEASE_DELAY;
+	return DLOCK_NEVER;
+}
+
+/*
+ * finish writes what is left, as far as that is possible at once.
+ */
+static void
+finish(void)
+{
+	/* nothing may throw us out now but an error */
+	HOLD_INTERRUPTS();
+	if (dlock_pending_any(db))
+		(void) write_batch(true);
+	RESUME_INTERRUPTS();
+	leave();
+}
+
+static void
+start(Oid dboid)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, SIG_IGN);
+
+	db = dlock_database_attach(dboid, MyProcPid, MyProc->pgprocno);
+	if (db == NULL)
+		proc_exit(0);
+	/* registered first, so called last: we are off the list of processes */
+	on_shmem_exit(at_exit, (Datum) 0);
+
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid,
+											  BGWORKER_BYPASS_ALLOWCONN);
+	dlock_batch_init(&batch);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/*
+ * dlock_writer_main is the process's entry point; its argument the database.
+ */
+void
+dlock_writer_main(Datum main_arg)
+{
+	start(DatumGetObjectId(main_arg));
+	load();
+
+	for (;;)
+	{
+		DlockTime	until;
+
+		if (ProcDiePending)
+			finish();
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (dlock_database_take_recheck(db))
+		{
+			begin();
+			check_extension();
+			end();
+		}
+		until = attend();
+		if (until != 0)
+			sleep_for_work(until);
+	}
+}

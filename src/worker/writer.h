@@ -1,0 +1,16 @@
+/*
+ * writer.h
+ *	  The process that makes a database's leases durable.
+ *
+ * IDENTIFICATION
+ *	  src/worker/writer.h
+ */
+#ifndef DLOCK_WORKER_WRITER_H
+#define DLOCK_WORKER_WRITER_H
+
+/* name of the entry point, for the launcher */
+#define DLOCK_WRITER_MAIN "dlock_writer_main"
+
+extern PGDLLEXPORT void dlock_writer_main(Datum main_arg);
+
+#endif							/* DLOCK_WORKER_WRITER_H */
