@@ -259,16 +259,14 @@ dlock_database_stopped(DlockDatabase *db)
 }
 
 /*
- * dlock_database_resume ends dlock_database_stop.  "wanted" has the launcher
- * look at the database even if it was not known to have the extension.
+ * dlock_database_resume ends dlock_database_stop.
  */
 void
-dlock_database_resume(DlockDatabase *db, bool wanted)
+dlock_database_resume(DlockDatabase *db)
 {
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
 	Assert(db->stops > 0);
 	db->stops--;
-	db->wanted |= wanted;
 	db->retry_at = 0;
 	give_up_entry(db);
 	LWLockRelease(control_lock);

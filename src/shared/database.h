@@ -70,7 +70,7 @@ extern void dlock_database_wait_done(void);
 /* called around DDL on databases and on the extension */
 extern DlockDatabase *dlock_database_stop(Oid dboid);
 extern bool dlock_database_stopped(DlockDatabase *db);
-extern void dlock_database_resume(DlockDatabase *db, bool wanted);
+extern void dlock_database_resume(DlockDatabase *db);
 extern void dlock_database_recheck(Oid dboid);
 
 /* called by the writer */

@@ -29,6 +29,7 @@
 #include "storage/ipc.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/memutils.h"
 
 #include "base/clock.h"
 #include "lease/access.h"
@@ -41,6 +42,12 @@ static object_access_hook_type previous_object_access = NULL;
 
 /* the current transaction has created or dropped the extension */
 static bool extension_changed = false;
+
+/* databases whose writers the current transaction keeps away */
+static List *stopped = NIL;
+
+/* the database that the current transaction has created */
+static Oid	created_database = InvalidOid;
 
 /*
  * database_of gives the database that a command wants for itself; InvalidOid
@@ -90,34 +97,22 @@ database_of(Node *statement)
 }
 
 /*
- * look_into has a writer look whether a new database has the extension.
+ * stop_writer sends a database's writer away until the transaction ends; only
+ * then is it certain what has become of the database.  The writer never waits
+ * for us: it is not at work on anything that this command could have locked.
  */
 static void
-look_into(Node *statement)
+stop_writer(Oid dboid)
 {
-	Oid			dboid;
+	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
+	DlockDatabase *db;
 
-	if (!IsA(statement, CreatedbStmt))
-		return;
-	dboid = get_database_oid(castNode(CreatedbStmt, statement)->dbname, true);
-	if (OidIsValid(dboid))
-		(void) dlock_database_want(dboid);
-}
-
-static void
-resume(int code, Datum arg)
-{
-	dlock_database_resume((DlockDatabase *) DatumGetPointer(arg), false);
-}
-
-/*
- * wait_until_stopped waits for the writer to be gone.  It never waits for us:
- * it is not at work on anything that this command could have locked.
- */
-static void
-wait_until_stopped(DlockDatabase *db)
-{
-	while (!dlock_database_stopped(db))
+	/* make room first: a stop that was not noted would last for ever */
+	stopped = lcons(NULL, stopped);
+	MemoryContextSwitchTo(old_context);
+	db = dlock_database_stop(dboid);
+	linitial(stopped) = db;
+	while (db != NULL && !dlock_database_stopped(db))
 	{
 		(void) dlock_database_wait(dlock_clock_after(dlock_clock_now(),
 													 USECS_PER_SEC));
@@ -148,7 +143,6 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 {
 	Node	   *statement = pstmt->utilityStmt;
 	Oid			dboid = InvalidOid;
-	DlockDatabase *db = NULL;
 
 	/* these need a transaction of their own, so there is one to look in */
 	if (!RecoveryInProgress() && IsTransactionState() &&
@@ -156,24 +150,16 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		 IsA(statement, AlterDatabaseStmt) || IsA(statement, CreatedbStmt)))
 		dboid = database_of(statement);
 	if (OidIsValid(dboid))
-		db = dlock_database_stop(dboid);
+		stop_writer(dboid);
+	call_utility(pstmt, query_string, read_only_tree, context, params,
+				 environment, dest, completion);
 
-	if (db != NULL)
+	if (IsA(statement, CreatedbStmt))
 	{
-		PG_ENSURE_ERROR_CLEANUP(resume, PointerGetDatum(db));
-		{
-			wait_until_stopped(db);
-			call_utility(pstmt, query_string, read_only_tree, context, params,
-						 environment, dest, completion);
-			look_into(statement);
-		}
-		PG_END_ENSURE_ERROR_CLEANUP(resume, PointerGetDatum(db));
-		resume(0, PointerGetDatum(db));
+		CommandCounterIncrement();
+		created_database =
+			get_database_oid(castNode(CreatedbStmt, statement)->dbname, true);
 	}
-	else
-		call_utility(pstmt, query_string, read_only_tree, context, params,
-					 environment, dest, completion);
-
 	if (IsA(statement, CreateExtensionStmt) &&
 		strcmp(castNode(CreateExtensionStmt, statement)->extname, "dlock") == 0)
 		extension_changed = true;
@@ -200,16 +186,33 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 	}
 }
 
+/*
+ * at_end runs once the transaction's outcome is visible to the workers.
+ */
+static void
+at_end(bool committed)
+{
+	ListCell   *cell;
+
+	foreach(cell, stopped)
+		if (lfirst(cell) != NULL)
+			dlock_database_resume((DlockDatabase *) lfirst(cell));
+	/* it may be a copy of one with the extension */
+	if (committed && OidIsValid(created_database))
+		dlock_database_recheck(created_database);
+	if (committed && extension_changed)
+		dlock_database_recheck(MyDatabaseId);
+	stopped = NIL;
+	created_database = InvalidOid;
+	extension_changed = false;
+}
+
 static void
 xact_callback(XactEvent event, void *arg)
 {
-	if (!extension_changed)
-		return;
-	if (event == XACT_EVENT_COMMIT)
-		dlock_database_recheck(MyDatabaseId);
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
 		event == XACT_EVENT_PREPARE)
-		extension_changed = false;
+		at_end(event == XACT_EVENT_COMMIT);
 }
 
 /*
