@@ -186,17 +186,22 @@ dlock_store_read(DlockImage *image)
  */
 
 /*
- * dlock_store_open locks dlock.locks for a batch; false where nowait is asked
- * for and somebody else has it locked.
+ * dlock_store_open locks dlock.locks for a batch.  Waiting for the lock is
+ * waiting for somebody who drops the extension, perhaps.
  */
-bool
+DlockStoreStatus
 dlock_store_open(bool nowait)
 {
-	Oid			relid = locks_oid();
+	Oid			schema = get_namespace_oid("dlock", true);
+	Oid			relid = get_relname_relid("locks", schema);
 
+	if (!OidIsValid(relid))
+		return DLOCK_STORE_GONE;
 	if (nowait && !ConditionalLockRelationOid(relid, RowExclusiveLock))
-		return false;
-	locks = table_open(relid, nowait ? NoLock : RowExclusiveLock);
+		return DLOCK_STORE_LOCKED;
+	locks = try_table_open(relid, nowait ? NoLock : RowExclusiveLock);
+	if (locks == NULL)
+		return DLOCK_STORE_GONE;
 	/* rows are written without regard to indexes */
 	if (locks->rd_rel->relhasindex)
 		ereport(ERROR,
@@ -204,7 +209,7 @@ dlock_store_open(bool nowait)
 				 errmsg("cannot write leases because table \"dlock.locks\" has an index"),
 				 errhint("Drop the index.")));
 	pruned_block = InvalidBlockNumber;
-	return true;
+	return DLOCK_STORE_OPEN;
 }
 
 /*

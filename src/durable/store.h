@@ -30,7 +30,14 @@ typedef struct DlockImage
 extern bool dlock_store_exists(void);
 extern void dlock_store_read(DlockImage *image);
 
-extern bool dlock_store_open(bool nowait);
+typedef enum DlockStoreStatus
+{
+	DLOCK_STORE_OPEN,			/* ready for a batch */
+	DLOCK_STORE_LOCKED,			/* somebody else has the table locked */
+	DLOCK_STORE_GONE,			/* the extension was dropped */
+} DlockStoreStatus;
+
+extern DlockStoreStatus dlock_store_open(bool nowait);
 extern bool dlock_store_is_stale(void);
 extern void dlock_store_clear(void);
 extern void dlock_store_write(const DlockRecord *records, int count);

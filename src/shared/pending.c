@@ -384,12 +384,14 @@ dlock_pending_mark_all(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_discard empties the lists of a database that is shut.
+ * dlock_pending_discard empties the lists of a database that is shut.  Whoever
+ * waits for a batch is woken, to find that the gate is shut.
  */
 void
 dlock_pending_discard(DlockDatabase *db)
 {
 	uint32		idx;
+	uint64		number;
 
 	dlock_partition_lock_all(DLOCK_LOCK_WRITE);
 	for (idx = pg_atomic_read_u32(&db->dirty_head); idx != DLOCK_NONE;
@@ -397,7 +399,10 @@ dlock_pending_discard(DlockDatabase *db)
 		dlock_lease_at(idx)->on_dirty = false;
 	pg_atomic_write_u32(&db->dirty_head, DLOCK_NONE);
 	pg_atomic_write_u32(&db->dirty_count, 0);
+	number = pg_atomic_read_u64(&db->open_batch);
+	pg_atomic_write_u64(&db->open_batch, number + 1);
 	dlock_partition_unlock_all();
+	dlock_pending_publish(db, number);
 
 	idx = pg_atomic_exchange_u32(&db->client_head, DLOCK_NONE);
 	while (idx != DLOCK_NONE)

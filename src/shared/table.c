@@ -143,7 +143,7 @@ dlock_table_shmem_init(void)
 int
 dlock_partition_of(uint32 hash)
 {
-	return hash % DLOCK_NPARTITIONS;
+	return (int) (hash % DLOCK_NPARTITIONS);
 }
 
 void

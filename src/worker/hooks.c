@@ -16,9 +16,11 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
@@ -30,6 +32,7 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "base/clock.h"
 #include "lease/access.h"
@@ -48,6 +51,23 @@ static List *stopped = NIL;
 
 /* the database that the current transaction has created */
 static Oid	created_database = InvalidOid;
+
+static bool
+may_create_databases(void)
+{
+	HeapTuple	tuple;
+	bool		result = false;
+
+	if (superuser())
+		return true;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (HeapTupleIsValid(tuple))
+	{
+		result = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+		ReleaseSysCache(tuple);
+	}
+	return result;
+}
 
 /*
  * database_of gives the database that a command wants for itself; InvalidOid
@@ -90,7 +110,7 @@ database_of(Node *statement)
 	dboid = get_database_oid(name, true);
 	if (!OidIsValid(dboid))
 		return InvalidOid;
-	if (is_template ? !have_createdb_privilege() :
+	if (is_template ? !may_create_databases() :
 		!pg_database_ownercheck(dboid, GetUserId()))
 		return InvalidOid;
 	return dboid;

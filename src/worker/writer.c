@@ -253,21 +253,36 @@ unpin_clients(void)
 }
 
 /*
- * write_batch makes everything durable that has changed; false where somebody
- * has the table locked and nowait is asked for.
+ * open_store makes ready for writing; false, and out of the transaction, where
+ * that cannot be.
  */
 static bool
+open_store(bool nowait)
+{
+	DlockStoreStatus status = dlock_store_open(nowait);
+
+	if (status == DLOCK_STORE_OPEN)
+		return true;
+	/* dropped while we waited for the lock, most likely */
+	if (status == DLOCK_STORE_GONE)
+		check_extension();
+	end();
+	return false;
+}
+
+/*
+ * write_batch makes everything durable that has changed; nothing where nowait
+ * is asked for and somebody has the table locked.
+ */
+static void
 write_batch(bool nowait)
 {
 	int64		token_upto;
 	int64		found = 0;
 
 	begin();
-	if (!dlock_store_open(nowait))
-	{
-		end();
-		return false;
-	}
+	if (!open_store(nowait))
+		return;
 	if (dlock_store_is_stale())
 	{
 		dlock_store_clear();
@@ -293,7 +308,6 @@ write_batch(bool nowait)
 	/* told to go: the wait for the standbys may have been cut short */
 	if (!ProcDiePending)
 		dlock_pending_publish(db, batch.number);
-	return true;
 }
 
 /*
@@ -313,11 +327,13 @@ trim(DlockTime before)
 	if (rows)
 	{
 		begin();
-		(void) dlock_store_open(false);
-		if (!dlock_store_is_stale())
-			dlock_store_remove(slots, count);
-		dlock_store_close();
-		end();
+		if (open_store(false))
+		{
+			if (!dlock_store_is_stale())
+				dlock_store_remove(slots, count);
+			dlock_store_close();
+			end();
+		}
 	}
 	for (int i = 0; i < count; i++)
 		dlock_lease_retire(slots[i]);
@@ -367,7 +383,7 @@ attend(void)
 		dirty_since = now;
 	if (urgent || (dirty_since != 0 && now >= dirty_since + RELEASE_DELAY))
 	{
-		(void) write_batch(false);
+		write_batch(false);
 		dirty_since = 0;
 		alert_until = now + ALERT_TIME;
 		pgstat_report_stat(false);
@@ -397,7 +413,7 @@ finish(void)
 	/* nothing may throw us out now but an error */
 	HOLD_INTERRUPTS();
 	if (dlock_pending_any(db))
-		(void) write_batch(true);
+		write_batch(true);
 	RESUME_INTERRUPTS();
 	leave();
 }

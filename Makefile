@@ -1,0 +1,140 @@
+# Makefile of dlock.  "make help" lists what can be asked for.
+
+MODULE_big = dlock
+EXTENSION = dlock
+DATA = sql/dlock--1.0.sql
+PGFILEDESC = "dlock - lease-based locks"
+
+OBJS = \
+	src/api/acquire_api.o \
+	src/api/admin_api.o \
+	src/api/args.o \
+	src/api/change_api.o \
+	src/api/view_api.o \
+	src/base/clock.o \
+	src/base/config.o \
+	src/base/debug_point.o \
+	src/base/interval.o \
+	src/base/key.o \
+	src/base/mode.o \
+	src/dlock.o \
+	src/durable/store.o \
+	src/lease/access.o \
+	src/lease/acquire.o \
+	src/lease/change.o \
+	src/lease/engine.o \
+	src/lease/holding.o \
+	src/lease/scope.o \
+	src/lease/transition.o \
+	src/lease/upkeep.o \
+	src/shared/client.o \
+	src/shared/database.o \
+	src/shared/deadline.o \
+	src/shared/pending.o \
+	src/shared/queue.o \
+	src/shared/snapshot.o \
+	src/shared/table.o \
+	src/worker/hooks.o \
+	src/worker/launcher.o \
+	src/worker/monitor.o \
+	src/worker/writer.o
+
+# pg_regress: sql/NAME.sql against expected/NAME.out, in this order.
+REGRESS =
+
+# isolationtester: test/isolation/specs/NAME.spec, in this order.
+ISOLATION =
+
+# "make installcheck" brings its own server, because dlock must be preloaded;
+# it uses the binaries of the installed server and cannot run as root.
+REGRESS_OPTS = --temp-instance=tmp_check \
+	--temp-config=$(srcdir)/test/dlock.conf --load-extension=$(EXTENSION)
+ISOLATION_OPTS = --inputdir=$(srcdir)/test/isolation \
+	--temp-instance=tmp_check_iso \
+	--temp-config=$(srcdir)/test/dlock.conf --load-extension=$(EXTENSION)
+
+EXTRA_CLEAN = .build-flags $(wildcard src/*/*.o) test/bench/empty/*.o test/bench/empty/*.so
+
+PG_CPPFLAGS = -I$(srcdir)/src
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers $(if $(WERROR),-Werror)
+
+# Bitcode for the JIT would need clang and bring nothing: dlock's functions
+# are never inlined into expressions with profit.
+override with_llvm = no
+
+# PostgreSQL 15 where Debian puts it, else whatever is first in PATH.
+PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+
+ifneq ($(PGXS),)
+include $(PGXS)
+
+# PGXS tracks neither headers nor flags.  A build with other flags starts
+# anew, so that WERROR=1 cannot pass over objects compiled without it.
+HDRS = $(wildcard $(srcdir)/src/*/*.h)
+$(OBJS): $(HDRS) .build-flags
+.build-flags: FORCE
+	@echo '$(CC) $(CPPFLAGS) $(CFLAGS)' | cmp -s - $@ || \
+		echo '$(CC) $(CPPFLAGS) $(CFLAGS)' >$@
+FORCE:
+else
+# The targets below install what is missing; these two cannot go on.
+all install:
+	@echo 'pg_config not found: run "make packages", or set PG_CONFIG' >&2; exit 1
+endif
+
+.DEFAULT_GOAL := all
+
+help:
+	@echo 'make                   build dlock.so (WERROR=1: warnings are errors)'
+	@echo 'make install           install into the server that PG_CONFIG names'
+	@echo 'make quickstart        private server and a guided tour; quickstart-stop removes it'
+	@echo 'make test              all suites, each also on its own:'
+	@echo 'make regress isolation pgtap tap     (TESTS="name ..." runs only those)'
+	@echo 'make bench             compare speeds (QUICK=1, CLIENTS="1 8 32", SECONDS=5, ROUNDS=3)'
+	@echo 'make check-all         layers, exports, checkver, whitespace, lint'
+	@echo 'make packages          install the Debian packages that all this needs'
+
+packages:
+	@test/packages.sh all
+
+quickstart:
+	@test/quickstart.sh start
+
+quickstart-stop:
+	@test/quickstart.sh stop
+
+test:
+	@test/run
+
+regress isolation pgtap tap:
+	@test/run $@ $(TESTS)
+
+bench:
+	@test/bench/run "$(QUICK)" "$(CLIENTS)" "$(SECONDS)" "$(ROUNDS)"
+
+layers:
+	@test/check_layers.sh
+
+exports:
+	@$(MAKE) -s all
+	@test/check_exports.sh dlock.so
+
+checkver:
+	@test/check_version.sh
+
+whitespace:
+	@test/check_whitespace.sh
+
+lint:
+	@test/lint.sh
+
+check-all: layers checkver whitespace exports lint
+
+# For the scripts in test/, which ask for the lists above.
+print-%:
+	@echo '$($*)'
+
+.PHONY: help packages quickstart quickstart-stop test regress isolation \
+	pgtap tap bench layers exports checkver whitespace lint check-all FORCE

@@ -1,0 +1,32 @@
+#!/bin/bash
+# Static analysis without findings: cppcheck, clang-tidy (.clang-tidy tells
+# which checks, and why not all), and shellcheck on the scripts.
+# shellcheck source=test/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+"$top/test/packages.sh" build lint
+cd "$top"
+
+rc=0
+mapfile -t sources < <(find src test/bench -name '*.c' | sort)
+mapfile -t scripts < <(grep -rlE '^#!/bin/(ba)?sh|shellcheck shell=' test .ci)
+
+# cppcheck sees our own headers only: those of the server cost minutes and
+# give findings that are not ours.  So it is told what the macros mean.
+cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c99 -I src \
+	--enable=warning,performance,portability \
+	--suppress=missingInclude --suppress=missingIncludeSystem \
+	'-DPG_FUNCTION_INFO_V1(f)=extern int f' '-DPG_MODULE_MAGIC=extern int m' \
+	'-DFLEXIBLE_ARRAY_MEMBER=' "${sources[@]}" || rc=1
+
+include=$("$(make_var PG_CONFIG)" --includedir-server)
+# shellcheck disable=SC2016	# the inner shell expands
+printf '%s\n' "${sources[@]}" |
+	xargs -P "$(nproc)" -n 6 sh -c '
+		include=$1; shift
+		clang-tidy --quiet "$@" -- -std=gnu99 -I src -I "$include" 2>/dev/null
+	' sh "$include" || rc=1
+
+shellcheck -x "${scripts[@]}" || rc=1
+
+[ $rc != 0 ] || echo "lint: ok (${#sources[@]} C files, ${#scripts[@]} scripts)"
+exit $rc
