@@ -22,6 +22,7 @@ typedef struct DlockRecord
 	uint32		slot;
 	bool		held;			/* false: the row, if there is one, is free */
 	int64		token;
+	uint32		client_slot;	/* in shared memory; when writing only */
 	int64		client_id;		/* 0: anonymous */
 	Oid			role;
 	DlockMode	mode;

@@ -234,6 +234,7 @@ copy_slot(uint32 idx, DlockRecord *record, DlockTime now, TimestampTz wall)
 
 		if (lease->state == DLOCK_LEASE_PENDING)
 			due = dlock_clock_after(now, lease->duration);
+		record->client_slot = lease->client;
 		record->client_id = client->id;
 		record->role = client->role;
 		record->mode = lease->mode;
@@ -321,7 +322,6 @@ take_clients(DlockDatabase *db, DlockBatch *batch)
 void
 dlock_pending_collect(DlockDatabase *db, DlockBatch *batch)
 {
-	take_clients(db, batch);
 	for (;;)
 	{
 		make_room(db, batch);
@@ -335,6 +335,8 @@ dlock_pending_collect(DlockDatabase *db, DlockBatch *batch)
 	pg_atomic_write_u64(&db->open_batch, batch->number + 1);
 	batch->last_token = (int64) pg_atomic_read_u64(&db->next_token);
 	dlock_partition_unlock_all();
+	/* a client is listed before its first lease, so after the cut none lacks */
+	take_clients(db, batch);
 }
 
 /*

@@ -236,12 +236,23 @@ raise_tokens(int64 upto, int64 found)
 	pg_atomic_write_u64(&db->token_limit, upto);
 }
 
+/*
+ * add_clients gives the new clients their rows, and their numbers to the
+ * leases in the same batch.
+ */
 static void
 add_clients(void)
 {
 	for (int i = 0; i < batch.nclients; i++)
-		dlock_client_set_id(batch.clients[i].slot,
-							dlock_store_add_client(&batch.clients[i]));
+	{
+		int64		id = dlock_store_add_client(&batch.clients[i]);
+
+		dlock_client_set_id(batch.clients[i].slot, id);
+		for (int j = 0; j < batch.nrecords; j++)
+			if (batch.records[j].held &&
+				batch.records[j].client_slot == batch.clients[i].slot)
+				batch.records[j].client_id = id;
+	}
 }
 
 static void
