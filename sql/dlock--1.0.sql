@@ -46,6 +46,8 @@ CREATE TABLE dlock.token_blocks (
     database    pg_catalog.oid NOT NULL,
     upto        pg_catalog.int8 NOT NULL
 );
+-- so that the writer's DELETE also works where all tables are published
+ALTER TABLE dlock.token_blocks REPLICA IDENTITY FULL;
 COMMENT ON TABLE dlock.token_blocks IS 'upper bound of the tokens that may have been given out';
 COMMENT ON COLUMN dlock.token_blocks.database IS 'database that wrote the row; tells a copy of a database from the original';
 

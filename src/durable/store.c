@@ -203,7 +203,7 @@ dlock_store_open(bool nowait)
 	if (locks == NULL)
 		return DLOCK_STORE_GONE;
 	/* rows are written without regard to indexes */
-	if (locks->rd_rel->relhasindex)
+	if (RelationGetIndexList(locks) != NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot write leases because table \"dlock.locks\" has an index"),

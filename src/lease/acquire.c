@@ -94,6 +94,26 @@ wait_flushed(DlockGate gate, uint64 batch)
 }
 
 /*
+ * wait_for_tokens waits for the first block of tokens.  It is not made before
+ * it is needed: a dump that is being restored brings its bound only after the
+ * extension was created.
+ */
+static void
+wait_for_tokens(DlockGate gate)
+{
+	while (pg_atomic_read_u64(&gate.db->token_limit) == 0 &&
+		   dlock_database_is_open(gate.db, gate.epoch))
+	{
+		uint64		batch = pg_atomic_read_u64(&gate.db->open_batch);
+
+		dlock_pending_notify(gate.db, MyProc->pgprocno, batch);
+		dlock_pending_wake_writer(gate.db, true);
+		wait_flushed(gate, batch);
+	}
+	dlock_pending_unnotify(MyProc->pgprocno);
+}
+
+/*
  * finish waits for all that a request has to wait for.
  */
 static DlockOutcome
@@ -148,6 +168,8 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 	bool		by_setting = false;
 
 	dlock_scope_reserve(request->gate);
+	if (unlikely(pg_atomic_read_u64(&request->gate.db->token_limit) == 0))
+		wait_for_tokens(request->gate);
 	if (LockTimeout > 0 && timeout > LockTimeout * (int64) 1000)
 	{
 		timeout = LockTimeout * (int64) 1000;
@@ -202,7 +224,7 @@ refusal_detail(const DlockRequest *request, const DlockRefusal *refusal)
 		appendStringInfo(&buf, "It is held in %s mode by client \"%s\"",
 						 dlock_mode_name(refusal->mode), refusal->holder);
 		if (refusal->nholders > 1)
-			appendStringInfo(&buf, " and %d others", refusal->nholders - 1);
+			appendStringInfo(&buf, " and %d more", refusal->nholders - 1);
 		if (refusal->remaining == DLOCK_NEVER)
 			appendStringInfoString(&buf, ", without a time limit");
 		else

@@ -25,20 +25,28 @@
 #include "shared/queue.h"
 
 /*
- * copy_refusal notes who is in the way.
+ * copy_refusal notes who is in the way: the holders but for the client itself,
+ * which may ask for more than it holds.
  */
 static void
-copy_refusal(const DlockResource *res, uint32 waiter, DlockRefusal *refusal)
+copy_refusal(const DlockResource *res, uint32 own, uint32 waiter,
+			 DlockRefusal *refusal)
 {
+	uint32		other = res->holders;
+
+	if (other != DLOCK_NONE && dlock_lease_at(other)->client == own)
+		other = dlock_lease_at(other)->next;
 	memset(refusal, 0, offsetof(DlockRefusal, holder));
 	refusal->holder[0] = '\0';
 	refusal->nholders = res->nholders;
+	if (dlock_holder_find(res, own) != DLOCK_NONE)
+		refusal->nholders--;
 	refusal->nwaiters = res->nwaiters;
 	if (waiter != DLOCK_NONE)
 		refusal->place = dlock_queue_place(res, waiter);
-	if (res->holders != DLOCK_NONE)
+	if (other != DLOCK_NONE)
 	{
-		DlockLease *lease = dlock_lease_at(res->holders);
+		DlockLease *lease = dlock_lease_at(other);
 		DlockClient *client = dlock_client_at(lease->client);
 
 		refusal->mode = lease->mode;
@@ -249,7 +257,7 @@ acquire(const DlockRequest *request, bool wait, DlockGrant *grant,
 
 	if (outcome != DLOCK_GRANTED && outcome != DLOCK_QUEUED)
 	{
-		copy_refusal(res, DLOCK_NONE, refusal);
+		copy_refusal(res, request->client, DLOCK_NONE, refusal);
 		/* made for nothing? */
 		dlock_queue_serve(resource, after);
 	}
@@ -349,7 +357,7 @@ dlock_engine_leave_queue(const DlockRequest *request, DlockGrant *grant,
 		DlockResource *res = dlock_resource_at(resource);
 
 		left = true;
-		copy_refusal(res, grant->waiter, refusal);
+		copy_refusal(res, request->client, grant->waiter, refusal);
 		dlock_queue_remove(res, grant->waiter);
 		pg_atomic_fetch_sub_u32(&dlock_client_at(waiter->client)->waiting, 1);
 		if (!waiter->upgrade)

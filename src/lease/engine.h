@@ -63,7 +63,7 @@ typedef struct DlockGrant
 /* why a request was not granted, copied for the message */
 typedef struct DlockRefusal
 {
-	int			nholders;
+	int			nholders;		/* the client itself left out */
 	int			place;			/* in the queue, 0: did not stand in it */
 	int			nwaiters;
 	DlockMode	mode;			/* of the first holder */

@@ -103,17 +103,24 @@ stands(DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_holding_stands tells whether a lease is held now.
+ * dlock_holding_keep stops a lease's clock for a transaction that is about to
+ * commit, unless its hold keeps it stopped anyway; false where the lease is
+ * over.
  */
 bool
-dlock_holding_stands(DlockGate gate, const DlockLeaseRef *ref)
+dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, bool kept)
 {
-	bool		result;
+	bool		held;
 
-	dlock_partition_lock(ref->hash, DLOCK_LOCK_READ);
-	result = stands(gate, ref) && is_running(dlock_lease_at(ref->lease));
+	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
+	held = stands(gate, ref) && is_running(dlock_lease_at(ref->lease));
+	if (held && !kept)
+	{
+		dlock_lease_at(ref->lease)->kept++;
+		dlock_deadline_clear(ref->lease);
+	}
 	dlock_partition_unlock(ref->hash);
-	return result;
+	return held;
 }
 
 /*

@@ -25,7 +25,8 @@ extern bool dlock_holding_find(DlockGate gate, const DlockKey *key,
 							   uint32 client, DlockLeaseRef *ref);
 extern bool dlock_holding_find_slot(DlockGate gate, uint32 slot, uint32 client,
 									DlockLeaseRef *ref);
-extern bool dlock_holding_stands(DlockGate gate, const DlockLeaseRef *ref);
+extern bool dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref,
+							   bool kept);
 extern bool dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref,
 								int64 duration, DlockTime *deadline,
 								int *waiters, uint64 *batch);

@@ -9,7 +9,7 @@
  *
  * A release takes effect in XACT_EVENT_COMMIT: the transaction's changes are
  * visible by then, so that whoever is granted the lease next reads them.  A
- * transaction's holds that must not outlive their lease are checked in
+ * transaction's holds are checked, and their clocks stopped, in
  * XACT_EVENT_PRE_COMMIT, after the deferred triggers have run.
  *
  * Nothing that runs at the end of a transaction allocates or throws, but for
@@ -266,18 +266,28 @@ release(const Event *event)
 						  session_count);
 }
 
+/*
+ * keep_holds sees to it that what the transaction holds is there and stays
+ * until its changes are visible.
+ */
 static void
-check_holds(void)
+keep_holds(void)
 {
 	for (int i = 0; i < nevents; i++)
-		if (events[i].kind == EVENT_HOLD && !events[i].kept &&
-			!dlock_holding_stands(events[i].gate, &events[i].ref))
+	{
+		Event	   *event = &events[i];
+
+		if (event->kind != EVENT_HOLD)
+			continue;
+		if (!dlock_holding_keep(event->gate, &event->ref, event->kept))
 			ereport(ERROR,
 					(errcode(ERRCODE_DLOCK_LEASE_LOST),
 					 errmsg("could not commit because a lease was lost"),
 					 errdetail("The lease with token %lld ended before the transaction that held it.",
-							   (long long) events[i].ref.token),
+							   (long long) event->ref.token),
 					 errhint("Retry the transaction, with a longer lease or without one.")));
+		event->kept = true;
+	}
 }
 
 static void
@@ -322,7 +332,7 @@ xact_callback(XactEvent xact_event, void *arg)
 	switch (xact_event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			check_holds();
+			keep_holds();
 			break;
 		case XACT_EVENT_COMMIT:
 			at_commit();

@@ -209,13 +209,13 @@ load(void)
 
 /*
  * extend_tokens makes the next block of tokens durable long before the last
- * one is used up.  Gives the new bound, 0 where none is due.
+ * one is used up, and the first before any token is given out.  Gives the new
+ * bound, 0 where none is due.
  */
 static int64
 extend_tokens(int64 *found)
 {
-	if (batch.last_token == 0 ||
-		batch.last_token + DLOCK_TOKEN_BLOCK / 2 <
+	if (batch.last_token + DLOCK_TOKEN_BLOCK / 2 <
 		(int64) pg_atomic_read_u64(&db->token_limit))
 		return 0;
 	return dlock_store_extend_tokens(batch.last_token, found);
@@ -429,6 +429,28 @@ finish(void)
 	leave();
 }
 
+/*
+ * isolate_from_settings keeps what an administrator has set for sessions in
+ * this database from stopping us.
+ */
+static void
+isolate_from_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"search_path", ""},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"session_replication_role", "origin"},
+	};
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET,
+						PGC_S_OVERRIDE);
+}
+
 static void
 start(Oid dboid)
 {
@@ -445,6 +467,7 @@ start(Oid dboid)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid,
 											  BGWORKER_BYPASS_ALLOWCONN);
+	isolate_from_settings();
 	dlock_batch_init(&batch);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
