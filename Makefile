@@ -40,10 +40,14 @@ OBJS = \
 	src/worker/writer.o
 
 # pg_regress: sql/NAME.sql against expected/NAME.out, in this order.
-REGRESS =
+REGRESS = install acquire release renew modes scope views errors ownership tables
 
 # isolationtester: test/isolation/specs/NAME.spec, in this order.
-ISOLATION =
+ISOLATION = fifo priority shared-groups timeout lock-timeout statement-timeout \
+	cancel terminate disconnect upgrade downgrade release-at-commit \
+	acquire-survives-rollback scope-transaction scope-session \
+	reentrant-two-sessions expiry force-release pending-grant-cancel \
+	pending-grant-terminate lost-update
 
 # "make installcheck" brings its own server, because dlock must be preloaded;
 # it uses the binaries of the installed server and cannot run as root.

@@ -190,6 +190,15 @@ SELECT dlock_force_release('t_scope:x');
 COMMIT;
 \set VERBOSITY default
 SELECT count(*) FROM t_scope_data;
+-- which is the only way to lose one without a time limit
+BEGIN;
+SELECT dlock_acquire('t_scope:x', scope := 'transaction') > 0 AS acquired;
+INSERT INTO t_scope_data VALUES (1);
+SELECT dlock_force_release('t_scope:x');
+\set VERBOSITY sqlstate
+COMMIT;
+\set VERBOSITY default
+SELECT count(*) FROM t_scope_data;
 -- even if another client, or the same, has got the resource meanwhile
 BEGIN;
 SELECT dlock_acquire('t_scope:x', lease := '1 ms', scope := 'transaction') > 0 AS acquired;

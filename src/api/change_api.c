@@ -155,9 +155,6 @@ convert(DlockGate gate, const DlockKey *key, uint32 client,
 			dlock_scope_downgrade(gate, ref);
 		return;
 	}
-	dlock_scope_forget_downgrade(ref);
-	if (ref->mode == mode)
-		return;
 	request.gate = gate;
 	request.key = *key;
 	request.client = client;

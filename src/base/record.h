@@ -23,7 +23,8 @@ typedef struct DlockRecord
 	bool		held;			/* false: the row, if there is one, is free */
 	int64		token;
 	uint32		client_slot;	/* in shared memory; when writing only */
-	int64		client_id;		/* 0: anonymous */
+	bool		client_is_new;	/* it is to have a row, and has none yet */
+	int64		client_id;		/* 0: none */
 	Oid			role;
 	DlockMode	mode;
 	DlockScope	scope;
@@ -34,13 +35,5 @@ typedef struct DlockRecord
 	char		resource[DLOCK_NAME_MAX + 1];
 	char		client[DLOCK_NAME_MAX + 1];
 } DlockRecord;
-
-/* a named client that has no row in dlock.clients yet */
-typedef struct DlockClientRecord
-{
-	uint32		slot;
-	Oid			role;
-	char		name[DLOCK_NAME_MAX + 1];
-} DlockClientRecord;
 
 #endif							/* DLOCK_BASE_RECORD_H */

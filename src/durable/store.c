@@ -49,16 +49,17 @@ static uint32 nplaces;
 static BlockNumber pruned_block;	/* looked after in this batch */
 
 /*
- * dlock_store_exists tells whether the extension is installed here.
+ * dlock_store_relation gives dlock.locks, which tells one installation of the
+ * extension from the next; InvalidOid where it is not installed here.
  */
-bool
-dlock_store_exists(void)
+Oid
+dlock_store_relation(void)
 {
 	Oid			schema = get_namespace_oid("dlock", true);
 
-	return OidIsValid(get_extension_oid("dlock", true)) &&
-		OidIsValid(schema) &&
-		OidIsValid(get_relname_relid("locks", schema));
+	if (!OidIsValid(schema) || !OidIsValid(get_extension_oid("dlock", true)))
+		return InvalidOid;
+	return get_relname_relid("locks", schema);
 }
 
 static Oid
@@ -190,12 +191,9 @@ dlock_store_read(DlockImage *image)
  * waiting for somebody who drops the extension, perhaps.
  */
 DlockStoreStatus
-dlock_store_open(bool nowait)
+dlock_store_open(Oid relid, bool nowait)
 {
-	Oid			schema = get_namespace_oid("dlock", true);
-	Oid			relid = get_relname_relid("locks", schema);
-
-	if (!OidIsValid(relid))
+	if (relid != get_relname_relid("locks", get_namespace_oid("dlock", true)))
 		return DLOCK_STORE_GONE;
 	if (nowait && !ConditionalLockRelationOid(relid, RowExclusiveLock))
 		return DLOCK_STORE_LOCKED;
@@ -410,47 +408,55 @@ dlock_store_remove(const uint32 *slots, int count)
  * nothing is known of the database's search_path.
  */
 
-static int64
-run_for_int8(const char *query, int nargs, Oid *types, Datum *args,
-			 bool *isnull)
+static bool
+run(const char *query, int nargs, Oid *types, Datum *args)
 {
-	int64		result = 0;
-
 	if (SPI_execute_with_args(query, nargs, types, args, NULL, false, 0) < 0)
 		elog(ERROR, "could not run \"%s\"", query);
-	*isnull = true;
-	if (SPI_tuptable != NULL && SPI_processed > 0)
-		result = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-											 SPI_tuptable->tupdesc, 1,
-											 isnull));
-	return *isnull ? 0 : result;
+	return SPI_tuptable != NULL && SPI_processed > 0;
 }
 
 /*
- * dlock_store_add_client adds a named client, unless somebody else has done
- * so, and gives its number.
+ * result gives a column of the first row; 0 for null.
  */
-int64
-dlock_store_add_client(const DlockClientRecord *client)
+static Datum
+result(int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0],
+									  SPI_tuptable->tupdesc, column, &isnull);
+
+	return isnull ? (Datum) 0 : value;
+}
+
+/*
+ * dlock_store_add_client adds a named client, unless it is there already, and
+ * gives its number and role.
+ */
+bool
+dlock_store_add_client(const char *name, int64 *id, Oid *role)
 {
 	Oid			types[2] = {TEXTOID, OIDOID};
 	Datum		args[2];
-	bool		isnull;
-	int64		id;
+	bool		found;
 
 	SPI_connect();
-	args[0] = CStringGetTextDatum(client->name);
-	args[1] = ObjectIdGetDatum(client->role);
-	id = run_for_int8("INSERT INTO dlock.clients (name, role)"
-					  " VALUES ($1, $2::pg_catalog.regrole)"
-					  " ON CONFLICT (name) DO NOTHING RETURNING id",
-					  2, types, args, &isnull);
-	if (isnull)
-		id = run_for_int8("SELECT id FROM dlock.clients"
-						  " WHERE name OPERATOR(pg_catalog.=) $1",
-						  1, types, args, &isnull);
+	args[0] = CStringGetTextDatum(name);
+	args[1] = ObjectIdGetDatum(*role);
+	found = run("INSERT INTO dlock.clients (name, role)"
+				" VALUES ($1, $2::pg_catalog.regrole)"
+				" ON CONFLICT (name) DO NOTHING RETURNING id, role",
+				2, types, args) ||
+		run("SELECT id, role FROM dlock.clients"
+			" WHERE name OPERATOR(pg_catalog.=) $1",
+			1, types, args);
+	if (found)
+	{
+		*id = DatumGetInt64(result(1));
+		*role = DatumGetObjectId(result(2));
+	}
 	SPI_finish();
-	return id;
+	return found;
 }
 
 /*
@@ -463,19 +469,20 @@ dlock_store_extend_tokens(int64 last_token, int64 *found)
 {
 	Oid			types[2] = {OIDOID, INT8OID};
 	Datum		args[2];
-	bool		isnull;
 	int64		upto;
 
 	SPI_connect();
-	*found = run_for_int8("WITH gone AS (DELETE FROM dlock.token_blocks RETURNING upto)"
-						  " SELECT pg_catalog.max(upto) FROM gone",
-						  0, NULL, NULL, &isnull);
+	*found = 0;
+	if (run("WITH gone AS (DELETE FROM dlock.token_blocks RETURNING upto)"
+			" SELECT pg_catalog.max(upto) FROM gone",
+			0, NULL, NULL))
+		*found = DatumGetInt64(result(1));
 	upto = Max(last_token, *found) + DLOCK_TOKEN_BLOCK;
 	args[0] = ObjectIdGetDatum(MyDatabaseId);
 	args[1] = Int64GetDatum(upto);
-	(void) run_for_int8("INSERT INTO dlock.token_blocks (database, upto)"
-						" VALUES ($1, $2)",
-						2, types, args, &isnull);
+	(void) run("INSERT INTO dlock.token_blocks (database, upto)"
+			   " VALUES ($1, $2)",
+			   2, types, args);
 	SPI_finish();
 	return upto;
 }

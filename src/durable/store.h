@@ -27,7 +27,7 @@ typedef struct DlockImage
 /* tokens are given out from blocks of that many */
 #define DLOCK_TOKEN_BLOCK 1000000
 
-extern bool dlock_store_exists(void);
+extern Oid	dlock_store_relation(void);
 extern void dlock_store_read(DlockImage *image);
 
 typedef enum DlockStoreStatus
@@ -37,7 +37,7 @@ typedef enum DlockStoreStatus
 	DLOCK_STORE_GONE,			/* the extension was dropped */
 } DlockStoreStatus;
 
-extern DlockStoreStatus dlock_store_open(bool nowait);
+extern DlockStoreStatus dlock_store_open(Oid relid, bool nowait);
 extern bool dlock_store_is_stale(void);
 extern void dlock_store_clear(void);
 extern void dlock_store_write(const DlockRecord *records, int count);
@@ -45,7 +45,7 @@ extern void dlock_store_remove(const uint32 *slots, int count);
 extern void dlock_store_close(void);
 extern bool dlock_store_has_row(uint32 slot);
 
-extern int64 dlock_store_add_client(const DlockClientRecord *client);
+extern bool dlock_store_add_client(const char *name, int64 *id, Oid *role);
 extern int64 dlock_store_extend_tokens(int64 last_token, int64 *found);
 
 #endif							/* DLOCK_DURABLE_STORE_H */

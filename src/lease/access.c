@@ -7,8 +7,8 @@
  *
  * A client belongs to the role that first used its name.  Whoever has the
  * privileges of that role may act as the client; nobody else.  Clients in use
- * are in shared memory; one that is not is looked for in dlock.clients, and a
- * new one is handed to the writer, which adds its row.
+ * are in shared memory; one that is not is looked for in dlock.clients.  The
+ * writer gives a new one its row when it writes its first lease.
  *
  * IDENTIFICATION
  *	  src/lease/access.c
@@ -42,7 +42,6 @@
 #include "lease/access.h"
 #include "lease/scope.h"
 #include "shared/client.h"
-#include "shared/pending.h"
 
 /* how long a call waits for the leases to be loaded */
 #define READY_TIMEOUT (15 * USECS_PER_SEC)
@@ -305,14 +304,9 @@ find_named(DlockGate gate, const char *name, bool create)
 	has_row = read_row(name, &id, &role);
 	if (!has_row && !create)
 		return DLOCK_NONE;
-	idx = dlock_client_create(&key, gate.epoch, role, id, &created);
+	idx = dlock_client_create(&key, gate.epoch, role, id, true, &created);
 	if (idx == DLOCK_NONE)
 		out_of_clients();
-	if (created && !has_row)
-	{
-		dlock_pending_add_client(gate.db, idx);
-		dlock_pending_wake_writer(gate.db, false);
-	}
 	return idx;
 }
 
@@ -361,7 +355,7 @@ anonymous_client(DlockGate gate)
 		key = dlock_key_make(MyDatabaseId, anonymous.name,
 							 (int) strlen(anonymous.name));
 		anonymous.idx = dlock_client_create(&key, gate.epoch, GetUserId(), 0,
-											&created);
+											false, &created);
 		if (anonymous.idx == DLOCK_NONE)
 			out_of_clients();
 		anonymous.epoch = gate.epoch;

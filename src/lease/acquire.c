@@ -25,6 +25,13 @@
 #include "lease/scope.h"
 #include "shared/pending.h"
 
+/*
+ * A grant must be durable by the time that the client is willing to wait, but
+ * has at least that long: a flush always takes some time, and a request with
+ * timeout 0 is not to fail for that.
+ */
+#define FLUSH_TIME USECS_PER_SEC
+
 /* what must be taken back if we do not come to the end */
 typedef struct UnderWay
 {
@@ -82,15 +89,21 @@ wait_in_line(const DlockRequest *request, DlockGrant *grant,
 }
 
 /*
- * wait_flushed sleeps until a batch is durable, or the database is shut.  The
- * notice that has the writer wake us is set already.
+ * wait_flushed sleeps until a batch is durable, or the database is shut; false
+ * where the time is up before.  The notice that has the writer wake us is set
+ * already.
  */
-static void
-wait_flushed(DlockGate gate, uint64 batch)
+static bool
+wait_flushed(DlockGate gate, uint64 batch, DlockTime until)
 {
 	while (!dlock_pending_is_durable(gate.db, batch) &&
 		   dlock_database_is_open(gate.db, gate.epoch))
-		sleep_until(DLOCK_NEVER);
+	{
+		if (until != DLOCK_NEVER && dlock_clock_now() >= until)
+			return false;
+		sleep_until(until);
+	}
+	return true;
 }
 
 /*
@@ -108,7 +121,7 @@ wait_for_tokens(DlockGate gate)
 
 		dlock_pending_notify(gate.db, MyProc->pgprocno, batch);
 		dlock_pending_wake_writer(gate.db, true);
-		wait_flushed(gate, batch);
+		(void) wait_flushed(gate, batch, DLOCK_NEVER);
 	}
 	dlock_pending_unnotify(MyProc->pgprocno);
 }
@@ -126,7 +139,16 @@ finish(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
 		return outcome;
 	if (grant->must_flush)
 	{
-		wait_flushed(request->gate, grant->batch);
+		DlockTime	soonest = dlock_clock_after(dlock_clock_now(), FLUSH_TIME);
+
+		if (!wait_flushed(request->gate, grant->batch,
+						  Max(request->deadline, soonest)))
+		{
+			dlock_engine_take_back(request, grant);
+			memset(refusal, 0, sizeof(*refusal));
+			refusal->unflushed = true;
+			return DLOCK_TIMED_OUT;
+		}
 		DLOCK_DEBUG_POINT(DLOCK_STOP_GRANT_FLUSHED);
 	}
 	if (!dlock_engine_acknowledge(request, grant))
@@ -176,6 +198,7 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 		by_setting = true;
 	}
 	request->deadline = dlock_clock_after(dlock_clock_now(), timeout);
+	request->hold.mode = request->mode;
 	outcome = dlock_engine_acquire(request, timeout > 0, grant, refusal);
 
 	if (outcome == DLOCK_QUEUED ||
@@ -203,7 +226,7 @@ dlock_wait_durable(DlockGate gate, uint64 batch)
 {
 	if (batch == 0)
 		return;
-	wait_flushed(gate, batch);
+	(void) wait_flushed(gate, batch, DLOCK_NEVER);
 	dlock_pending_unnotify(MyProc->pgprocno);
 }
 
@@ -216,6 +239,8 @@ refusal_detail(const DlockRequest *request, const DlockRefusal *refusal)
 {
 	StringInfoData buf;
 
+	if (refusal->unflushed)
+		return errdetail("It was granted, but could not be made durable in time, and was taken back.");
 	initStringInfo(&buf);
 	if (refusal->nholders == 0)
 		appendStringInfoString(&buf, "Others wait ahead");

@@ -27,7 +27,7 @@ dlock_release_lease(DlockGate gate, const DlockKey *key, uint32 client,
 	if (!dlock_holding_find(gate, key, client, &ref) ||
 		(token != 0 && token != ref.token))
 		return false;
-	return dlock_scope_release(gate, &ref, false);
+	return dlock_scope_release(gate, &ref, false, dlock_scope_mark());
 }
 
 /*
@@ -38,6 +38,7 @@ int64
 dlock_release_client(DlockGate gate, uint32 client)
 {
 	uint32		used = dlock_lease_high_water();
+	int			mark = dlock_scope_mark();
 	int64		count = 0;
 
 	for (uint32 i = 0; i < used; i++)
@@ -45,9 +46,9 @@ dlock_release_client(DlockGate gate, uint32 client)
 		DlockLeaseRef ref;
 
 		if (dlock_holding_find_slot(gate, i, client, &ref) &&
-			dlock_scope_release(gate, &ref, true))
+			dlock_scope_release(gate, &ref, true, mark))
 			count++;
-		if (i % 65536 == 0)
+		if (i % 1024 == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
 	return count;
@@ -99,7 +100,7 @@ dlock_renew_client(DlockGate gate, uint32 client, int64 duration)
 			last_batch = Max(last_batch, batch);
 			count++;
 		}
-		if (i % 65536 == 0)
+		if (i % 1024 == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
 	if (dlock_durable)

@@ -94,6 +94,7 @@ add_hold(const DlockRequest *request, uint32 idx, DlockGrant *grant,
 	grant->lease = idx;
 	grant->token = dlock_lease_at(idx)->token;
 	grant->batch = dlock_hold_add(idx, &request->hold, after);
+	grant->claims = dlock_lease_at(idx)->claims;
 	grant->must_flush = dlock_hold_must_flush(db, idx, &request->hold);
 	if (!grant->must_flush)
 	{
@@ -132,6 +133,7 @@ stand_in_line(const DlockRequest *request, uint32 resource, uint32 lease,
 	waiter->priority = request->priority;
 	waiter->mode = request->mode;
 	waiter->upgrade = upgrade;
+	waiter->upgraded = false;
 	waiter->must_flush = false;
 	waiter->hold = request->hold;
 	waiter->ticket = (int64) pg_atomic_add_fetch_u64(&request->gate.db->next_ticket, 1);
@@ -146,7 +148,31 @@ stand_in_line(const DlockRequest *request, uint32 resource, uint32 lease,
 }
 
 /*
- * strengthen serves a client that asks for more than it holds.
+ * line_up reserves a slot and stands in line.
+ */
+static DlockOutcome
+line_up(const DlockRequest *request, uint32 resource, DlockGrant *grant)
+{
+	DlockDatabase *db = request->gate.db;
+	uint32		idx = dlock_lease_alloc(db);
+	DlockOutcome outcome;
+
+	if (idx == DLOCK_NONE)
+		return DLOCK_NO_LEASE_SLOT;
+	dlock_lease_prepare(idx, request);
+	outcome = stand_in_line(request, resource, idx, false, grant);
+	if (outcome == DLOCK_NO_WAITER_SLOT)
+	{
+		dlock_client_unpin(request->client);
+		dlock_lease_free(db, idx, dlock_clock_now());
+	}
+	return outcome;
+}
+
+/*
+ * strengthen serves a client that asks for more than it holds.  Where another
+ * session of the client waits for the same already, this one will be served
+ * with it.
  */
 static DlockOutcome
 strengthen(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
@@ -154,18 +180,21 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 {
 	DlockResource *res = dlock_resource_at(resource);
 
-	grant->upgraded = true;
 	if (res->nholders == 1)
 	{
+		grant->upgraded = true;
 		dlock_mode_set(own, request->mode, after);
 		add_hold(request, own, grant, after);
+		dlock_client_serve(res, own, after);
 		return DLOCK_GRANTED;
 	}
 	if (!wait)
 		return DLOCK_BUSY;
-	if (res->upgrader != DLOCK_NONE)
-		return DLOCK_UPGRADE_DEADLOCK;
-	return stand_in_line(request, resource, own, true, grant);
+	if (res->upgrader == DLOCK_NONE)
+		return stand_in_line(request, resource, own, true, grant);
+	if (dlock_waiter_at(res->upgrader)->client == request->client)
+		return line_up(request, resource, grant);
+	return DLOCK_UPGRADE_DEADLOCK;
 }
 
 /*
@@ -175,30 +204,18 @@ static DlockOutcome
 start(const DlockRequest *request, uint32 resource, bool wait,
 	  DlockGrant *grant, DlockAftermath *after)
 {
-	DlockDatabase *db = request->gate.db;
-	bool		now = may_be_granted(dlock_resource_at(resource), request);
-	DlockOutcome outcome = DLOCK_GRANTED;
 	uint32		idx;
 
-	if (!now && !wait)
-		return DLOCK_BUSY;
-	idx = dlock_lease_alloc(db);
+	if (!may_be_granted(dlock_resource_at(resource), request))
+		return wait ? line_up(request, resource, grant) : DLOCK_BUSY;
+	idx = dlock_lease_alloc(request->gate.db);
 	if (idx == DLOCK_NONE)
 		return DLOCK_NO_LEASE_SLOT;
 	dlock_lease_prepare(idx, request);
-	if (now)
-	{
-		dlock_lease_grant(resource, idx, after);
-		add_hold(request, idx, grant, after);
-	}
-	else
-		outcome = stand_in_line(request, resource, idx, false, grant);
-	if (outcome == DLOCK_NO_WAITER_SLOT)
-	{
-		dlock_client_unpin(request->client);
-		dlock_lease_free(db, idx, dlock_clock_now());
-	}
-	return outcome;
+	dlock_lease_grant(resource, idx, after);
+	add_hold(request, idx, grant, after);
+	dlock_client_serve(dlock_resource_at(resource), idx, after);
+	return DLOCK_GRANTED;
 }
 
 /*
@@ -308,7 +325,8 @@ take_result(DlockGrant *grant)
 	grant->token = waiter->token;
 	grant->batch = waiter->batch;
 	grant->must_flush = waiter->must_flush;
-	grant->upgraded = waiter->upgrade;
+	grant->upgraded = waiter->upgraded;
+	grant->claims = waiter->claims;
 	return DLOCK_GRANTED;
 }
 
@@ -433,7 +451,9 @@ dlock_engine_take_back(const DlockRequest *request, DlockGrant *grant)
 		bool		transaction = request->hold.scope == DLOCK_SCOPE_TRANSACTION;
 		uint32		resource = dlock_lease_at(grant->lease)->resource;
 
-		if (grant->upgraded)
+		/* unless another session of the client was given it as exclusive */
+		if (grant->upgraded &&
+			dlock_lease_at(grant->lease)->claims == grant->claims)
 			dlock_mode_set(grant->lease, DLOCK_SHARED, &after);
 		if (request->hold.counts)
 			dlock_holds_drop(grant->lease, 1, session, transaction,

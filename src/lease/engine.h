@@ -58,12 +58,14 @@ typedef struct DlockGrant
 	uint64		batch;
 	bool		must_flush;		/* not acknowledged yet: wait for batch */
 	bool		upgraded;		/* was shared before */
+	uint32		claims;			/* the lease's, with this one */
 } DlockGrant;
 
 /* why a request was not granted, copied for the message */
 typedef struct DlockRefusal
 {
 	int			nholders;		/* the client itself left out */
+	bool		unflushed;		/* it was granted, but not durable in time */
 	int			place;			/* in the queue, 0: did not stand in it */
 	int			nwaiters;
 	DlockMode	mode;			/* of the first holder */

@@ -37,6 +37,7 @@ copy_ref(uint32 idx, DlockLeaseRef *ref)
 	ref->token = lease->token;
 	ref->hold_count = lease->hold_count;
 	ref->transaction_holds = lease->transaction_holds;
+	ref->claims = lease->claims;
 	ref->mode = lease->mode;
 }
 
@@ -66,7 +67,9 @@ dlock_holding_find(DlockGate gate, const DlockKey *key, uint32 client,
 /*
  * dlock_holding_find_slot gives the lease in a slot, if it is that client's.
  *
- * The hash is read without a lock, to learn which lock to take.
+ * The hash is read without a lock, to learn which lock to take.  The slot may
+ * go to a lease of another partition at any moment: that it is live must be
+ * read before that it is still there (see dlock_lease_grant).
  */
 bool
 dlock_holding_find_slot(DlockGate gate, uint32 slot, uint32 client,
@@ -79,7 +82,9 @@ dlock_holding_find_slot(DlockGate gate, uint32 slot, uint32 client,
 	if (dlock_lease_client(slot) != client)
 		return false;
 	dlock_partition_lock(hash, DLOCK_LOCK_READ);
-	found = lease->hash == hash && lease->client == client &&
+	found = *(volatile uint8 *) &lease->state == DLOCK_LEASE_HELD;
+	pg_read_barrier();
+	found = found && lease->hash == hash && lease->client == client &&
 		lease->database == gate.db->slot && is_running(lease);
 	if (found)
 		copy_ref(slot, ref);
@@ -155,6 +160,42 @@ dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref,
 }
 
 /*
+ * dlock_holding_end_session takes holds of a session away that has ended; any
+ * that were released by another session are not there any more.
+ */
+void
+dlock_holding_end_session(DlockGate gate, const DlockLeaseRef *ref,
+						  int32 count)
+{
+	DlockAftermath after;
+
+	dlock_aftermath_init(&after, gate.db);
+	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
+	if (stands(gate, ref))
+	{
+		count = Min(count, dlock_lease_at(ref->lease)->session_holds);
+		if (count > 0)
+			dlock_holds_drop(ref->lease, count, count, 0, count, &after);
+	}
+	dlock_partition_unlock(ref->hash);
+	dlock_aftermath_run(&after);
+}
+
+/*
+ * dlock_holding_stands tells whether a lease is still the one referred to.
+ */
+bool
+dlock_holding_stands(DlockGate gate, const DlockLeaseRef *ref)
+{
+	bool		result;
+
+	dlock_partition_lock(ref->hash, DLOCK_LOCK_READ);
+	result = stands(gate, ref);
+	dlock_partition_unlock(ref->hash);
+	return result;
+}
+
+/*
  * dlock_holding_end_transaction takes one hold of a transaction away; kept
  * tells whether it had stopped the clock.
  */
@@ -174,24 +215,28 @@ dlock_holding_end_transaction(DlockGate gate, const DlockLeaseRef *ref,
 }
 
 /*
- * change_duration sets a lease's duration; gives the batch to wait for where
- * that is a longer one than the row promises.
+ * change_duration sets a lease's duration; gives the batch to wait for as long
+ * as the row may promise less than that.
  */
 static uint64
 change_duration(DlockLease *lease, uint32 idx, int64 duration,
 				DlockAftermath *after)
 {
-	uint64		batch;
 	bool		longer = duration > lease->duration;
+	uint64		batch;
 
-	if (duration == lease->duration)
-		return 0;
+	if (lease->durable && duration != lease->duration)
+	{
+		batch = dlock_pending_mark(after->db, idx);
+		after->marked = true;
+		/* a longer one that was asked for before may not be durable yet */
+		if (longer ||
+			!dlock_pending_is_durable(after->db, lease->duration_batch))
+			lease->duration_batch = batch;
+	}
 	lease->duration = duration;
-	if (!lease->durable)
-		return 0;
-	batch = dlock_pending_mark(after->db, idx);
-	after->marked = true;
-	if (!longer)
+	batch = lease->duration_batch;
+	if (!lease->durable || dlock_pending_is_durable(after->db, batch))
 		return 0;
 	dlock_pending_notify(after->db, MyProc->pgprocno, batch);
 	after->urgent = true;
@@ -234,7 +279,8 @@ dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref, int64 duration,
 
 /*
  * dlock_holding_downgrade makes an exclusive lease a shared one and lets in
- * whom it kept out.
+ * whom it kept out, unless it has been given out as exclusive since it was
+ * looked up.
  */
 void
 dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref)
@@ -244,7 +290,8 @@ dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref)
 	dlock_aftermath_init(&after, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
 	if (stands(gate, ref) &&
-		dlock_lease_at(ref->lease)->mode == DLOCK_EXCLUSIVE)
+		dlock_lease_at(ref->lease)->mode == DLOCK_EXCLUSIVE &&
+		dlock_lease_at(ref->lease)->claims == ref->claims)
 	{
 		dlock_mode_set(ref->lease, DLOCK_SHARED, &after);
 		dlock_queue_serve(dlock_lease_at(ref->lease)->resource, &after);

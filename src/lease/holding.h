@@ -18,6 +18,7 @@ typedef struct DlockLeaseRef
 	int64		token;
 	int32		hold_count;
 	int32		transaction_holds;
+	uint32		claims;
 	DlockMode	mode;
 } DlockLeaseRef;
 
@@ -25,6 +26,7 @@ extern bool dlock_holding_find(DlockGate gate, const DlockKey *key,
 							   uint32 client, DlockLeaseRef *ref);
 extern bool dlock_holding_find_slot(DlockGate gate, uint32 slot, uint32 client,
 									DlockLeaseRef *ref);
+extern bool dlock_holding_stands(DlockGate gate, const DlockLeaseRef *ref);
 extern bool dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref,
 							   bool kept);
 extern bool dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref,
@@ -38,6 +40,8 @@ extern int	dlock_holding_force_release(DlockGate gate, const DlockKey *key,
 /* called at transaction end as well: these cannot fail */
 extern void dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref,
 								  int32 count, int32 session_count);
+extern void dlock_holding_end_session(DlockGate gate,
+									  const DlockLeaseRef *ref, int32 count);
 extern void dlock_holding_end_transaction(DlockGate gate,
 										  const DlockLeaseRef *ref, bool kept);
 extern void dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref);

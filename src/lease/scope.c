@@ -43,14 +43,14 @@ typedef struct Event
 	DlockLeaseRef ref;
 	int32		count;			/* RELEASE: how many */
 	bool		kept;			/* HOLD: it stops the lease's clock */
-	bool		released;		/* HOLD: the client has asked for its release */
+	SubTransactionId released_by;	/* HOLD: who asked for its release, or
+									 * InvalidSubTransactionId */
 } Event;
 
 typedef struct SessionHold
 {
 	DlockGate	gate;
 	DlockLeaseRef ref;
-	int32		count;
 } SessionHold;
 
 static Event *events;
@@ -96,6 +96,20 @@ drop_stale(DlockGate gate)
 }
 
 /*
+ * drop_ended forgets the session holds whose leases others have ended.
+ */
+static void
+drop_ended(void)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < nsession_holds; i++)
+		if (dlock_holding_stands(session_holds[i].gate, &session_holds[i].ref))
+			session_holds[kept++] = session_holds[i];
+	nsession_holds = kept;
+}
+
+/*
  * dlock_scope_reserve makes room for one more event and session hold.
  */
 void
@@ -103,6 +117,8 @@ dlock_scope_reserve(DlockGate gate)
 {
 	drop_stale(gate);
 	reserve_events();
+	if (nsession_holds == session_capacity)
+		drop_ended();
 	if (nsession_holds < session_capacity)
 		return;
 	if (session_holds == NULL)
@@ -153,47 +169,43 @@ dlock_scope_note_transaction(const DlockRequest *request,
 	event->kept = !request->hold.duration_given;
 }
 
-static SessionHold *
-find_session_hold(const DlockLeaseRef *ref)
-{
-	for (int i = nsession_holds - 1; i >= 0; i--)
-		if (same_lease(&session_holds[i].ref, ref))
-			return &session_holds[i];
-	return NULL;
-}
-
 /*
  * dlock_scope_note_session remembers a hold of this session.
  */
 void
 dlock_scope_note_session(const DlockRequest *request, const DlockGrant *grant)
 {
-	DlockLeaseRef ref = ref_of(request, grant);
-	SessionHold *hold = find_session_hold(&ref);
+	SessionHold *hold = &session_holds[nsession_holds++];
 
-	if (hold == NULL)
-	{
-		Assert(nsession_holds < session_capacity);
-		hold = &session_holds[nsession_holds++];
-		hold->gate = request->gate;
-		hold->ref = ref;
-		hold->count = 0;
-	}
-	hold->count++;
+	Assert(nsession_holds <= session_capacity);
+	hold->gate = request->gate;
+	hold->ref = ref_of(request, grant);
+}
+
+/*
+ * dlock_scope_mark tells how much the transaction has asked for so far.
+ */
+int
+dlock_scope_mark(void)
+{
+	return nevents;
 }
 
 /*
  * dlock_scope_release asks for the release of one hold, or of all, at commit;
- * false where all of them are asked for already.
+ * false where all of them are asked for already.  What was asked for is looked
+ * for up to mark: whoever releases lease after lease need not look through
+ * what it has just asked for.
  */
 bool
-dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref, bool all)
+dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref, bool all,
+					int mark)
 {
 	int32		available = ref->hold_count - ref->transaction_holds;
 	bool		asked = false;
 
 	drop_stale(gate);
-	for (int i = 0; i < nevents; i++)
+	for (int i = 0; i < mark; i++)
 		if (events[i].kind == EVENT_RELEASE && same_lease(&events[i].ref, ref))
 			available -= events[i].count;
 	if (available > 0)
@@ -206,12 +218,12 @@ dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref, bool all)
 		return true;
 
 	/* those of the transaction end at its end, asked for or not */
-	for (int i = nevents - 1; i >= 0; i--)
+	for (int i = mark - 1; i >= 0; i--)
 	{
-		if (events[i].kind == EVENT_HOLD && !events[i].released &&
-			same_lease(&events[i].ref, ref))
+		if (events[i].kind == EVENT_HOLD && same_lease(&events[i].ref, ref) &&
+			events[i].released_by == InvalidSubTransactionId)
 		{
-			events[i].released = true;
+			events[i].released_by = GetCurrentSubTransactionId();
 			asked = true;
 			if (!all)
 				break;
@@ -221,7 +233,8 @@ dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref, bool all)
 }
 
 /*
- * dlock_scope_downgrade makes an exclusive lease a shared one at commit.
+ * dlock_scope_downgrade makes an exclusive lease a shared one at commit, unless
+ * it is given out as exclusive again before.
  */
 void
 dlock_scope_downgrade(DlockGate gate, const DlockLeaseRef *ref)
@@ -231,39 +244,26 @@ dlock_scope_downgrade(DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_scope_forget_downgrade: the transaction wants it exclusive after all.
- */
-void
-dlock_scope_forget_downgrade(const DlockLeaseRef *ref)
-{
-	int			kept = 0;
-
-	for (int i = 0; i < nevents; i++)
-		if (events[i].kind != EVENT_DOWNGRADE ||
-			!same_lease(&events[i].ref, ref))
-			events[kept++] = events[i];
-	nevents = kept;
-}
-
-/*
  * Transaction end
  */
 
-static void
-release(const Event *event)
+/*
+ * forget_session_holds forgets up to so many holds of the session on a lease,
+ * and tells how many there were.
+ */
+static int32
+forget_session_holds(const DlockLeaseRef *ref, int32 count)
 {
-	SessionHold *hold = find_session_hold(&event->ref);
-	int32		session_count = 0;
+	int32		found = 0;
 
-	if (hold != NULL)
+	for (int i = nsession_holds - 1; i >= 0 && found < count; i--)
 	{
-		session_count = Min(hold->count, event->count);
-		hold->count -= session_count;
-		if (hold->count == 0)
-			*hold = session_holds[--nsession_holds];
+		if (!same_lease(&session_holds[i].ref, ref))
+			continue;
+		session_holds[i] = session_holds[--nsession_holds];
+		found++;
 	}
-	dlock_holding_release(event->gate, &event->ref, event->count,
-						  session_count);
+	return found;
 }
 
 /*
@@ -304,7 +304,9 @@ at_commit(void)
 											  event->kept);
 				break;
 			case EVENT_RELEASE:
-				release(event);
+				dlock_holding_release(event->gate, &event->ref, event->count,
+									  forget_session_holds(&event->ref,
+														   event->count));
 				break;
 			case EVENT_DOWNGRADE:
 				dlock_holding_downgrade(event->gate, &event->ref);
@@ -374,6 +376,9 @@ subxact_callback(SubXactEvent subxact_event, SubTransactionId mine,
 			}
 			events[i].subxact = parent;
 		}
+		if (events[i].released_by == mine)
+			events[i].released_by = subxact_event == SUBXACT_EVENT_ABORT_SUB ?
+				InvalidSubTransactionId : parent;
 		events[kept++] = events[i];
 	}
 	nevents = kept;
@@ -389,8 +394,7 @@ dlock_scope_end_session(void)
 	{
 		SessionHold *hold = &session_holds[--nsession_holds];
 
-		dlock_holding_release(hold->gate, &hold->ref, hold->count,
-							  hold->count);
+		dlock_holding_end_session(hold->gate, &hold->ref, 1);
 	}
 }
 

@@ -18,10 +18,10 @@ extern void dlock_scope_note_session(const DlockRequest *request,
 									 const DlockGrant *grant);
 
 /* called by release and set_options */
+extern int	dlock_scope_mark(void);
 extern bool dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref,
-								bool all);
+								bool all, int mark);
 extern void dlock_scope_downgrade(DlockGate gate, const DlockLeaseRef *ref);
-extern void dlock_scope_forget_downgrade(const DlockLeaseRef *ref);
 
 /* DISCARD ALL, and the end of the process */
 extern void dlock_scope_end_session(void);

@@ -106,7 +106,9 @@ dlock_lease_prepare(uint32 idx, const DlockRequest *request)
 
 	Assert(lease->state == DLOCK_LEASE_RESERVED);
 	lease->token = 0;
+	lease->claims = 0;
 	lease->duration = request->hold.duration;
+	lease->duration_batch = 0;
 	lease->deadline = DLOCK_NEVER;
 	lease->hash = request->key.hash;
 	lease->client = request->client;
@@ -133,6 +135,8 @@ dlock_lease_grant(uint32 resource, uint32 idx, DlockAftermath *after)
 
 	Assert(lease->state == DLOCK_LEASE_RESERVED);
 	Assert(!dlock_holders_conflict(res, lease->mode));
+	/* who looks without the lock finds the right hash once it is live */
+	pg_write_barrier();
 	lease->state = DLOCK_LEASE_PENDING;
 	lease->token = (int64) pg_atomic_add_fetch_u64(&after->db->next_token, 1);
 	lease->acquired_at = dlock_clock_wall();
@@ -154,10 +158,16 @@ uint64
 dlock_hold_add(uint32 idx, const DlockHold *hold, DlockAftermath *after)
 {
 	DlockLease *lease = dlock_lease_at(idx);
+	bool		longer = hold->duration_given &&
+		hold->duration > lease->duration;
+	bool		first = !lease->durable;
+	uint64		batch;
 
 	Assert(dlock_lease_is_live(lease));
-	if (hold->duration_given && hold->duration > lease->duration)
+	if (longer)
 		lease->duration = hold->duration;
+	if (hold->mode == DLOCK_EXCLUSIVE)
+		lease->claims++;
 	if (hold->counts)
 	{
 		lease->hold_count++;
@@ -176,7 +186,10 @@ dlock_hold_add(uint32 idx, const DlockHold *hold, DlockAftermath *after)
 	}
 	if (!lease->durable)
 		return 0;
-	return mark(idx, after);
+	batch = mark(idx, after);
+	if (longer || first)
+		lease->duration_batch = batch;
+	return batch;
 }
 
 /*
@@ -209,6 +222,26 @@ dlock_clock_restart(uint32 idx, DlockTime now)
 }
 
 /*
+ * scope_left gives the scope of a lease after holds have gone: what it was as
+ * long as there is such a hold.
+ */
+static DlockScope
+scope_left(const DlockLease *lease)
+{
+	int32		left[DLOCK_NSCOPES];
+
+	left[DLOCK_SCOPE_SESSION] = lease->session_holds;
+	left[DLOCK_SCOPE_TRANSACTION] = lease->transaction_holds;
+	left[DLOCK_SCOPE_LEASE] = lease->hold_count - lease->session_holds -
+		lease->transaction_holds;
+	if (left[lease->scope] > 0)
+		return lease->scope;
+	if (left[DLOCK_SCOPE_SESSION] > 0)
+		return DLOCK_SCOPE_SESSION;
+	return left[DLOCK_SCOPE_LEASE] > 0 ? DLOCK_SCOPE_LEASE : DLOCK_SCOPE_TRANSACTION;
+}
+
+/*
  * dlock_holds_drop takes holds away: count in all, of which so many of each
  * kind.  The lease ends with the last one.
  */
@@ -230,6 +263,7 @@ dlock_holds_drop(uint32 idx, int32 count, int32 session, int32 transaction,
 		dlock_lease_end(idx, after);
 		return;
 	}
+	lease->scope = scope_left(lease);
 	if (lease->durable && count > transaction)
 	{
 		(void) mark(idx, after);
@@ -337,6 +371,7 @@ give(uint32 idx, uint32 lease_idx, DlockAftermath *after)
 	waiter->lease = lease_idx;
 	waiter->token = dlock_lease_at(lease_idx)->token;
 	waiter->batch = dlock_hold_add(lease_idx, &waiter->hold, after);
+	waiter->claims = dlock_lease_at(lease_idx)->claims;
 	waiter->must_flush = dlock_hold_must_flush(after->db, lease_idx,
 											   &waiter->hold);
 	if (waiter->must_flush && waiter->batch == 0)
@@ -345,11 +380,25 @@ give(uint32 idx, uint32 lease_idx, DlockAftermath *after)
 }
 
 /*
- * give_to_client serves the other waiters of a client that has just become a
- * holder: it would wait for itself.
+ * share gives a waiter the lease that its client holds already, in place of
+ * the one that was kept ready for it.
  */
 static void
-give_to_client(DlockResource *res, uint32 lease_idx, DlockAftermath *after)
+share(uint32 idx, uint32 lease_idx, DlockAftermath *after)
+{
+	DlockWaiter *waiter = dlock_waiter_at(idx);
+
+	dlock_client_unpin(waiter->client);
+	dlock_lease_free(after->db, waiter->lease, dlock_clock_now());
+	give(idx, lease_idx, after);
+}
+
+/*
+ * dlock_client_serve serves the other waiters of a client that has just got
+ * what they wait for: it would wait for itself.
+ */
+void
+dlock_client_serve(DlockResource *res, uint32 lease_idx, DlockAftermath *after)
 {
 	DlockLease *lease = dlock_lease_at(lease_idx);
 	uint32		idx = res->queue_head;
@@ -357,18 +406,47 @@ give_to_client(DlockResource *res, uint32 lease_idx, DlockAftermath *after)
 	while (idx != DLOCK_NONE &&
 		   pg_atomic_read_u32(&dlock_client_at(lease->client)->waiting) > 0)
 	{
-		DlockWaiter *waiter = dlock_waiter_at(idx);
-		uint32		next = waiter->next;
+		uint32		next = dlock_waiter_at(idx)->next;
 
-		if (waiter->client == lease->client &&
-			dlock_mode_covers(lease->mode, waiter->mode))
-		{
-			dlock_client_unpin(waiter->client);
-			dlock_lease_free(after->db, waiter->lease, dlock_clock_now());
-			give(idx, lease_idx, after);
-		}
+		if (dlock_waiter_at(idx)->client == lease->client &&
+			dlock_mode_covers(lease->mode, dlock_waiter_at(idx)->mode))
+			share(idx, lease_idx, after);
 		idx = next;
 	}
+}
+
+/*
+ * serve_head grants what the head of the queue asks for, if it may have it.
+ */
+static bool
+serve_head(uint32 resource, DlockAftermath *after)
+{
+	DlockResource *res = dlock_resource_at(resource);
+	uint32		head = res->queue_head;
+	DlockWaiter *waiter = dlock_waiter_at(head);
+	uint32		own = dlock_holder_find(res, waiter->client);
+
+	if (own != DLOCK_NONE)
+	{
+		/* its client got a lease while it stood in line */
+		if (!dlock_mode_covers(dlock_lease_at(own)->mode, waiter->mode))
+		{
+			if (res->nholders > 1)
+				return false;
+			dlock_mode_set(own, waiter->mode, after);
+			waiter->upgraded = true;
+		}
+		share(head, own, after);
+		dlock_client_serve(res, own, after);
+		return true;
+	}
+	if (dlock_holders_conflict(res, waiter->mode))
+		return false;
+	own = waiter->lease;
+	dlock_lease_grant(resource, own, after);
+	give(head, own, after);
+	dlock_client_serve(res, own, after);
+	return true;
 }
 
 /*
@@ -382,22 +460,16 @@ dlock_queue_serve(uint32 resource, DlockAftermath *after)
 
 	if (res->upgrader != DLOCK_NONE && res->nholders == 1)
 	{
-		DlockWaiter *waiter = dlock_waiter_at(res->upgrader);
+		uint32		lease = dlock_waiter_at(res->upgrader)->lease;
 
-		dlock_mode_set(waiter->lease, waiter->mode, after);
-		give(res->upgrader, waiter->lease, after);
+		dlock_mode_set(lease, dlock_waiter_at(res->upgrader)->mode, after);
+		dlock_waiter_at(res->upgrader)->upgraded = true;
+		give(res->upgrader, lease, after);
+		dlock_client_serve(res, lease, after);
 	}
-	while (res->upgrader == DLOCK_NONE && res->queue_head != DLOCK_NONE)
-	{
-		uint32		head = res->queue_head;
-		uint32		lease = dlock_waiter_at(head)->lease;
-
-		if (dlock_holders_conflict(res, dlock_waiter_at(head)->mode))
-			break;
-		dlock_lease_grant(resource, lease, after);
-		give(head, lease, after);
-		give_to_client(res, lease, after);
-	}
+	while (res->upgrader == DLOCK_NONE && res->queue_head != DLOCK_NONE &&
+		   serve_head(resource, after))
+		;
 	resource_tidy(resource);
 }
 

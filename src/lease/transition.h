@@ -44,6 +44,8 @@ extern void dlock_mode_set(uint32 idx, DlockMode mode, DlockAftermath *after);
 extern void dlock_lease_end(uint32 idx, DlockAftermath *after);
 extern void dlock_waiter_dismiss(uint32 idx, DlockWaitState why,
 								 DlockAftermath *after);
+extern void dlock_client_serve(DlockResource *res, uint32 lease_idx,
+							   DlockAftermath *after);
 extern void dlock_queue_serve(uint32 resource, DlockAftermath *after);
 extern bool dlock_expired_end(uint32 resource, DlockTime now,
 							  DlockAftermath *after);

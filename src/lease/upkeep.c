@@ -96,6 +96,20 @@ dlock_upkeep_start_clocks(DlockDatabase *db)
 	}
 }
 
+static void
+dismiss_first(DlockDatabase *db, DlockResource *res, DlockAftermath *after)
+{
+	uint32		idx = res->upgrader;
+
+	if (idx == DLOCK_NONE)
+	{
+		idx = res->queue_head;
+		dlock_client_unpin(dlock_waiter_at(idx)->client);
+		dlock_lease_free(db, dlock_waiter_at(idx)->lease, dlock_clock_now());
+	}
+	dlock_waiter_dismiss(idx, DLOCK_WAIT_CLOSED, after);
+}
+
 /*
  * empty_resource sends the waiters of a resource away and ends its leases.
  */
@@ -105,23 +119,20 @@ empty_resource(DlockDatabase *db, uint32 slot)
 	DlockResource *res = dlock_resource_at(slot);
 	uint32		hash = *(volatile uint32 *) &res->hash;
 	DlockAftermath after;
+	bool		live;
 
 	dlock_aftermath_init(&after, db);
 	dlock_partition_lock(hash, DLOCK_LOCK_WRITE);
-	while (res->hash == hash && res->database == db->slot && res->nwaiters > 0)
+	live = *(volatile int32 *) &res->nholders > 0;
+	pg_read_barrier();
+	if (live && res->hash == hash && res->database == db->slot)
 	{
-		uint32		idx = res->upgrader;
-
-		if (idx == DLOCK_NONE)
-		{
-			idx = res->queue_head;
-			dlock_client_unpin(dlock_waiter_at(idx)->client);
-			dlock_lease_free(db, dlock_waiter_at(idx)->lease, dlock_clock_now());
-		}
-		dlock_waiter_dismiss(idx, DLOCK_WAIT_CLOSED, &after);
+		while (res->nwaiters > 0)
+			dismiss_first(db, res, &after);
+		/* with the last one the resource goes, and may become another's */
+		for (int n = res->nholders; n > 0; n--)
+			dlock_lease_end(res->holders, &after);
 	}
-	while (res->hash == hash && res->database == db->slot && res->nholders > 0)
-		dlock_lease_end(res->holders, &after);
 	dlock_partition_unlock(hash);
 	dlock_aftermath_run(&after);
 }
@@ -178,4 +189,21 @@ dlock_upkeep_expire(int partition, DlockTime *next)
 			break;
 		dlock_aftermath_run(&after);
 	}
+}
+
+/*
+ * dlock_upkeep_touch has a lease's row written again, if it is still there.
+ */
+void
+dlock_upkeep_touch(DlockDatabase *db, const DlockRecord *record)
+{
+	DlockKey	key = dlock_key_make(db->dboid, record->resource,
+									 (int) strlen(record->resource));
+	DlockLease *lease = dlock_lease_at(record->slot);
+
+	dlock_partition_lock(key.hash, DLOCK_LOCK_WRITE);
+	if (lease->token == record->token && lease->hash == key.hash &&
+		lease->database == db->slot && dlock_lease_is_live(lease))
+		(void) dlock_pending_mark(db, record->slot);
+	dlock_partition_unlock(key.hash);
 }

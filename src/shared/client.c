@@ -187,7 +187,7 @@ get_entry(void)
  */
 uint32
 dlock_client_create(const DlockKey *key, uint32 epoch, Oid role, int64 id,
-					bool *created)
+					bool named, bool *created)
 {
 	uint32		idx;
 
@@ -206,6 +206,7 @@ dlock_client_create(const DlockKey *key, uint32 epoch, Oid role, int64 id,
 		client->dboid = key->dboid;
 		client->role = role;
 		client->id = id;
+		client->named = named;
 		client->name_len = (uint8) key->len;
 		memcpy(client->name, key->name, key->len);
 		client->next = *head;
@@ -217,12 +218,22 @@ dlock_client_create(const DlockKey *key, uint32 epoch, Oid role, int64 id,
 }
 
 /*
- * dlock_client_set_id notes the number that the client's row was given.
+ * dlock_client_set_row notes what the client's row says: its number, and its
+ * role, should somebody else have been first.  The caller has no pin, so the
+ * place may be another client's by now.
  */
 void
-dlock_client_set_id(uint32 idx, int64 id)
+dlock_client_set_row(uint32 idx, const DlockKey *key, uint32 epoch, int64 id,
+					 Oid role)
 {
+	DlockClient *client = &clients[idx];
+
 	LWLockAcquire(client_lock, LW_EXCLUSIVE);
-	clients[idx].id = id;
+	if (client->epoch == epoch &&
+		dlock_key_matches(key, client->dboid, client->name, client->name_len))
+	{
+		client->id = id;
+		client->role = role;
+	}
 	LWLockRelease(client_lock);
 }

@@ -17,17 +17,17 @@
  */
 typedef struct DlockClient
 {
-	pg_atomic_uint32 pins;		/* leases, waiters, sessions, the dirty list;
-								 * raised from 0 only under the client lock */
+	pg_atomic_uint32 pins;		/* leases and sessions; raised from 0 only
+								 * under the client lock */
 	pg_atomic_uint32 waiting;	/* places in queues */
 	uint32		hash;
 	uint32		next;			/* hash chain or free list; client lock */
-	uint32		dirty_next;		/* the database's list of new clients */
 	uint32		epoch;			/* opening of the database it belongs to */
 	Oid			dboid;
 	Oid			role;
-	int64		id;				/* dlock.clients.id, 0: none (yet); client
-								 * lock to write */
+	int64		id;				/* dlock.clients.id, 0: none (yet); written by
+								 * the writer, under the client lock */
+	bool		named;			/* is to have a row */
 	uint8		name_len;
 	char		name[DLOCK_NAME_MAX];
 } DlockClient;
@@ -35,13 +35,14 @@ typedef struct DlockClient
 /* both give a pinned client, or DLOCK_NONE */
 extern uint32 dlock_client_find(const DlockKey *key, uint32 epoch);
 extern uint32 dlock_client_create(const DlockKey *key, uint32 epoch, Oid role,
-								  int64 id, bool *created);
+								  int64 id, bool named, bool *created);
 
 /* the caller has a pin already */
 extern void dlock_client_pin(uint32 idx);
 extern void dlock_client_unpin(uint32 idx);
 extern DlockClient *dlock_client_at(uint32 idx);
-extern void dlock_client_set_id(uint32 idx, int64 id);
+extern void dlock_client_set_row(uint32 idx, const DlockKey *key, uint32 epoch,
+								 int64 id, Oid role);
 
 /* called at server start */
 extern Size dlock_client_shmem_size(void);

@@ -74,7 +74,6 @@ entry_init(DlockDatabase *db, uint16 slot)
 	pg_atomic_init_u64(&db->next_ticket, 0);
 	pg_atomic_init_u32(&db->dirty_head, DLOCK_NONE);
 	pg_atomic_init_u32(&db->dirty_count, 0);
-	pg_atomic_init_u32(&db->client_head, DLOCK_NONE);
 	pg_atomic_init_u32(&db->urgent, 0);
 	pg_atomic_init_u32(&db->dozing, 0);
 	pg_atomic_init_u64(&db->open_batch, 1);
@@ -423,10 +422,21 @@ dlock_database_forget(DlockDatabase *db)
  * Launcher
  */
 
+/*
+ * dlock_launcher_attach makes the caller the launcher.  Nobody sees those
+ * writers through that an earlier launcher was starting: if one of them does
+ * come, it finds that it is not expected.
+ */
 void
 dlock_launcher_attach(int procno)
 {
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < dlock_max_databases; i++)
+		if (control->databases[i].writer == DLOCK_WRITER_STARTING)
+			control->databases[i].writer = DLOCK_WRITER_NONE;
 	pg_atomic_write_u32(&control->launcher_procno, procno);
+	LWLockRelease(control_lock);
+	ConditionVariableBroadcast(&control->changed);
 }
 
 void

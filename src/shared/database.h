@@ -34,6 +34,8 @@ typedef struct DlockDatabase
 	bool		recheck;		/* the writer is to look whether it still is */
 	int			stops;			/* DDL under way that needs the writer gone */
 	DlockTime	retry_at;		/* no new writer before that */
+	Oid			relation;		/* dlock.locks, as of the opening; the writer's
+								 * alone */
 
 	/* changed with the control lock and every partition lock in turn */
 	pg_atomic_uint32 open;		/* requests are served */
@@ -49,7 +51,6 @@ typedef struct DlockDatabase
 	/* the dirty list and its batches: see pending.c */
 	pg_atomic_uint32 dirty_head;
 	pg_atomic_uint32 dirty_count;
-	pg_atomic_uint32 client_head;	/* clients without a row */
 	pg_atomic_uint32 urgent;	/* somebody waits for the next batch */
 	pg_atomic_uint32 dozing;	/* the writer sleeps without a timeout */
 	pg_atomic_uint64 open_batch;	/* changed with all partition locks held */

@@ -16,10 +16,9 @@
  * earlier one.  The collecting is some hundred nanoseconds for each dirty
  * slot; nothing is written or allocated meanwhile.
  *
- * Lists are pushed to with compare-and-swap, since holders of different
- * partition locks do it at the same time.  The dirty list is emptied under
- * all of these locks, so no pop ever races with a push (there is no ABA); the
- * clients' list is emptied by an exchange of its head.
+ * The list is pushed to with compare-and-swap, since holders of different
+ * partition locks do it at the same time, and emptied under all of these
+ * locks, so no pop ever races with a push (there is no ABA).
  *
  * Whoever waits for a batch says so in its process's notice; the writer looks
  * through the notices once the batch is durable.  A notice names the batch,
@@ -78,20 +77,6 @@ dlock_pending_shmem_init(void)
 }
 
 /*
- * push puts an item in front of a list; next is the item's link.
- */
-static void
-push(pg_atomic_uint32 *head, uint32 idx, uint32 *next)
-{
-	uint32		old = pg_atomic_read_u32(head);
-
-	do
-	{
-		*next = old;
-	} while (!pg_atomic_compare_exchange_u32(head, &old, idx));
-}
-
-/*
  * dlock_pending_mark says that a slot's row is to follow; gives the number of
  * the batch that will carry it.
  */
@@ -102,8 +87,13 @@ dlock_pending_mark(DlockDatabase *db, uint32 idx)
 
 	if (!lease->on_dirty)
 	{
+		uint32		head = pg_atomic_read_u32(&db->dirty_head);
+
 		lease->on_dirty = true;
-		push(&db->dirty_head, idx, &lease->dirty_next);
+		do
+		{
+			lease->dirty_next = head;
+		} while (!pg_atomic_compare_exchange_u32(&db->dirty_head, &head, idx));
 		pg_atomic_fetch_add_u32(&db->dirty_count, 1);
 	}
 	return pg_atomic_read_u64(&db->open_batch);
@@ -156,17 +146,6 @@ dlock_pending_is_durable(DlockDatabase *db, uint64 batch)
 }
 
 /*
- * dlock_pending_add_client asks for a row in dlock.clients.  The caller has
- * just made the client, so that nobody else adds it.
- */
-void
-dlock_pending_add_client(DlockDatabase *db, uint32 client)
-{
-	dlock_client_pin(client);
-	push(&db->client_head, client, &dlock_client_at(client)->dirty_next);
-}
-
-/*
  * Writer
  */
 
@@ -177,9 +156,6 @@ dlock_batch_init(DlockBatch *batch)
 	batch->capacity = 256;
 	batch->records = MemoryContextAlloc(TopMemoryContext,
 										batch->capacity * sizeof(DlockRecord));
-	batch->client_capacity = 16;
-	batch->clients = MemoryContextAlloc(TopMemoryContext,
-										batch->client_capacity * sizeof(DlockClientRecord));
 }
 
 /*
@@ -198,8 +174,7 @@ dlock_pending_take_urgent(DlockDatabase *db)
 bool
 dlock_pending_any(DlockDatabase *db)
 {
-	return pg_atomic_read_u32(&db->dirty_head) != DLOCK_NONE ||
-		pg_atomic_read_u32(&db->client_head) != DLOCK_NONE;
+	return pg_atomic_read_u32(&db->dirty_head) != DLOCK_NONE;
 }
 
 /*
@@ -232,13 +207,17 @@ copy_slot(uint32 idx, DlockRecord *record, DlockTime now, TimestampTz wall)
 		DlockClient *client = dlock_client_at(lease->client);
 		DlockTime	due = lease->deadline;
 
-		if (lease->state == DLOCK_LEASE_PENDING)
+		if (lease->state == DLOCK_LEASE_PENDING && lease->kept == 0)
 			due = dlock_clock_after(now, lease->duration);
 		record->client_slot = lease->client;
+		record->client_is_new = client->named && client->id == 0;
 		record->client_id = client->id;
 		record->role = client->role;
 		record->mode = lease->mode;
 		record->scope = lease->scope;
+		if (lease->scope == DLOCK_SCOPE_TRANSACTION)
+			record->scope = lease->session_holds > 0 ?
+				DLOCK_SCOPE_SESSION : DLOCK_SCOPE_LEASE;
 		record->hold_count = lease->hold_count - lease->transaction_holds;
 		record->acquired_at = lease->acquired_at;
 		record->duration = lease->duration;
@@ -287,36 +266,6 @@ take_slots(DlockDatabase *db, DlockBatch *batch)
 }
 
 /*
- * take_clients notes the clients that have no row yet.  Their pins are kept
- * until they have.
- */
-static void
-take_clients(DlockDatabase *db, DlockBatch *batch)
-{
-	uint32		idx = pg_atomic_exchange_u32(&db->client_head, DLOCK_NONE);
-
-	batch->nclients = 0;
-	while (idx != DLOCK_NONE)
-	{
-		DlockClient *client = dlock_client_at(idx);
-		DlockClientRecord *record;
-
-		if (batch->nclients == batch->client_capacity)
-		{
-			batch->client_capacity *= 2;
-			batch->clients = repalloc(batch->clients,
-									  batch->client_capacity * sizeof(DlockClientRecord));
-		}
-		record = &batch->clients[batch->nclients++];
-		record->slot = idx;
-		record->role = client->role;
-		memcpy(record->name, client->name, client->name_len);
-		record->name[client->name_len] = '\0';
-		idx = client->dirty_next;
-	}
-}
-
-/*
  * dlock_pending_collect cuts off the open batch and opens the next one.
  */
 void
@@ -335,8 +284,6 @@ dlock_pending_collect(DlockDatabase *db, DlockBatch *batch)
 	pg_atomic_write_u64(&db->open_batch, batch->number + 1);
 	batch->last_token = (int64) pg_atomic_read_u64(&db->next_token);
 	dlock_partition_unlock_all();
-	/* a client is listed before its first lease, so after the cut none lacks */
-	take_clients(db, batch);
 }
 
 /*
@@ -361,8 +308,24 @@ dlock_pending_publish(DlockDatabase *db, uint64 batch)
 }
 
 /*
- * dlock_pending_mark_all marks every slot that the database has or had a row
- * for, for a writer that writes all rows anew.
+ * untrim puts the slots back that a writer was about to give to the pool when
+ * it failed.  All partition locks held.
+ */
+static void
+untrim(DlockDatabase *db)
+{
+	uint32		used = dlock_lease_high_water();
+	DlockTime	now = dlock_clock_now();
+
+	for (uint32 i = 0; i < used; i++)
+		if (dlock_lease_at(i)->database == db->slot &&
+			dlock_lease_at(i)->state == DLOCK_LEASE_TRIMMED)
+			dlock_lease_free(db, i, now);
+}
+
+/*
+ * dlock_pending_mark_all marks every lease of the database, for a writer that
+ * writes all rows anew.
  */
 void
 dlock_pending_mark_all(DlockDatabase *db)
@@ -370,48 +333,37 @@ dlock_pending_mark_all(DlockDatabase *db)
 	uint32		used = dlock_lease_high_water();
 
 	dlock_partition_lock_all(DLOCK_LOCK_WRITE);
+	untrim(db);
 	for (uint32 i = 0; i < used; i++)
 	{
 		DlockLease *lease = dlock_lease_at(i);
 
-		if (lease->database != db->slot)
-			continue;
-		if (lease->state == DLOCK_LEASE_PENDING ||
-			lease->state == DLOCK_LEASE_HELD)
+		if (lease->database == db->slot &&
+			(lease->state == DLOCK_LEASE_PENDING ||
+			 lease->state == DLOCK_LEASE_HELD))
 			(void) dlock_pending_mark(db, i);
-		else if (lease->state == DLOCK_LEASE_TRIMMED)
-			dlock_lease_free(db, i, dlock_clock_now());
 	}
 	dlock_partition_unlock_all();
 }
 
 /*
- * dlock_pending_discard empties the lists of a database that is shut.  Whoever
- * waits for a batch is woken, to find that the gate is shut.
+ * dlock_pending_discard empties the dirty list of a database that is shut.
+ * Whoever waits for a batch is woken, to find that the gate is shut.
  */
 void
 dlock_pending_discard(DlockDatabase *db)
 {
-	uint32		idx;
 	uint64		number;
 
 	dlock_partition_lock_all(DLOCK_LOCK_WRITE);
-	for (idx = pg_atomic_read_u32(&db->dirty_head); idx != DLOCK_NONE;
-		 idx = dlock_lease_at(idx)->dirty_next)
-		dlock_lease_at(idx)->on_dirty = false;
+	untrim(db);
+	for (uint32 i = pg_atomic_read_u32(&db->dirty_head); i != DLOCK_NONE;
+		 i = dlock_lease_at(i)->dirty_next)
+		dlock_lease_at(i)->on_dirty = false;
 	pg_atomic_write_u32(&db->dirty_head, DLOCK_NONE);
 	pg_atomic_write_u32(&db->dirty_count, 0);
 	number = pg_atomic_read_u64(&db->open_batch);
 	pg_atomic_write_u64(&db->open_batch, number + 1);
 	dlock_partition_unlock_all();
 	dlock_pending_publish(db, number);
-
-	idx = pg_atomic_exchange_u32(&db->client_head, DLOCK_NONE);
-	while (idx != DLOCK_NONE)
-	{
-		uint32		next = dlock_client_at(idx)->dirty_next;
-
-		dlock_client_unpin(idx);
-		idx = next;
-	}
 }

@@ -18,9 +18,6 @@ typedef struct DlockBatch
 	int			nrecords;
 	int			capacity;
 	DlockRecord *records;
-	int			nclients;
-	int			client_capacity;
-	DlockClientRecord *clients;
 	int64		last_token;		/* newest token at the time of the cut */
 } DlockBatch;
 
@@ -33,7 +30,6 @@ extern void dlock_pending_notify(DlockDatabase *db, uint32 procno,
 extern void dlock_pending_unnotify(uint32 procno);
 extern void dlock_pending_wake_writer(DlockDatabase *db, bool urgent);
 extern bool dlock_pending_is_durable(DlockDatabase *db, uint64 batch);
-extern void dlock_pending_add_client(DlockDatabase *db, uint32 client);
 
 /* called by the writer */
 extern void dlock_batch_init(DlockBatch *batch);

@@ -140,8 +140,9 @@ dlock_snapshot_by_name(DlockDatabase *db, const DlockKey *key,
  * dlock_snapshot_by_slot copies the resource in a slot, if there is one and
  * it is of that database.
  *
- * The hash is read without a lock, to learn which lock to take; a slot that
- * was given to another partition meanwhile is passed over.
+ * The hash is read without a lock, to learn which lock to take.  The slot may
+ * be given to a resource of another partition at any moment: that it is in
+ * use must be read before that it is still ours (see dlock_resource_create).
  */
 bool
 dlock_snapshot_by_slot(DlockDatabase *db, uint32 slot, DlockResourceCopy *copy)
@@ -155,8 +156,10 @@ dlock_snapshot_by_slot(DlockDatabase *db, uint32 slot, DlockResourceCopy *copy)
 		bool		done = true;
 
 		dlock_partition_lock(hash, DLOCK_LOCK_READ);
-		live = res->hash == hash && res->database == db->slot &&
-			res->nholders + res->nwaiters > 0;
+		live = *(volatile int32 *) &res->nholders +
+			*(volatile int32 *) &res->nwaiters > 0;
+		pg_read_barrier();
+		live = live && res->hash == hash && res->database == db->slot;
 		if (live)
 			done = copy_resource(db, res, copy);
 		dlock_partition_unlock(hash);

@@ -461,6 +461,8 @@ dlock_resource_create(const DlockKey *key, uint16 database)
 	res->nwaiters = 0;
 	res->name_len = (uint8) key->len;
 	memcpy(res->name, key->name, key->len);
+	/* who looks without the lock sees the counts rise after this only */
+	pg_write_barrier();
 	res->next = *head;
 	*head = idx;
 	return idx;

@@ -46,6 +46,7 @@ typedef struct DlockLease
 {
 	int64		token;
 	int64		duration;		/* microseconds */
+	uint64		duration_batch; /* durable with that batch */
 	DlockTime	deadline;		/* DLOCK_NEVER while pending or kept; in a
 								 * database's free list: since when */
 	DlockTime	heap_key;		/* place in the heap, <= deadline */
@@ -65,10 +66,11 @@ typedef struct DlockLease
 	int32		transaction_holds;	/* of these: ended with a transaction */
 	int32		kept;			/* of these: holds that stop the clock */
 	int32		priority;
+	uint32		claims;			/* times it was given out as exclusive */
 	uint16		database;
 	uint8		state;			/* a DlockLeaseState */
 	uint8		mode;			/* a DlockMode */
-	uint8		scope;			/* a DlockScope, of the first hold */
+	uint8		scope;			/* a DlockScope, of the first hold left */
 	bool		durable;		/* has, or is to have, a row */
 	bool		on_dirty;		/* in the dirty list */
 	bool		in_heap;
@@ -103,6 +105,7 @@ typedef struct DlockHold
 {
 	int64		duration;		/* microseconds */
 	DlockScope	scope;
+	DlockMode	mode;
 	bool		duration_given; /* else it is the default */
 	bool		durable;		/* is not acknowledged before it is flushed */
 	bool		counts;			/* false: changes the mode only */
@@ -126,12 +129,14 @@ typedef struct DlockWaiter
 	int			pid;
 	int32		priority;
 	uint8		mode;
-	bool		upgrade;
+	bool		upgrade;		/* stands ahead of the queue */
+	bool		upgraded;		/* once granted: the lease was shared before */
 	bool		must_flush;		/* once granted: wait for batch */
 	DlockHold	hold;
 	int64		ticket;			/* arrival number within the database */
 	int64		token;			/* once granted; upgrade: from the start */
 	uint64		batch;			/* once granted: durable with that batch */
+	uint32		claims;			/* once granted: the lease's, with this one */
 	DlockTime	deadline;
 	TimestampTz waiting_since;
 } DlockWaiter;

@@ -70,6 +70,26 @@ may_create_databases(void)
 }
 
 /*
+ * may_copy tells whether the user may copy a database, as createdb() has it.
+ */
+static bool
+may_copy(Oid dboid)
+{
+	HeapTuple	tuple;
+	bool		is_template = false;
+
+	if (!may_create_databases())
+		return false;
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
+	if (HeapTupleIsValid(tuple))
+	{
+		is_template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+		ReleaseSysCache(tuple);
+	}
+	return is_template || pg_database_ownercheck(dboid, GetUserId());
+}
+
+/*
  * database_of gives the database that a command wants for itself; InvalidOid
  * where it wants none, or the user has no right to, in which case the command
  * will say so.
@@ -110,7 +130,7 @@ database_of(Node *statement)
 	dboid = get_database_oid(name, true);
 	if (!OidIsValid(dboid))
 		return InvalidOid;
-	if (is_template ? !may_create_databases() :
+	if (is_template ? !may_copy(dboid) :
 		!pg_database_ownercheck(dboid, GetUserId()))
 		return InvalidOid;
 	return dboid;

@@ -53,6 +53,9 @@
 /* how long after its last work the writer goes on looking for more */
 #define ALERT_TIME (3 * 1000 * 1000)
 
+/* how long to wait for somebody else's lock on a row of dlock.clients */
+#define CLIENT_LOCK_TIMEOUT "1s"
+
 /* rows deleted in one transaction */
 #define TRIM_MAX 1000
 
@@ -111,7 +114,8 @@ restore(const DlockRecord *record, uint32 epoch)
 									 (int) strlen(record->client));
 	bool		created;
 	uint32		client = dlock_client_create(&key, epoch, record->role,
-											 record->client_id, &created);
+											 record->client_id,
+											 record->client_id != 0, &created);
 	DlockRestoreResult result = DLOCK_RESTORE_NO_SLOT;
 
 	if (client != DLOCK_NONE)
@@ -157,16 +161,22 @@ restore_all(DlockImage *image)
 
 /*
  * check_extension ends the process where the database does not have the
- * extension (any more).  In a transaction.
+ * extension, or not the one any more that memory is about.  In the latter case
+ * the launcher starts another writer, which loads.  In a transaction.
  */
 static void
 check_extension(void)
 {
-	if (dlock_store_exists())
+	Oid			relation = dlock_store_relation();
+
+	if (pg_atomic_read_u32(&db->open) == 0)
+		db->relation = relation;
+	if (OidIsValid(relation) && relation == db->relation)
 		return;
 	end();
 	dlock_upkeep_purge(db);
-	dlock_database_forget(db);
+	if (!OidIsValid(relation))
+		dlock_database_forget(db);
 	leave();
 }
 
@@ -237,30 +247,57 @@ raise_tokens(int64 upto, int64 found)
 }
 
 /*
- * add_clients gives the new clients their rows, and their numbers to the
- * leases in the same batch.
+ * add_client gives a client its row, in a transaction of its own: somebody may
+ * have the table locked, or the same name half inserted, and grants must not
+ * wait for that.  Without a row the client is tried again with the next row of
+ * one of its leases.
  */
 static void
-add_clients(void)
+add_client(const DlockRecord *record)
 {
-	for (int i = 0; i < batch.nclients; i++)
-	{
-		int64		id = dlock_store_add_client(&batch.clients[i]);
+	DlockKey	key = dlock_key_make(db->dboid, record->client,
+									 (int) strlen(record->client));
+	MemoryContext context = CurrentMemoryContext;
 
-		dlock_client_set_id(batch.clients[i].slot, id);
-		for (int j = 0; j < batch.nrecords; j++)
-			if (batch.records[j].held &&
-				batch.records[j].client_slot == batch.clients[i].slot)
-				batch.records[j].client_id = id;
+	PG_TRY();
+	{
+		int64		id;
+		Oid			role = record->role;
+		bool		added;
+
+		begin();
+		(void) set_config_option("lock_timeout", CLIENT_LOCK_TIMEOUT,
+								 PGC_SUSET, PGC_S_OVERRIDE, GUC_ACTION_LOCAL,
+								 true, 0, false);
+		added = dlock_store_add_client(record->client, &id, &role);
+		end();
+		if (added)
+		{
+			dlock_client_set_row(record->client_slot, &key,
+								 pg_atomic_read_u32(&db->epoch), id, role);
+			/* its row says whose it is from now on */
+			dlock_upkeep_touch(db, record);
+		}
 	}
+	PG_CATCH();
+	{
+		/* told to go, or something that only a new process can mend */
+		if (ProcDiePending)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
 }
 
 static void
-unpin_clients(void)
+add_clients(void)
 {
-	for (int i = 0; i < batch.nclients; i++)
-		dlock_client_unpin(batch.clients[i].slot);
-	batch.nclients = 0;
+	for (int i = 0; i < batch.nrecords; i++)
+		if (batch.records[i].held && batch.records[i].client_is_new)
+			add_client(&batch.records[i]);
 }
 
 /*
@@ -270,7 +307,7 @@ unpin_clients(void)
 static bool
 open_store(bool nowait)
 {
-	DlockStoreStatus status = dlock_store_open(nowait);
+	DlockStoreStatus status = dlock_store_open(db->relation, nowait);
 
 	if (status == DLOCK_STORE_OPEN)
 		return true;
@@ -303,7 +340,6 @@ write_batch(bool nowait)
 	DLOCK_DEBUG_POINT(DLOCK_STOP_BATCH_COLLECTED);
 
 	token_upto = extend_tokens(&found);
-	add_clients();
 	dlock_store_write(batch.records, batch.nrecords);
 	dlock_store_close();
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_WRITTEN);
@@ -313,12 +349,13 @@ write_batch(bool nowait)
 	end();
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_FLUSHED);
 
-	unpin_clients();
+	/* told to go: the wait for the standbys may have been cut short */
+	if (ProcDiePending)
+		return;
 	if (token_upto != 0)
 		raise_tokens(token_upto, found);
-	/* told to go: the wait for the standbys may have been cut short */
-	if (!ProcDiePending)
-		dlock_pending_publish(db, batch.number);
+	dlock_pending_publish(db, batch.number);
+	add_clients();
 }
 
 /*
@@ -444,6 +481,7 @@ isolate_from_settings(void)
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"session_replication_role", "origin"},
+		{"role", "none"},
 	};
 
 	for (int i = 0; i < (int) lengthof(settings); i++)

@@ -1,30 +1,79 @@
 # DlockNode - what the Perl tests of dlock share
+#
+# No test sleeps in place of an order: a wait polls for a condition and dies
+# when it has not come true within $PostgreSQL::Test::Utils::timeout_default.
 package DlockNode;
 
 use strict;
 use warnings;
 
 use Exporter 'import';
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use Time::HiRes qw(usleep);
+use Test::More;
+use Time::HiRes qw(usleep time);
 
-our @EXPORT_OK = qw(dlock_node crash poll_start);
+our @EXPORT_OK = qw(dlock_node crash kill_postmaster poll_start poll_until
+  limit session ask try_ask begin_ask end_ask is_waiting abandon backend_pid
+  connect_again set_stop clear_stop wait_stopped log_position log_is_clean
+  worker_pid poll_ready rows try_rows poll_rows table_matches run_bounded);
 
-# dlock_node(NAME, CONF) gives a running server with dlock in database
+# dlock_node(NAME, CONF, ...) gives a running server with dlock in database
 # postgres.  test/dlock.conf is in effect already (TEMP_CONFIG); CONF comes
 # after it.  fsync is on, for crashes are what most of these tests are about.
+# The rest are options of Cluster's init, such as allows_streaming => 1.
 sub dlock_node
 {
-	my ($name, $conf) = @_;
+	my ($name, $conf, %init) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init;
-	$node->append_conf('postgresql.conf', "fsync = on\n");
+	$node->init(%init);
+	$node->append_conf('postgresql.conf', "fsync = on\ndlock.debug_stop = none\n");
 	$node->append_conf('postgresql.conf', $conf) if defined $conf;
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION dlock');
 	return $node;
+}
+
+#
+# Waiting
+#
+
+# limit() is how long any wait may take, in seconds.
+sub limit
+{
+	return $PostgreSQL::Test::Utils::timeout_default;
+}
+
+# poll_until(WHAT, SUB) waits until SUB gives true, and gives that.
+sub poll_until
+{
+	my ($what, $sub) = @_;
+	my $until = time() + limit();
+
+	while (1)
+	{
+		my $result = $sub->();
+		return $result if $result;
+		die "timed out waiting until $what" if time() > $until;
+		usleep(20_000);
+	}
+}
+
+#
+# Crashes
+#
+
+# kill_postmaster(NODE) kills it (kill -9) and waits until it is gone.
+sub kill_postmaster
+{
+	my ($node) = @_;
+	my $pid = $node->{_pid};
+
+	$node->kill9;
+	poll_until('the postmaster is gone', sub { !kill(0, $pid) });
+	return;
 }
 
 # crash(NODE) kills the postmaster (kill -9) and starts the server again.
@@ -32,7 +81,7 @@ sub crash
 {
 	my ($node) = @_;
 
-	$node->kill9;
+	kill_postmaster($node);
 	poll_start($node);
 	return;
 }
@@ -43,12 +92,291 @@ sub poll_start
 {
 	my ($node) = @_;
 
-	foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	poll_until('the server starts', sub { $node->start(fail_ok => 1) });
+	return;
+}
+
+#
+# Sessions
+#
+
+# session(NODE, DATABASE, USER) gives a psql that goes on after errors and
+# shows their SQLSTATE.
+sub session
+{
+	my ($node, $dbname, $user) = @_;
+	my @user = defined $user ? ('-U', $user) : ();
+	my $session = $node->background_psql(
+		$dbname // 'postgres',
+		on_error_stop => 0,
+		extra_params => [ '-v', 'VERBOSITY=verbose', @user ]);
+
+	$session->set_query_timer_restart;
+	return $session;
+}
+
+# begin_ask(SESSION, SQL) sends a statement without waiting for its end; it
+# has been sent when this returns, but not more.
+sub begin_ask
+{
+	my ($session, $sql) = @_;
+	my $n = ++$session->{asked};
+
+	die 'the last answer was not fetched' if $session->{open};
+	$session->{open} = 1;
+	$session->{timeout}->start;
+	$session->{stdin} .=
+	  "\\echo begin $n:\n$sql\n;\n\\echo end $n:\n\\warn end $n:\n";
+	$session->{run}->pump until $session->{stdout} =~ s/begin $n:\n//;
+	return;
+}
+
+# end_ask(SESSION) waits for the answer: output, then errors and notices.
+sub end_ask
+{
+	my ($session) = @_;
+	my $n = $session->{asked};
+	my $answer;
+
+	$session->{run}->pump
+	  until $session->{stdout} =~ /end $n:\n/
+	  && $session->{stderr} =~ /end $n:\n/;
+	$session->{timeout}->reset;
+	$answer = $session->{stdout} . $session->{stderr};
+	@$session{qw(stdout stderr)} = ('', '');
+	$session->{open} = 0;
+	$answer =~ s/\n?end $n:\n//g;
+	return $answer;
+}
+
+# try_ask(SESSION, SQL) gives the answer, whatever it is.
+sub try_ask
+{
+	my ($session, $sql) = @_;
+
+	begin_ask($session, $sql);
+	return end_ask($session);
+}
+
+# ask(SESSION, SQL) gives the answer, which must not be an error.
+sub ask
+{
+	my ($session, $sql) = @_;
+	my $answer = try_ask($session, $sql);
+
+	die "\"$sql\" failed: $answer" if $answer =~ /\b(?:ERROR|FATAL):/;
+	return $answer;
+}
+
+# is_waiting(SESSION) tells whether the answer has not come yet.
+sub is_waiting
+{
+	my ($session) = @_;
+	my $n = $session->{asked};
+
+	$session->{run}->pump_nb;
+	return $session->{stdout} !~ /end $n:\n/;
+}
+
+# abandon(SESSION) takes leave of a session whose server was killed; gives
+# what it had heard.
+sub abandon
+{
+	my ($session) = @_;
+
+	$session->{stdin} .= "\\q\n";
+	eval { $session->{run}->finish };
+	return $session->{stdout} . $session->{stderr};
+}
+
+sub backend_pid
+{
+	my ($session) = @_;
+	return ask($session, 'SELECT pg_backend_pid()');
+}
+
+# rows(NODE, SQL, DATABASE, USER) gives the rows of a query, as text; dies
+# where that fails.
+sub rows
+{
+	my ($node, $sql, $dbname, $user) = @_;
+	return $node->safe_psql(
+		$dbname // 'postgres', $sql,
+		timeout => limit(),
+		extra_params => [ defined $user ? ('-U', $user) : () ]);
+}
+
+# try_rows(NODE, SQL, DATABASE, USER) gives rows, then errors and notices.
+sub try_rows
+{
+	my ($node, $sql, $dbname, $user) = @_;
+	my @answer = $node->psql(
+		$dbname // 'postgres', $sql,
+		timeout => limit(),
+		extra_params =>
+		  [ '-v', 'VERBOSITY=verbose', defined $user ? ('-U', $user) : () ]);
+	return join "\n", grep { $_ ne '' } @answer[ 1, 2 ];
+}
+
+# poll_rows(NODE, SQL, EXPECTED, DATABASE) waits until a query gives that.
+sub poll_rows
+{
+	my ($node, $sql, $expected, $dbname) = @_;
+
+	$node->poll_query_until($dbname // 'postgres', $sql, $expected)
+	  or die "timed out waiting for: $sql";
+	return 1;
+}
+
+# connect_again(NODE) waits until a server that restarts itself takes
+# connections and all leases are loaded.
+sub connect_again
+{
+	my ($node) = @_;
+	return poll_rows($node, 'SELECT count(*) >= 0 FROM dlock_list()', 't');
+}
+
+# poll_ready(NODE, DATABASE) waits until the leases are loaded.
+sub poll_ready
+{
+	my ($node, $dbname) = @_;
+	return poll_rows($node, 'SELECT count(*) >= 0 FROM dlock_list()', 't',
+		$dbname);
+}
+
+#
+# Processes and stop points
+#
+
+# worker_pid(NODE, TYPE, DATABASE) gives the pid of "dlock writer" and the
+# like, once there is one.
+sub worker_pid
+{
+	my ($node, $type, $dbname) = @_;
+	my $where = "backend_type = '$type'";
+
+	return monitor_pid($node) if $type eq 'dlock monitor';
+	$where .= " AND datname = '$dbname'" if defined $dbname;
+	return poll_until("there is a $type",
+		sub { rows($node, "SELECT pid FROM pg_stat_activity WHERE $where") });
+}
+
+# The monitor has no database, and so no row in pg_stat_activity.
+sub monitor_pid
+{
+	my ($node) = @_;
+
+	return poll_until(
+		'there is a dlock monitor',
+		sub {
+			foreach my $stat (glob '/proc/[0-9]*/stat')
+			{
+				my $pid = (split '/', $stat)[2];
+				my $text = eval { slurp_file($stat) } // '';
+				my $title = eval { slurp_file("/proc/$pid/cmdline") } // '';
+
+				return $pid
+				  if $text =~ /\) \S $node->{_pid} /
+				  && $title =~ /dlock monitor/;
+			}
+			return;
+		});
+}
+
+# set_stop(NODE, POINT) makes processes stop at a point from now on, and
+# clear_stop(NODE) lets go those that have; both also work on a server that is
+# down.  A session that sees the value was started after the postmaster had
+# signalled its other children, so they see it before they begin anything.
+sub set_stop
+{
+	my ($node, $point) = @_;
+
+	$node->adjust_conf('postgresql.conf', 'dlock.debug_stop', $point);
+	return unless defined $node->{_pid};
+	$node->reload;
+	return poll_rows($node, 'SHOW dlock.debug_stop', $point);
+}
+
+sub clear_stop
+{
+	my ($node) = @_;
+	return set_stop($node, 'none');
+}
+
+# wait_stopped(NODE, POINT, POSITION) waits until a process has said, after
+# that position in the log, that it stopped there.
+sub wait_stopped
+{
+	my ($node, $point, $position) = @_;
+	return $node->wait_for_log(qr/dlock stopped at debug point "$point"/,
+		$position);
+}
+
+#
+# The server log
+#
+
+sub log_position
+{
+	my ($node) = @_;
+	return -s $node->logfile;
+}
+
+# log_is_clean(NODE, PATTERN...) tests that the log has no complaint but
+# those that match a pattern, and that no process died of a signal.
+sub log_is_clean
+{
+	my ($node, @expected) = @_;
+	my @complaints =
+	  grep { /\b(?:WARNING|ERROR|FATAL|PANIC):  |TRAP:|was terminated by/ }
+	  split /\n/, slurp_file($node->logfile);
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	foreach my $pattern (@expected)
 	{
-		return if $node->start(fail_ok => 1);
-		usleep(100_000);
+		@complaints = grep { !/$pattern/ } @complaints;
 	}
-	die "server did not start again after it was killed";
+	splice @complaints, 20;
+	return is(join("\n", @complaints),
+		'', 'nothing unexpected in the log of ' . $node->name);
+}
+
+#
+# Leases
+#
+
+# table_matches(NODE, DATABASE) waits until dlock.locks says the same as
+# memory; what nobody waits for is written a moment later.
+sub table_matches
+{
+	my ($node, $dbname) = @_;
+
+	return poll_rows($node, <<'EOSQL', 't', $dbname);
+WITH mem AS (
+	SELECT resource, token, client, mode, hold_count FROM dlock_list()
+	WHERE scope <> 'transaction'),
+tab AS (
+	SELECT resource_name, token, owner, mode, hold_count FROM dlock.locks
+	WHERE status = 'held')
+SELECT NOT EXISTS (TABLE mem EXCEPT ALL TABLE tab)
+   AND NOT EXISTS (TABLE tab EXCEPT ALL TABLE mem)
+EOSQL
+}
+
+# run_bounded(COMMAND) runs a command, gives its exit code, output and errors,
+# and dies where it does not come to an end.
+sub run_bounded
+{
+	my ($command) = @_;
+	my ($out, $err) = ('', '');
+
+	IPC::Run::run(
+		$command,
+		'<' => \undef,
+		'>' => \$out,
+		'2>' => \$err,
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+	return ($?, $out, $err);
 }
 
 1;
