@@ -190,20 +190,3 @@ dlock_upkeep_expire(int partition, DlockTime *next)
 		dlock_aftermath_run(&after);
 	}
 }
-
-/*
- * dlock_upkeep_touch has a lease's row written again, if it is still there.
- */
-void
-dlock_upkeep_touch(DlockDatabase *db, const DlockRecord *record)
-{
-	DlockKey	key = dlock_key_make(db->dboid, record->resource,
-									 (int) strlen(record->resource));
-	DlockLease *lease = dlock_lease_at(record->slot);
-
-	dlock_partition_lock(key.hash, DLOCK_LOCK_WRITE);
-	if (lease->token == record->token && lease->hash == key.hash &&
-		lease->database == db->slot && dlock_lease_is_live(lease))
-		(void) dlock_pending_mark(db, record->slot);
-	dlock_partition_unlock(key.hash);
-}

@@ -23,7 +23,6 @@ extern DlockRestoreResult dlock_upkeep_restore(DlockDatabase *db,
 											   const DlockRecord *record,
 											   uint32 client);
 extern void dlock_upkeep_start_clocks(DlockDatabase *db);
-extern void dlock_upkeep_touch(DlockDatabase *db, const DlockRecord *record);
 extern void dlock_upkeep_purge(DlockDatabase *db);
 extern void dlock_upkeep_expire(int partition, DlockTime *next);
 

@@ -20,6 +20,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -31,6 +33,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
@@ -54,7 +57,7 @@
 #define ALERT_TIME (3 * 1000 * 1000)
 
 /* how long to wait for somebody else's lock on a row of dlock.clients */
-#define CLIENT_LOCK_TIMEOUT "1s"
+#define CLIENT_LOCK_TIMEOUT "200ms"
 
 /* rows deleted in one transaction */
 #define TRIM_MAX 1000
@@ -62,6 +65,25 @@
 static DlockDatabase *db;
 static DlockBatch batch;
 static bool finished = false;	/* going in peace */
+static volatile sig_atomic_t cancel_allowed = false;
+
+/*
+ * handle_cancel serves lock_timeout, which comes as SIGINT.  At all other times
+ * SIGINT is nothing to us.
+ */
+static void
+handle_cancel(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	if (cancel_allowed)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
 
 static void
 at_exit(int code, Datum arg)
@@ -247,49 +269,49 @@ raise_tokens(int64 upto, int64 found)
 }
 
 /*
- * add_client gives a client its row, in a transaction of its own: somebody may
- * have the table locked, or the same name half inserted, and grants must not
- * wait for that.  Without a row the client is tried again with the next row of
+ * add_client gives a client its row, in a subtransaction: somebody may have
+ * the table locked, or the same name half inserted, and grants must not wait
+ * long for that.  Without a row the client is tried again with the next row of
  * one of its leases.
  */
 static void
-add_client(const DlockRecord *record)
+add_client(DlockRecord *record)
 {
-	DlockKey	key = dlock_key_make(db->dboid, record->client,
-									 (int) strlen(record->client));
 	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 
+	BeginInternalSubTransaction(NULL);
 	PG_TRY();
 	{
-		int64		id;
+		int64		id = 0;
 		Oid			role = record->role;
-		bool		added;
 
-		begin();
 		(void) set_config_option("lock_timeout", CLIENT_LOCK_TIMEOUT,
 								 PGC_SUSET, PGC_S_OVERRIDE, GUC_ACTION_LOCAL,
 								 true, 0, false);
-		added = dlock_store_add_client(record->client, &id, &role);
-		end();
-		if (added)
-		{
-			dlock_client_set_row(record->client_slot, &key,
-								 pg_atomic_read_u32(&db->epoch), id, role);
-			/* its row says whose it is from now on */
-			dlock_upkeep_touch(db, record);
-		}
+		cancel_allowed = true;
+		(void) dlock_store_add_client(record->client, &id, &role);
+		cancel_allowed = false;
+		ReleaseCurrentSubTransaction();
+		record->client_id = id;
+		record->role = role;
 	}
 	PG_CATCH();
 	{
-		/* told to go, or something that only a new process can mend */
+		cancel_allowed = false;
+		/* told to go: a new process will see to it */
 		if (ProcDiePending)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		EmitErrorReport();
 		FlushErrorState();
-		AbortCurrentTransaction();
+		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
+	/* a cancel that came too late must not reach the wait for the standbys */
+	QueryCancelPending = false;
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
 }
 
 static void
@@ -298,6 +320,27 @@ add_clients(void)
 	for (int i = 0; i < batch.nrecords; i++)
 		if (batch.records[i].held && batch.records[i].client_is_new)
 			add_client(&batch.records[i]);
+}
+
+/*
+ * note_clients tells memory of the rows that are durable now.
+ */
+static void
+note_clients(void)
+{
+	for (int i = 0; i < batch.nrecords; i++)
+	{
+		const DlockRecord *record = &batch.records[i];
+		DlockKey	key;
+
+		if (!record->held || !record->client_is_new || record->client_id == 0)
+			continue;
+		key = dlock_key_make(db->dboid, record->client,
+							 (int) strlen(record->client));
+		dlock_client_set_row(record->client_slot, &key,
+							 pg_atomic_read_u32(&db->epoch),
+							 record->client_id, record->role);
+	}
 }
 
 /*
@@ -340,6 +383,8 @@ write_batch(bool nowait)
 	DLOCK_DEBUG_POINT(DLOCK_STOP_BATCH_COLLECTED);
 
 	token_upto = extend_tokens(&found);
+	if (!nowait)
+		add_clients();
 	dlock_store_write(batch.records, batch.nrecords);
 	dlock_store_close();
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_WRITTEN);
@@ -354,8 +399,8 @@ write_batch(bool nowait)
 		return;
 	if (token_upto != 0)
 		raise_tokens(token_upto, found);
+	note_clients();
 	dlock_pending_publish(db, batch.number);
-	add_clients();
 }
 
 /*
@@ -494,7 +539,7 @@ start(Oid dboid)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
-	pqsignal(SIGINT, SIG_IGN);
+	pqsignal(SIGINT, handle_cancel);
 
 	db = dlock_database_attach(dboid, MyProcPid, MyProc->pgprocno);
 	if (db == NULL)
