@@ -159,7 +159,8 @@ line_up(const DlockRequest *request, uint32 resource, DlockGrant *grant)
 
 	if (idx == DLOCK_NONE)
 		return DLOCK_NO_LEASE_SLOT;
-	dlock_lease_prepare(idx, request);
+	dlock_lease_prepare(idx, request->key.hash, request->client, request->mode,
+						request->priority, &request->hold);
 	outcome = stand_in_line(request, resource, idx, false, grant);
 	if (outcome == DLOCK_NO_WAITER_SLOT)
 	{
@@ -211,7 +212,8 @@ start(const DlockRequest *request, uint32 resource, bool wait,
 	idx = dlock_lease_alloc(request->gate.db);
 	if (idx == DLOCK_NONE)
 		return DLOCK_NO_LEASE_SLOT;
-	dlock_lease_prepare(idx, request);
+	dlock_lease_prepare(idx, request->key.hash, request->client, request->mode,
+						request->priority, &request->hold);
 	dlock_lease_grant(resource, idx, after);
 	add_hold(request, idx, grant, after);
 	dlock_client_serve(dlock_resource_at(resource), idx, after);

@@ -100,27 +100,28 @@ dlock_holders_conflict(const DlockResource *res, DlockMode mode)
  * whoever grants it needs to know no more.
  */
 void
-dlock_lease_prepare(uint32 idx, const DlockRequest *request)
+dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
+					int32 priority, const DlockHold *hold)
 {
 	DlockLease *lease = dlock_lease_at(idx);
 
 	Assert(lease->state == DLOCK_LEASE_RESERVED);
 	lease->token = 0;
 	lease->claims = 0;
-	lease->duration = request->hold.duration;
+	lease->duration = hold->duration;
 	lease->duration_batch = 0;
 	lease->deadline = DLOCK_NEVER;
-	lease->hash = request->key.hash;
-	lease->client = request->client;
+	lease->hash = hash;
+	lease->client = client;
 	lease->hold_count = 0;
 	lease->session_holds = 0;
 	lease->transaction_holds = 0;
 	lease->kept = 0;
-	lease->priority = request->priority;
-	lease->mode = request->mode;
-	lease->scope = request->hold.scope;
+	lease->priority = priority;
+	lease->mode = mode;
+	lease->scope = hold->scope;
 	lease->durable = false;
-	dlock_client_pin(request->client);
+	dlock_client_pin(client);
 }
 
 /*
@@ -301,6 +302,34 @@ resource_tidy(uint32 resource)
 }
 
 /*
+ * demote makes an ordinary waiter of an upgrader whose lease has just ended,
+ * if it asked for a lease; the slot that has become free is kept for it.  One
+ * that meant to change its lease has none to change.
+ */
+static void
+demote(uint32 idx, DlockAftermath *after)
+{
+	DlockWaiter *waiter = dlock_waiter_at(idx);
+	DlockResource *res = dlock_resource_at(waiter->resource);
+	uint32		slot = DLOCK_NONE;
+
+	if (waiter->hold.counts)
+		slot = dlock_lease_alloc(after->db);
+	if (slot == DLOCK_NONE)
+	{
+		dlock_waiter_dismiss(idx, DLOCK_WAIT_LOST, after);
+		return;
+	}
+	dlock_queue_remove(res, idx);
+	dlock_lease_prepare(slot, res->hash, waiter->client, waiter->mode,
+						waiter->priority, &waiter->hold);
+	waiter->upgrade = false;
+	waiter->lease = slot;
+	waiter->token = 0;
+	dlock_queue_insert(res, idx);
+}
+
+/*
  * dlock_lease_end frees a lease and serves whom it kept waiting.  The resource
  * may be gone afterwards.
  */
@@ -310,11 +339,12 @@ dlock_lease_end(uint32 idx, DlockAftermath *after)
 	DlockLease *lease = dlock_lease_at(idx);
 	uint32		resource = lease->resource;
 	DlockResource *res = dlock_resource_at(resource);
+	uint32		upgrader = DLOCK_NONE;
 
 	Assert(dlock_lease_is_live(lease));
 	if (res->upgrader != DLOCK_NONE &&
 		dlock_waiter_at(res->upgrader)->lease == idx)
-		dlock_waiter_dismiss(res->upgrader, DLOCK_WAIT_LOST, after);
+		upgrader = res->upgrader;
 
 	if (lease->prev == DLOCK_NONE)
 		res->holders = lease->next;
@@ -331,6 +361,8 @@ dlock_lease_end(uint32 idx, DlockAftermath *after)
 		(void) mark(idx, after);
 	dlock_lease_free(after->db, idx, dlock_clock_now());
 
+	if (upgrader != DLOCK_NONE)
+		demote(upgrader, after);
 	dlock_queue_serve(resource, after);
 }
 
@@ -394,8 +426,50 @@ share(uint32 idx, uint32 lease_idx, DlockAftermath *after)
 }
 
 /*
- * dlock_client_serve serves the other waiters of a client that has just got
- * what they wait for: it would wait for itself.
+ * promote turns a waiter into an upgrader: its client has got a lease, but in
+ * a weaker mode.
+ */
+static void
+promote(uint32 idx, uint32 lease_idx, DlockAftermath *after)
+{
+	DlockWaiter *waiter = dlock_waiter_at(idx);
+	DlockResource *res = dlock_resource_at(waiter->resource);
+
+	dlock_queue_remove(res, idx);
+	dlock_client_unpin(waiter->client);
+	dlock_lease_free(after->db, waiter->lease, dlock_clock_now());
+	waiter->upgrade = true;
+	waiter->lease = lease_idx;
+	waiter->token = dlock_lease_at(lease_idx)->token;
+	dlock_queue_insert(res, idx);
+}
+
+/*
+ * serve_also serves a waiter whose client has a lease on the resource.
+ */
+static void
+serve_also(uint32 idx, uint32 lease_idx, DlockAftermath *after)
+{
+	DlockWaiter *waiter = dlock_waiter_at(idx);
+	DlockResource *res = dlock_resource_at(waiter->resource);
+
+	if (!dlock_mode_covers(dlock_lease_at(lease_idx)->mode, waiter->mode))
+	{
+		if (res->nholders > 1)
+		{
+			if (res->upgrader == DLOCK_NONE)
+				promote(idx, lease_idx, after);
+			return;
+		}
+		dlock_mode_set(lease_idx, waiter->mode, after);
+		waiter->upgraded = true;
+	}
+	share(idx, lease_idx, after);
+}
+
+/*
+ * dlock_client_serve serves the other waiters of a client that has just got a
+ * lease, or a stronger mode: they would wait for their own client.
  */
 void
 dlock_client_serve(DlockResource *res, uint32 lease_idx, DlockAftermath *after)
@@ -408,9 +482,8 @@ dlock_client_serve(DlockResource *res, uint32 lease_idx, DlockAftermath *after)
 	{
 		uint32		next = dlock_waiter_at(idx)->next;
 
-		if (dlock_waiter_at(idx)->client == lease->client &&
-			dlock_mode_covers(lease->mode, dlock_waiter_at(idx)->mode))
-			share(idx, lease_idx, after);
+		if (dlock_waiter_at(idx)->client == lease->client)
+			serve_also(idx, lease_idx, after);
 		idx = next;
 	}
 }
@@ -428,17 +501,9 @@ serve_head(uint32 resource, DlockAftermath *after)
 
 	if (own != DLOCK_NONE)
 	{
-		/* its client got a lease while it stood in line */
-		if (!dlock_mode_covers(dlock_lease_at(own)->mode, waiter->mode))
-		{
-			if (res->nholders > 1)
-				return false;
-			dlock_mode_set(own, waiter->mode, after);
-			waiter->upgraded = true;
-		}
-		share(head, own, after);
-		dlock_client_serve(res, own, after);
-		return true;
+		/* an upgrade could not be made of it, there was one already */
+		serve_also(head, own, after);
+		return res->queue_head != head;
 	}
 	if (dlock_holders_conflict(res, waiter->mode))
 		return false;

@@ -29,7 +29,9 @@ extern void dlock_aftermath_run(DlockAftermath *after);
 extern bool dlock_lease_is_live(const DlockLease *lease);
 extern uint32 dlock_holder_find(const DlockResource *res, uint32 client);
 extern bool dlock_holders_conflict(const DlockResource *res, DlockMode mode);
-extern void dlock_lease_prepare(uint32 idx, const DlockRequest *request);
+extern void dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client,
+								DlockMode mode, int32 priority,
+								const DlockHold *hold);
 extern void dlock_lease_grant(uint32 resource, uint32 idx,
 							  DlockAftermath *after);
 extern uint64 dlock_hold_add(uint32 idx, const DlockHold *hold,

@@ -26,27 +26,26 @@ DlockRestoreResult
 dlock_upkeep_restore(DlockDatabase *db, const DlockRecord *record,
 					 uint32 client)
 {
-	DlockRequest request = {0};
+	DlockHold	hold = {0};
+	DlockKey	key;
 	DlockAftermath after;
 	uint32		resource;
 	uint32		idx;
 	DlockRestoreResult result = DLOCK_RESTORED;
 
-	request.key = dlock_key_make(db->dboid, record->resource,
+	key = dlock_key_make(db->dboid, record->resource,
 								 (int) strlen(record->resource));
-	request.client = client;
-	request.mode = record->mode;
-	request.hold.duration = record->duration;
-	request.hold.scope = record->scope;
+	hold.duration = record->duration;
+	hold.scope = record->scope;
 
 	idx = dlock_lease_alloc(db);
 	if (idx == DLOCK_NONE)
 		return DLOCK_RESTORE_NO_SLOT;
 	dlock_aftermath_init(&after, db);
-	dlock_partition_lock(request.key.hash, DLOCK_LOCK_WRITE);
-	resource = dlock_resource_find(&request.key);
+	dlock_partition_lock(key.hash, DLOCK_LOCK_WRITE);
+	resource = dlock_resource_find(&key);
 	if (resource == DLOCK_NONE)
-		resource = dlock_resource_create(&request.key, db->slot);
+		resource = dlock_resource_create(&key, db->slot);
 	if (resource == DLOCK_NONE)
 		result = DLOCK_RESTORE_NO_SLOT;
 	else if (dlock_holders_conflict(dlock_resource_at(resource), record->mode) ||
@@ -57,7 +56,7 @@ dlock_upkeep_restore(DlockDatabase *db, const DlockRecord *record,
 	{
 		DlockLease *lease = dlock_lease_at(idx);
 
-		dlock_lease_prepare(idx, &request);
+		dlock_lease_prepare(idx, key.hash, client, record->mode, 0, &hold);
 		dlock_lease_grant(resource, idx, &after);
 		lease->token = record->token;
 		lease->hold_count = record->hold_count;
@@ -67,7 +66,7 @@ dlock_upkeep_restore(DlockDatabase *db, const DlockRecord *record,
 	}
 	else
 		dlock_lease_free(db, idx, dlock_clock_now());
-	dlock_partition_unlock(request.key.hash);
+	dlock_partition_unlock(key.hash);
 	return result;
 }
 

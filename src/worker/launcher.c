@@ -30,7 +30,6 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -216,7 +215,7 @@ void
 dlock_launcher_main(Datum main_arg)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	before_shmem_exit(at_exit, (Datum) 0);
 	dlock_launcher_attach(MyProc->pgprocno);
 	BackgroundWorkerUnblockSignals();
@@ -227,7 +226,7 @@ dlock_launcher_main(Datum main_arg)
 	pgstat_report_activity(STATE_IDLE, NULL);
 	list_databases();
 
-	for (;;)
+	while (!ShutdownRequestPending)
 	{
 		DlockTime	next = DLOCK_NEVER;
 		long		timeout;
@@ -249,6 +248,8 @@ dlock_launcher_main(Datum main_arg)
 		(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
+	/* not 0: if the server is not going down, start us again */
+	proc_exit(1);
 }
 
 /*
