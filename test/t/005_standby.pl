@@ -228,17 +228,20 @@ $wait{writer}->tell(q{SELECT dlock_acquire('sync:writer', lease => '20 min', cli
 $primary->poll_query_until('postgres',
 	q{SELECT status = 'held' FROM dlock_status('sync:writer')})
   or die 'sync:writer is not granted';
-on_primary("SELECT pg_cancel_backend($writer)");
-unanswered($wait{writer}, 'cancelling the writer acknowledges nothing');
-is(sync_wait('postgres'), $writer, 'the writer still waits');
-
 on_primary("SELECT pg_terminate_backend($writer)");
-my $next_writer = sync_wait('postgres', $writer, $wait{writer});
+$writer = sync_wait('postgres', $writer, $wait{writer});
 unanswered($wait{writer}, 'terminating the writer acknowledges nothing');
-# now with the request in the very batch that is being waited for
-on_primary("SELECT pg_terminate_backend($next_writer)");
-sync_wait('postgres', $next_writer, $wait{writer});
-unanswered($wait{writer}, 'nor when the request is in its batch');
+# from here on the request is in the very batch that is waited for
+on_primary("SELECT pg_cancel_backend($writer)");
+is( sql_error($primary, 'postgres', q{
+		SET statement_timeout = '500ms';
+		SELECT dlock_acquire('sync:timeout', client => 'sync-timeout')})->{state},
+	'57014', 'cancelling the writer acknowledges nothing to the next to come');
+unanswered($wait{writer}, 'nor to who is waiting');
+is(sync_wait('postgres'), $writer, 'the writer still waits');
+on_primary("SELECT pg_terminate_backend($writer)");
+sync_wait('postgres', $writer, $wait{writer});
+unanswered($wait{writer}, 'nor does terminating it again');
 
 # A block of tokens counts only once the standby has it: else the standby
 # would give the same tokens out again.
@@ -320,7 +323,7 @@ is($stayed->ask(q{SELECT source FROM dlock_status('sb:excl')}), 'table',
 $primary->stop('immediate');
 my $promoted_at = on_standby('SELECT clock_timestamp()');
 is( on_standby(qq{SELECT count(*) FROM dlock_list()
-	WHERE resource ~ '^(sb|promote):' AND expires_at > '$promoted_at'::timestamptz + '20 min' - '50 ms'::interval}),
+	WHERE resource ~ '^promote:' AND expires_at > '$promoted_at'::timestamptz + '20 min' - '50 ms'::interval}),
 	'0', 'so far every lease would end within 20 minutes from now');
 $standby->promote;
 
