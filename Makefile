@@ -47,7 +47,8 @@ ISOLATION = fifo priority shared-groups timeout lock-timeout statement-timeout \
 	cancel terminate disconnect upgrade downgrade release-at-commit \
 	acquire-survives-rollback scope-transaction scope-session \
 	reentrant-two-sessions expiry force-release pending-grant-cancel \
-	pending-grant-terminate lost-update
+	pending-grant-terminate lost-update client-merge upgrade-claims \
+	upgrade-same-client downgrade-overruled session-holds
 
 # "make installcheck" brings its own server, because dlock must be preloaded;
 # it uses the binaries of the installed server and cannot run as root.

@@ -25,6 +25,7 @@ test  | libtap-parser-sourcehandler-pgtap-perl | pg_prove                 | runs
 test  | libipc-run-perl          | perl:IPC::Run                          | PostgreSQL::Test::Cluster needs it
 test  | perl                     | prove                                  | runs the Perl tests
 test  | pgbouncer                | pgbouncer                              | a real pooler for the tests
+test  | faketime                 | faketime                               | lets a test move the wall clock
 lint  | git                      | git                                    | whitespace check
 lint  | binutils                 | nm                                     | lists the exported symbols
 lint  | cppcheck                 | cppcheck                               | static analysis

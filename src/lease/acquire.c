@@ -18,6 +18,7 @@
 #include "storage/proc.h"
 #include "utils/wait_event.h"
 
+#include "base/compat.h"
 #include "base/debug_point.h"
 #include "base/errors.h"
 #include "base/interval.h"
@@ -53,17 +54,43 @@ abandon(int code, Datum arg)
 }
 
 /*
- * sleep_until waits for the latch or the time.
+ * sleep_watching waits for the latch or the time, and for the client to go
+ * away: the set of events that a backend reads its client with knows all that.
  */
 static void
-sleep_until(DlockTime until)
+sleep_watching(long timeout)
+{
+	WaitEvent	event;
+
+	ModifyWaitEvent(FeBeWaitSet, DLOCK_CLIENT_SOCKET, WL_SOCKET_CLOSED, NULL);
+	if (WaitEventSetWait(FeBeWaitSet, timeout, &event, 1, PG_WAIT_EXTENSION) == 0)
+		return;
+	if (event.events & WL_POSTMASTER_DEATH)
+		proc_exit(1);
+	if (event.events & WL_SOCKET_CLOSED)
+	{
+		ClientConnectionLost = true;
+		InterruptPending = true;
+	}
+}
+
+/*
+ * sleep_until waits for the latch or the time; with "watch" for the client to
+ * go away as well.
+ */
+static void
+sleep_until(DlockTime until, bool watch)
 {
 	long		timeout = dlock_clock_ms_until(until, dlock_clock_now());
 	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
 
 	if (timeout >= 0)
 		events |= WL_TIMEOUT;
-	(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
+	/* a background worker has no client */
+	if (watch && FeBeWaitSet != NULL && WaitEventSetCanReportClosed())
+		sleep_watching(timeout);
+	else
+		(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }
@@ -84,7 +111,7 @@ wait_in_line(const DlockRequest *request, DlockGrant *grant,
 		if (dlock_clock_now() >= request->deadline &&
 			dlock_engine_leave_queue(request, grant, refusal))
 			return DLOCK_TIMED_OUT;
-		sleep_until(request->deadline);
+		sleep_until(request->deadline, true);
 	}
 }
 
@@ -96,12 +123,19 @@ wait_in_line(const DlockRequest *request, DlockGrant *grant,
 static bool
 wait_flushed(DlockGate gate, uint64 batch, DlockTime until)
 {
+	bool		watch = false;
+
 	while (!dlock_pending_is_durable(gate.db, batch) &&
 		   dlock_database_is_open(gate.db, gate.epoch))
 	{
-		if (until != DLOCK_NEVER && dlock_clock_now() >= until)
+		DlockTime	now = dlock_clock_now();
+
+		if (until != DLOCK_NEVER && now >= until)
 			return false;
-		sleep_until(until);
+		/* usually it takes no longer than a flush */
+		sleep_until(watch ? until : Min(until, dlock_clock_after(now, FLUSH_TIME)),
+					watch);
+		watch = now + FLUSH_TIME <= dlock_clock_now();
 	}
 	return true;
 }

@@ -146,12 +146,16 @@ restore(const DlockRecord *record, uint32 epoch)
 		dlock_client_unpin(client);
 	}
 	if (result == DLOCK_RESTORE_NO_SLOT)
+	{
+		/* other databases can use what we do not get along with */
+		dlock_upkeep_purge(db);
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not load the leases of database \"%s\"",
 						MyBgworkerEntry->bgw_extra),
 				 errdetail("There are more leases or clients than shared memory has room for."),
 				 errhint("Increase \"dlock.max_leases\" or \"dlock.max_clients\".")));
+	}
 	if (result == DLOCK_RESTORE_CONFLICT)
 		ereport(WARNING,
 				(errmsg("lease on resource \"%s\" with token %lld is out of date and was not loaded",

@@ -342,24 +342,27 @@ EOSQL
 }
 
 # A token that is not durable must not be seen, even with dlock.durable off:
-# the very first one of a database.
+# the very first one of a database, and the first one after a start.
+rows($node, 'CREATE DATABASE crash_fresh');
+rows($node, 'CREATE EXTENSION dlock', 'crash_fresh');
+poll_ready($node, 'crash_fresh');
+foreach my $which ('the first token', 'the first token after a crash')
 {
-	my $session;
+	my $session = session($node, 'crash_fresh');
 	my $position = log_position($node);
 
-	rows($node, 'CREATE DATABASE crash_fresh');
-	rows($node, 'CREATE EXTENSION dlock', 'crash_fresh');
-	poll_ready($node, 'crash_fresh');
 	set_stop($node, 'batch_collected');
-	$session = session($node, 'crash_fresh');
 	ask($session, 'SET dlock.durable = off');
-	begin_ask($session, "SELECT dlock_acquire('first')");
+	begin_ask($session, "SELECT dlock_acquire('first', client := '$which')");
 	wait_stopped($node, 'batch_collected', $position);
-	ok(is_waiting($session),
-		'a token is not shown before its block is durable');
+	ok(is_waiting($session), "$which is not shown before it is durable");
 	clear_stop($node);
 	like(end_ask($session), qr/^\d+$/, 'but then');
 	$session->quit;
+	rows($node, "SELECT dlock_force_release('first')", 'crash_fresh');
+	table_matches($node, 'crash_fresh');
+	crash($node);
+	poll_ready($node, 'crash_fresh');
 }
 
 # What is released may come back, but only until it expires.

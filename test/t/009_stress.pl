@@ -153,9 +153,11 @@ SELECT count(pg_cancel_backend(pid))
 \sleep 10 ms
 EOS
 
-# A victim is a psql that waits, and is cancelled while it does.  A cancel may
-# hit a later statement: then the hold is not noted, or not released until the
-# release is repeated; a second release is harmless.
+# A victim is a psql that waits, and is cancelled while it does.  A cancel that
+# comes when the grant was acknowledged, but not received yet, ends the
+# statement and not the lease: the victim gives back by name what it may have.
+# A cancel that hits a later statement makes a hold go without its note, or its
+# release fail; so releases are repeated, which is harmless.
 sub victim_script
 {
 	my ($client) = @_;
@@ -164,19 +166,20 @@ sub victim_script
 	foreach (1 .. 25 * $seconds)
 	{
 		my $resource = 'r' . (1 + int(20 * rand()**2));
+		my $mode = rand() < 0.3 ? 'shared' : 'exclusive';
+		my $timeout = int rand 60;
 		my $release = <<"EOS";
 BEGIN;
 UPDATE holds SET gone = nextval('instants') WHERE token = :token AND gone IS NULL;
-SELECT dlock_release('$resource', :token, '$client') WHERE :token > 1;
+SELECT dlock_release('$resource', client => '$client');
 COMMIT;
 EOS
-		my $mode = rand() < 0.3 ? 'shared' : 'exclusive';
 
 		$script .= <<"EOS" . $release x 3;
-\\set token 1
-SELECT dlock_acquire('$resource', '@{[ int rand 60 ]} ms', '1 hour', '$mode', client => '$client') AS token \\gset
+\\set token 0
+SELECT dlock_acquire('$resource', '$timeout ms', '1 hour', '$mode', client => '$client') AS token \\gset
 INSERT INTO holds (resource, token, part, mode, kind)
-SELECT '$resource', :token, 0, '$mode', 'victim' WHERE :token > 1;
+SELECT '$resource', :token, 0, '$mode', 'victim' WHERE :token > 0;
 EOS
 	}
 	return $script;
@@ -200,7 +203,7 @@ sub start_run
 			$command,
 			'<' => '/dev/null',
 			'>&' => $log,
-			IPC::Run::timeout(limit()))
+			IPC::Run::timeout(limit() + $seconds))
 	};
 }
 
