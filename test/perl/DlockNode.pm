@@ -16,7 +16,7 @@ use Time::HiRes qw(usleep time);
 
 our @EXPORT_OK = qw(dlock_node crash kill_postmaster poll_start poll_until
   limit session ask try_ask begin_ask end_ask is_waiting abandon backend_pid
-  connect_again set_stop clear_stop wait_stopped log_position log_is_clean
+  set_stop clear_stop wait_stopped log_position log_is_clean
   worker_pid poll_ready rows try_rows poll_rows table_matches run_bounded);
 
 # dlock_node(NAME, CONF, ...) gives a running server with dlock in database
@@ -228,15 +228,8 @@ sub poll_rows
 	return 1;
 }
 
-# connect_again(NODE) waits until a server that restarts itself takes
-# connections and all leases are loaded.
-sub connect_again
-{
-	my ($node) = @_;
-	return poll_rows($node, 'SELECT count(*) >= 0 FROM dlock_list()', 't');
-}
-
-# poll_ready(NODE, DATABASE) waits until the leases are loaded.
+# poll_ready(NODE, DATABASE) waits until the server takes connections and the
+# leases are loaded.
 sub poll_ready
 {
 	my ($node, $dbname) = @_;

@@ -12,8 +12,8 @@ use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(time usleep);
-use DlockNode qw(dlock_node poll_until session ask try_ask begin_ask end_ask
-  is_waiting abandon set_stop clear_stop wait_stopped log_position
+use DlockNode qw(dlock_node poll_until session ask try_ask begin_ask
+  end_ask is_waiting abandon set_stop clear_stop wait_stopped log_position
   log_is_clean rows try_rows poll_rows poll_ready table_matches);
 
 my $node = dlock_node('restart', <<'EOCONF');

@@ -12,10 +12,10 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use DlockNode qw(dlock_node crash poll_until session ask try_ask begin_ask
-  end_ask is_waiting abandon backend_pid set_stop clear_stop wait_stopped
-  log_position log_is_clean worker_pid rows try_rows poll_rows poll_ready
-  table_matches limit);
+use DlockNode qw(dlock_node crash session ask try_ask begin_ask end_ask
+  is_waiting abandon set_stop clear_stop wait_stopped log_position
+  log_is_clean worker_pid rows try_rows poll_rows poll_ready table_matches
+  limit);
 
 my $tempdir = PostgreSQL::Test::Utils::tempdir;
 my $token = qr/^\d+$/;

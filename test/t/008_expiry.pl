@@ -11,7 +11,7 @@
 use strict;
 use warnings;
 
-use DlockNode qw(dlock_node poll_rows poll_start connect_again set_stop
+use DlockNode qw(dlock_node poll_rows poll_start poll_ready set_stop
   clear_stop wait_stopped log_position kill_postmaster);
 use DlockSession qw(sql_error error_parts);
 use PostgreSQL::Test::Cluster;
@@ -151,10 +151,12 @@ $killed->ask(q{
 	SELECT dlock_acquire('session:killed', scope => 'session', lease => '1 s');
 	SELECT dlock_acquire('session:killed long', scope => 'session', lease => '1 hour')});
 my $before = value('SELECT clock_timestamp()');
+$position = log_position($node);
 kill(9, $killed->pid);
 $killed->close;
 $lasting->close;
-connect_again($node);
+$node->wait_for_log(qr/database system is ready to accept connections/, $position);
+poll_ready($node);
 is( value(qq{SELECT count(*) FROM dlock_list() WHERE resource = 'session:killed long'
 	AND expires_at BETWEEN '$before'::timestamptz + '1 hour' - '50 ms'::interval AND clock_timestamp() + '66 min'}),
 	'1', 'a killed session leaves its lease with the full duration');

@@ -21,6 +21,7 @@ use DlockNode qw(dlock_node crash poll_until session ask try_ask begin_ask
 my $node = dlock_node('settings', <<'EOCONF');
 autovacuum = off
 wal_level = logical
+max_wal_senders = 4
 EOCONF
 my $tempdir = PostgreSQL::Test::Utils::tempdir;
 my $token = qr/\A\d+\z/;
