@@ -305,7 +305,8 @@ find_named(DlockGate gate, const char *name, bool create)
 	if (!has_row && !create)
 		return DLOCK_NONE;
 	idx = dlock_client_create(&key, gate.epoch, role, id, true, &created);
-	if (idx == DLOCK_NONE)
+	/* who is not to be made holds nothing, so no place is no loss */
+	if (idx == DLOCK_NONE && create)
 		out_of_clients();
 	return idx;
 }

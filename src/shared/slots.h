@@ -15,6 +15,7 @@
 #define DLOCK_NPARTITIONS 32
 
 extern uint32 dlock_lease_trim(DlockDatabase *db, DlockTime before);
+extern bool dlock_lease_any_free(DlockDatabase *db);
 extern void dlock_lease_retire(uint32 idx);
 
 /* called at server start */

@@ -315,6 +315,11 @@ dlock_lease_free(DlockDatabase *db, uint32 idx, DlockTime now)
 		db->free_tail = idx;
 	db->free_head = idx;
 	SpinLockRelease(&db->free_lock);
+
+	/* a writer that sleeps without a timeout would never trim it */
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&db->dozing) != 0)
+		dlock_wake_proc(pg_atomic_read_u32(&db->writer_procno));
 }
 
 /*
@@ -346,6 +351,15 @@ dlock_lease_trim(DlockDatabase *db, DlockTime before)
 	}
 	SpinLockRelease(&db->free_lock);
 	return idx;
+}
+
+/*
+ * dlock_lease_any_free tells whether there is anything to trim, now or later.
+ */
+bool
+dlock_lease_any_free(DlockDatabase *db)
+{
+	return *(volatile uint32 *) &db->free_head != DLOCK_NONE;
 }
 
 /*

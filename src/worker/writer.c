@@ -393,8 +393,15 @@ write_batch(bool nowait)
 	dlock_store_close();
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_WRITTEN);
 
-	/* even where synchronous_commit is off: acknowledged means flushed */
-	ForceSyncCommit();
+	/*
+	 * Acknowledged means flushed, and confirmed by the standbys if there are
+	 * any that are synchronous, even where transactions are set to wait for
+	 * less.
+	 */
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
 	end();
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_FLUSHED);
 
@@ -454,7 +461,7 @@ sleep_for_work(DlockTime until)
 	if (until == DLOCK_NEVER)
 	{
 		dlock_pending_doze(db, true);
-		if (dlock_pending_any(db))
+		if (dlock_pending_any(db) || dlock_lease_any_free(db))
 			timeout = 0;
 	}
 	if (timeout >= 0)
@@ -498,6 +505,8 @@ attend(void)
 		return dirty_since + RELEASE_DELAY;
 	if (now < alert_until)
 		return now + RELEASE_DELAY;
+	if (dlock_lease_any_free(db))
+		return next_trim;
 	return DLOCK_NEVER;
 }
 

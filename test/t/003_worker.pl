@@ -506,34 +506,42 @@ $node->stop;
 # Too few worker processes
 #
 
-# Room for the launcher, the monitor and one writer: the second database that
-# uses dlock has to wait until the first one's writer goes.
+# Room for the launcher, the monitor and one writer: other databases that use
+# dlock have to wait until the first one's writer goes, and the log names each.
 my $few = dlock_node('few', <<'EOCONF');
 autovacuum = off
 max_logical_replication_workers = 0
 max_worker_processes = 3
 EOCONF
 {
+	my @others = ('few_other', 'few_third');
+	my $position = log_position($few);
+	my %s;
 	my $session;
-	my $position;
 
 	like(rows($few, "SELECT dlock_acquire('few', client := 'few')"),
 		qr/^\d+$/, 'one writer fits');
-	$position = log_position($few);
-	# template1, which does not use dlock, is not looked into now
-	$few->restart;
-	poll_ready($few);
-	rows($few, 'CREATE DATABASE few_other');
-	rows($few, 'CREATE EXTENSION dlock', 'few_other');
-	$session = session($few, 'few_other');
-	like(
-		try_ask($session, "SELECT dlock_acquire('few')"),
-		qr/ERROR:  55000: dlock is not ready in database "few_other".*HINT:  .*max_worker_processes/s,
-		'a call where no writer could be started tells what to do');
-	like(
-		slurp_file($few->logfile, $position),
-		qr/LOG:  dlock could not start a writer for database "few_other"; will try again\n.*HINT:  You might need to increase "max_worker_processes"/,
-		'and so does the log');
+	foreach my $db (@others)
+	{
+		rows($few, "CREATE DATABASE $db");
+		rows($few, 'CREATE EXTENSION dlock', $db);
+		$s{$db} = session($few, $db);
+		begin_ask($s{$db}, "SELECT dlock_acquire('few')");
+	}
+	foreach my $db (@others)
+	{
+		like(
+			end_ask($s{$db}),
+			qr/ERROR:  55000: dlock is not ready in database "$db".*HINT:  .*max_worker_processes/s,
+			"$db: a call where no writer could be started tells what to do");
+		like(
+			slurp_file($few->logfile, $position),
+			qr/LOG:  dlock could not start a writer for database "$db"; will try again\n.*HINT:  You might need to increase "max_worker_processes"/,
+			"$db: and so does the log");
+	}
+	$s{few_third}->quit;
+	rows($few, 'DROP DATABASE few_third');
+	$session = $s{few_other};
 	begin_ask($session, "SELECT dlock_acquire('few')");
 	like(rows($few, "SELECT dlock_acquire('few-2')"),
 		qr/^\d+$/, 'the other database is not disturbed');
@@ -548,7 +556,7 @@ EOCONF
 	is(rows($few, "SELECT status FROM dlock_status('few')", 'few_other'),
 		'held', 'and nothing was lost');
 }
-log_is_clean($few, qr/dlock is not ready in database "few_other"/,
+log_is_clean($few, qr/dlock is not ready in database "few_(?:other|third)"/,
 	qr/terminating background worker "dlock launcher" due to administrator command/
 );
 $few->stop;
