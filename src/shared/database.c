@@ -297,6 +297,23 @@ dlock_database_recheck(Oid dboid)
 }
 
 /*
+ * dlock_database_shut_unless keeps requests out of a database whose dlock.locks
+ * is another table now than the one that memory is about.
+ */
+void
+dlock_database_shut_unless(Oid dboid, Oid relation)
+{
+	DlockDatabase *db;
+
+	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	db = find(dboid, false);
+	if (db != NULL && db->relation != relation)
+		pg_atomic_write_u32(&db->open, 0);
+	LWLockRelease(control_lock);
+	ConditionVariableBroadcast(&control->changed);
+}
+
+/*
  * dlock_database_attach makes the caller the writer of a database; NULL where
  * it is not to be one (any more).
  */

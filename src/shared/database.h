@@ -34,8 +34,8 @@ typedef struct DlockDatabase
 	bool		recheck;		/* the writer is to look whether it still is */
 	int			stops;			/* DDL under way that needs the writer gone */
 	DlockTime	retry_at;		/* no new writer before that */
-	Oid			relation;		/* dlock.locks, as of the opening; the writer's
-								 * alone */
+	Oid			relation;		/* dlock.locks that memory is about; written by
+								 * the writer while the gate is shut */
 
 	/* changed with the control lock and every partition lock in turn */
 	pg_atomic_uint32 open;		/* requests are served */
@@ -73,6 +73,7 @@ extern DlockDatabase *dlock_database_stop(Oid dboid);
 extern bool dlock_database_stopped(DlockDatabase *db);
 extern void dlock_database_resume(DlockDatabase *db);
 extern void dlock_database_recheck(Oid dboid);
+extern void dlock_database_shut_unless(Oid dboid, Oid relation);
 
 /* called by the writer */
 extern DlockDatabase *dlock_database_attach(Oid dboid, int pid, int procno);

@@ -35,6 +35,7 @@
 #include "utils/syscache.h"
 
 #include "base/clock.h"
+#include "durable/store.h"
 #include "lease/access.h"
 #include "lease/scope.h"
 #include "shared/database.h"
@@ -45,6 +46,9 @@ static object_access_hook_type previous_object_access = NULL;
 
 /* the current transaction has created or dropped the extension */
 static bool extension_changed = false;
+
+/* and this is dlock.locks as it leaves it */
+static Oid	relation_after = InvalidOid;
 
 /* databases whose writers the current transaction keeps away */
 static List *stopped = NIL;
@@ -241,7 +245,11 @@ at_end(bool committed)
 	if (committed && OidIsValid(created_database))
 		dlock_database_recheck(created_database);
 	if (committed && extension_changed)
+	{
+		/* nobody may see the leases of an extension that is gone */
+		dlock_database_shut_unless(MyDatabaseId, relation_after);
 		dlock_database_recheck(MyDatabaseId);
+	}
 	stopped = NIL;
 	created_database = InvalidOid;
 	extension_changed = false;
@@ -250,6 +258,8 @@ at_end(bool committed)
 static void
 xact_callback(XactEvent event, void *arg)
 {
+	if (event == XACT_EVENT_PRE_COMMIT && extension_changed)
+		relation_after = dlock_store_relation();
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
 		event == XACT_EVENT_PREPARE)
 		at_end(event == XACT_EVENT_COMMIT);

@@ -49,6 +49,7 @@ typedef struct Start
 {
 	BackgroundWorkerHandle *handle; /* NULL: no start under way */
 	Oid			dboid;
+	Oid			complained;		/* the log says that it cannot be started */
 } Start;
 
 static Start *starts;			/* by registry entry */
@@ -173,7 +174,6 @@ watch_start(int slot)
 static void
 serve_entry(int slot, DlockTime *next)
 {
-	static Oid	complained = InvalidOid;	/* of one database once, not each time */
 	DlockDatabase *db = dlock_database_at(slot);
 	DlockTime	now = dlock_clock_now();
 	DlockTime	retry_at = dlock_clock_after(now, RETRY_TIME);
@@ -198,14 +198,14 @@ serve_entry(int slot, DlockTime *next)
 	{
 		dlock_database_start_failed(db, dboid, retry_at);
 		*next = Min(*next, retry_at);
-		if (complained != dboid)
+		if (starts[slot].complained != dboid)
 			ereport(LOG,
 					(errmsg("dlock could not start a writer for database \"%s\"; will try again", name),
 					 errhint("You might need to increase \"max_worker_processes\".")));
-		complained = dboid;
+		starts[slot].complained = dboid;
 	}
-	else if (complained == dboid)
-		complained = InvalidOid;
+	else
+		starts[slot].complained = InvalidOid;
 }
 
 /*

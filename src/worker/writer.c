@@ -195,8 +195,6 @@ check_extension(void)
 {
 	Oid			relation = dlock_store_relation();
 
-	if (pg_atomic_read_u32(&db->open) == 0)
-		db->relation = relation;
 	if (OidIsValid(relation) && relation == db->relation)
 		return;
 	end();
@@ -216,6 +214,8 @@ load(void)
 	int			count;
 
 	begin();
+	if (pg_atomic_read_u32(&db->open) == 0)
+		db->relation = dlock_store_relation();
 	check_extension();
 	if (pg_atomic_read_u32(&db->open) != 0)
 	{

@@ -539,6 +539,10 @@ EOCONF
 			qr/LOG:  dlock could not start a writer for database "$db"; will try again\n.*HINT:  You might need to increase "max_worker_processes"/,
 			"$db: and so does the log");
 	}
+	cmp_ok(
+		scalar(() = slurp_file($few->logfile, $position) =~
+			  /dlock could not start a writer/g),
+		'<', 10, 'but not at every attempt');
 	$s{few_third}->quit;
 	rows($few, 'DROP DATABASE few_third');
 	$session = $s{few_other};

@@ -423,13 +423,15 @@ EOSQL
 	my $pid = backend_pid($holder);
 
 	rows($node, 'CREATE TABLE settings_written (i int)');
+	# the first one after a start waits for a block of tokens
+	rows($node, "SELECT dlock_acquire('tx-before', lease := '10 min', client := 'tx-before')");
 	rows($node, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
 	$node->reload;
 	poll_rows($node, 'SHOW synchronous_standby_names', 'nobody');
 	# the checkpointer, which puts it in force, sees it before it begins
 	rows($node, 'CHECKPOINT');
 
-	# not durable, and with a token at hand: waits for nobody
+	# not durable, and with tokens at hand: waits for nobody
 	ask($holder, "SET dlock.client = 'tx'");
 	begin_ask($holder, <<'EOSQL');
 BEGIN;
