@@ -143,21 +143,24 @@ wait_flushed(DlockGate gate, uint64 batch, DlockTime until)
 /*
  * wait_for_tokens waits for the first block of tokens.  It is not made before
  * it is needed: a dump that is being restored brings its bound only after the
- * extension was created.
+ * extension was created.  False where the time is up before.
  */
-static void
-wait_for_tokens(DlockGate gate)
+static bool
+wait_for_tokens(DlockGate gate, DlockTime until)
 {
-	while (pg_atomic_read_u64(&gate.db->token_limit) == 0 &&
+	bool		in_time = true;
+
+	while (in_time && pg_atomic_read_u64(&gate.db->token_limit) == 0 &&
 		   dlock_database_is_open(gate.db, gate.epoch))
 	{
 		uint64		batch = pg_atomic_read_u64(&gate.db->open_batch);
 
 		dlock_pending_notify(gate.db, MyProc->pgprocno, batch);
 		dlock_pending_wake_writer(gate.db, true);
-		(void) wait_flushed(gate, batch, DLOCK_NEVER);
+		in_time = wait_flushed(gate, batch, until);
 	}
 	dlock_pending_unnotify(MyProc->pgprocno);
+	return in_time;
 }
 
 /*
@@ -224,8 +227,6 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 	bool		by_setting = false;
 
 	dlock_scope_reserve(request->gate);
-	if (unlikely(pg_atomic_read_u64(&request->gate.db->token_limit) == 0))
-		wait_for_tokens(request->gate);
 	if (LockTimeout > 0 && timeout > LockTimeout * (int64) 1000)
 	{
 		timeout = LockTimeout * (int64) 1000;
@@ -233,6 +234,15 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 	}
 	request->deadline = dlock_clock_after(dlock_clock_now(), timeout);
 	request->hold.mode = request->mode;
+	if (unlikely(pg_atomic_read_u64(&request->gate.db->token_limit) == 0) &&
+		!wait_for_tokens(request->gate,
+						 Max(request->deadline,
+							 dlock_clock_after(dlock_clock_now(), FLUSH_TIME))))
+	{
+		memset(refusal, 0, sizeof(*refusal));
+		refusal->unflushed = true;
+		return by_setting ? DLOCK_LOCK_TIMEOUT : DLOCK_TIMED_OUT;
+	}
 	outcome = dlock_engine_acquire(request, timeout > 0, grant, refusal);
 
 	if (outcome == DLOCK_QUEUED ||
@@ -274,7 +284,7 @@ refusal_detail(const DlockRequest *request, const DlockRefusal *refusal)
 	StringInfoData buf;
 
 	if (refusal->unflushed)
-		return errdetail("It was granted, but could not be made durable in time, and was taken back.");
+		return errdetail("The lease could not be made durable in time.");
 	initStringInfo(&buf);
 	if (refusal->nholders == 0)
 		appendStringInfoString(&buf, "Others wait ahead");

@@ -330,6 +330,31 @@ demote(uint32 idx, DlockAftermath *after)
 }
 
 /*
+ * dismiss_changers sends away the waiters in the queue that mean to change the
+ * lease of a client which has just ended.
+ */
+static void
+dismiss_changers(DlockResource *res, uint32 client, DlockAftermath *after)
+{
+	uint32		idx = res->queue_head;
+
+	while (idx != DLOCK_NONE &&
+		   pg_atomic_read_u32(&dlock_client_at(client)->waiting) > 0)
+	{
+		DlockWaiter *waiter = dlock_waiter_at(idx);
+		uint32		next = waiter->next;
+
+		if (waiter->client == client && !waiter->hold.counts)
+		{
+			dlock_client_unpin(client);
+			dlock_lease_free(after->db, waiter->lease, dlock_clock_now());
+			dlock_waiter_dismiss(idx, DLOCK_WAIT_LOST, after);
+		}
+		idx = next;
+	}
+}
+
+/*
  * dlock_lease_end frees a lease and serves whom it kept waiting.  The resource
  * may be gone afterwards.
  */
@@ -339,6 +364,7 @@ dlock_lease_end(uint32 idx, DlockAftermath *after)
 	DlockLease *lease = dlock_lease_at(idx);
 	uint32		resource = lease->resource;
 	DlockResource *res = dlock_resource_at(resource);
+	uint32		client = lease->client;
 	uint32		upgrader = DLOCK_NONE;
 
 	Assert(dlock_lease_is_live(lease));
@@ -363,6 +389,7 @@ dlock_lease_end(uint32 idx, DlockAftermath *after)
 
 	if (upgrader != DLOCK_NONE)
 		demote(upgrader, after);
+	dismiss_changers(res, client, after);
 	dlock_queue_serve(resource, after);
 }
 

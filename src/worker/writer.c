@@ -32,6 +32,7 @@
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -592,6 +593,8 @@ dlock_writer_main(Datum main_arg)
 		if (dlock_database_take_recheck(db))
 		{
 			begin();
+			/* whoever woke us tells of its changes only after it has */
+			InvalidateSystemCaches();
 			check_extension();
 			end();
 		}

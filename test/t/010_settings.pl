@@ -481,7 +481,7 @@ log_is_clean(
 	$node,
 	qr/cannot write leases because table "dlock.locks" has an index/,
 	qr/canceling statement due to (?:lock|statement) timeout/,
-	qr/could not obtain a lease on resource "index"/,
+	qr/could not obtain a lease on resource "(?:index|first)"/,
 	qr/refused at commit/,
 	qr/permission denied to copy database|must be owner of database/,
 	qr/could not commit because a lease was lost/,
