@@ -9,6 +9,7 @@ set -euo pipefail
 
 major=15
 pglib=/usr/lib/postgresql/$major
+pginclude=/usr/include/postgresql/$major
 pgshare=/usr/share/postgresql/$major
 
 # group | package | what proves that it is there | why.  The proof is a file,
@@ -19,7 +20,7 @@ build | gcc                      | gcc                                    | comp
 build | libc6-dev                | /usr/include/stdio.h                   | headers of the C library
 build | make                     | make                                   | runs the build
 build | postgresql-$major            | $pglib/bin/postgres         | the server that dlock extends
-build | postgresql-server-dev-$major | $pglib/lib/pgxs/src/makefiles/pgxs.mk | headers and makefiles for extensions, pg_regress, test modules
+build | postgresql-server-dev-$major | $pginclude/server/postgres.h | headers for extensions
 test  | postgresql-$major-pgtap      | $pgshare/extension/pgtap.control | SQL tests
 test  | libtap-parser-sourcehandler-pgtap-perl | pg_prove                 | runs the pgTAP tests
 test  | libipc-run-perl          | perl:IPC::Run                          | PostgreSQL::Test::Cluster needs it
@@ -52,7 +53,7 @@ while IFS='|' read -r group package proof why; do
 	[[ -n $group && ( " $* " == *" $group "* || " $* " == *" all "* ) ]] || continue
 	is_there "$proof" && continue
 	case $proof in
-		"$pglib"/* | "$pgshare"/*)
+		"$pglib"/* | "$pgshare"/* | "$pginclude"/*)
 			# another server was asked for: it is not for us to judge it
 			[[ -n ${PG_CONFIG:-} && $PG_CONFIG != "$pglib"/* ]] && continue ;;
 	esac
@@ -81,7 +82,6 @@ install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 echo "installing: ${missing[*]}"
-# The lists of a fresh machine or image are empty or old: try, update, try.
 # The lists of a fresh machine or image are empty or old: try, update, try.
 if ! "${install[@]}" >"$log" 2>&1 </dev/null; then
 	"${as_root[@]}" apt-get update -qq >"$log" 2>&1 </dev/null || true
