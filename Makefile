@@ -17,6 +17,7 @@ OBJS = \
 	src/base/interval.o \
 	src/base/key.o \
 	src/base/mode.o \
+	src/base/nap.o \
 	src/dlock.o \
 	src/durable/store.o \
 	src/lease/access.o \
@@ -58,7 +59,8 @@ ISOLATION_OPTS = --inputdir=$(srcdir)/test/isolation \
 	--temp-instance=tmp_check_iso \
 	--temp-config=$(srcdir)/test/dlock.conf --load-extension=$(EXTENSION)
 
-EXTRA_CLEAN = .build-flags $(wildcard src/*/*.o) test/bench/empty/*.o test/bench/empty/*.so
+EXTRA_CLEAN = .build-flags $(wildcard src/*/*.o) test/bench/empty/*.o test/bench/empty/*.so \
+	test/bench/load/load-redis test/bench/load/load-etcd
 
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
@@ -97,7 +99,8 @@ help:
 	@echo 'make quickstart        private server and a guided tour; quickstart-stop removes it'
 	@echo 'make test              all suites, each also on its own:'
 	@echo 'make regress isolation pgtap tap     (TESTS="name ..." runs only those)'
-	@echo 'make bench             compare speeds (QUICK=1, CLIENTS="1 8 32", SECONDS=5, ROUNDS=3)'
+	@echo 'make bench             compare speeds (QUICK=1, or see docs/benchmarks.md)'
+	@echo 'make bench-deps        install the servers that it compares with'
 	@echo 'make check-all         layers, exports, checkver, whitespace, lint'
 	@echo 'make packages          install the Debian packages that all this needs'
 
@@ -116,8 +119,12 @@ test:
 regress isolation pgtap tap:
 	@test/run $@ $(TESTS)
 
+BENCH_PARAMETERS = QUICK WORKLOAD CONTENDERS CLIENTS SECONDS SNAPSHOT_SECONDS ROUNDS PLOT
 bench:
-	@test/bench/run "$(QUICK)" "$(CLIENTS)" "$(SECONDS)" "$(ROUNDS)"
+	@test/bench/run $(foreach p,$(BENCH_PARAMETERS),"$(p)=$($(p))")
+
+bench-deps:
+	@test/packages.sh build bench
 
 layers:
 	@test/check_layers.sh
@@ -142,4 +149,4 @@ print-%:
 	@echo '$($*)'
 
 .PHONY: help packages quickstart quickstart-stop test regress isolation \
-	pgtap tap bench layers exports checkver whitespace lint check-all FORCE
+	pgtap tap bench bench-deps layers exports checkver whitespace lint check-all FORCE

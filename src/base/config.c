@@ -34,6 +34,10 @@ static const struct config_enum_entry stop_point_options[] = {
 	{"grant_flushed", DLOCK_STOP_GRANT_FLUSHED, false},
 	{"grant_acknowledged", DLOCK_STOP_GRANT_ACKNOWLEDGED, false},
 	{"leases_loaded", DLOCK_STOP_LEASES_LOADED, false},
+	{"writer_starting", DLOCK_STOP_WRITER_STARTING, false},
+	{"slots_trimmed", DLOCK_STOP_SLOTS_TRIMMED, false},
+	{"slot_seen", DLOCK_STOP_SLOT_SEEN, false},
+	{"slot_checked", DLOCK_STOP_SLOT_CHECKED, false},
 	{NULL, 0, false}
 };
 

@@ -19,11 +19,20 @@ typedef enum DlockStopPoint
 	DLOCK_STOP_GRANT_FLUSHED,	/* backend: grant durable, not acknowledged */
 	DLOCK_STOP_GRANT_ACKNOWLEDGED,	/* backend: clock runs, token not returned */
 	DLOCK_STOP_LEASES_LOADED,	/* writer: leases restored, gate still shut */
+	DLOCK_STOP_WRITER_STARTING, /* writer: running, not attached */
+	DLOCK_STOP_SLOTS_TRIMMED,	/* writer: free slots taken, rows still there */
+	DLOCK_STOP_SLOT_SEEN,		/* a slot was looked at, its lock is not taken */
+	DLOCK_STOP_SLOT_CHECKED,	/* the lock is taken and the slot known to be
+								 * in use or not, but not yet whose it is */
 } DlockStopPoint;
 
 extern void dlock_debug_wait(DlockStopPoint point);
 
-/* No LWLock may be held here: the process may sleep for long. */
+/*
+ * No LWLock may be held here: the process may sleep for long, and notices
+ * neither SIGINT nor SIGTERM.  The one exception is slot_checked, which is
+ * about two reads under a partition lock.
+ */
 #define DLOCK_DEBUG_POINT(point) \
 	do { \
 		if (unlikely(dlock_debug_stop == (int) (point))) \

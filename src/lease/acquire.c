@@ -116,17 +116,32 @@ wait_in_line(const DlockRequest *request, DlockGrant *grant,
 }
 
 /*
+ * is_settled tells whether there is nothing more to wait for.
+ */
+static bool
+is_settled(DlockGate gate, uint64 batch)
+{
+	return dlock_pending_is_durable(gate.db, batch) ||
+		!dlock_database_is_open(gate.db, gate.epoch);
+}
+
+/*
  * wait_flushed sleeps until a batch is durable, or the database is shut; false
- * where the time is up before.  The notice that has the writer wake us is set
- * already.
+ * where the time is up before.  The caller ends the notice.
  */
 static bool
 wait_flushed(DlockGate gate, uint64 batch, DlockTime until)
 {
 	bool		watch = false;
 
-	while (!dlock_pending_is_durable(gate.db, batch) &&
-		   dlock_database_is_open(gate.db, gate.epoch))
+	if (is_settled(gate, batch))
+		return true;
+	dlock_pending_nap(gate.db, batch);
+	CHECK_FOR_INTERRUPTS();
+	if (is_settled(gate, batch))
+		return true;
+	dlock_pending_notify(gate.db, MyProc->pgprocno, batch);
+	while (!is_settled(gate, batch))
 	{
 		DlockTime	now = dlock_clock_now();
 
@@ -155,7 +170,6 @@ wait_for_tokens(DlockGate gate, DlockTime until)
 	{
 		uint64		batch = pg_atomic_read_u64(&gate.db->open_batch);
 
-		dlock_pending_notify(gate.db, MyProc->pgprocno, batch);
 		dlock_pending_wake_writer(gate.db, true);
 		in_time = wait_flushed(gate, batch, until);
 	}

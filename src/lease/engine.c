@@ -105,7 +105,6 @@ add_hold(const DlockRequest *request, uint32 idx, DlockGrant *grant,
 	dlock_clock_restart(idx, dlock_clock_now());
 	if (grant->batch == 0)
 		grant->batch = pg_atomic_read_u64(&db->open_batch);
-	dlock_pending_notify(db, MyProc->pgprocno, grant->batch);
 	after->urgent = true;
 }
 

@@ -12,8 +12,8 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "storage/proc.h"
 
+#include "base/debug_point.h"
 #include "lease/holding.h"
 #include "lease/transition.h"
 #include "shared/deadline.h"
@@ -32,6 +32,7 @@ copy_ref(uint32 idx, DlockLeaseRef *ref)
 {
 	DlockLease *lease = dlock_lease_at(idx);
 
+	Assert(dlock_partition_held(lease->hash));
 	ref->lease = idx;
 	ref->hash = lease->hash;
 	ref->token = lease->token;
@@ -81,9 +82,11 @@ dlock_holding_find_slot(DlockGate gate, uint32 slot, uint32 client,
 
 	if (dlock_lease_client(slot) != client)
 		return false;
+	DLOCK_DEBUG_POINT(DLOCK_STOP_SLOT_SEEN);
 	dlock_partition_lock(hash, DLOCK_LOCK_READ);
 	found = *(volatile uint8 *) &lease->state == DLOCK_LEASE_HELD;
 	pg_read_barrier();
+	DLOCK_DEBUG_POINT(DLOCK_STOP_SLOT_CHECKED);
 	found = found && lease->hash == hash && lease->client == client &&
 		lease->database == gate.db->slot && is_running(lease);
 	if (found)
@@ -238,7 +241,6 @@ change_duration(DlockLease *lease, uint32 idx, int64 duration,
 	batch = lease->duration_batch;
 	if (!lease->durable || dlock_pending_is_durable(after->db, batch))
 		return 0;
-	dlock_pending_notify(after->db, MyProc->pgprocno, batch);
 	after->urgent = true;
 	return batch;
 }

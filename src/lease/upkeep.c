@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "base/debug_point.h"
 #include "lease/transition.h"
 #include "lease/upkeep.h"
 #include "shared/client.h"
@@ -121,9 +122,11 @@ empty_resource(DlockDatabase *db, uint32 slot)
 	bool		live;
 
 	dlock_aftermath_init(&after, db);
+	DLOCK_DEBUG_POINT(DLOCK_STOP_SLOT_SEEN);
 	dlock_partition_lock(hash, DLOCK_LOCK_WRITE);
 	live = *(volatile int32 *) &res->nholders > 0;
 	pg_read_barrier();
+	DLOCK_DEBUG_POINT(DLOCK_STOP_SLOT_CHECKED);
 	if (live && res->hash == hash && res->database == db->slot)
 	{
 		while (res->nwaiters > 0)

@@ -75,9 +75,12 @@ entry_init(DlockDatabase *db, uint16 slot)
 	pg_atomic_init_u32(&db->dirty_head, DLOCK_NONE);
 	pg_atomic_init_u32(&db->dirty_count, 0);
 	pg_atomic_init_u32(&db->urgent, 0);
+	pg_atomic_init_u32(&db->napping, 0);
 	pg_atomic_init_u32(&db->dozing, 0);
 	pg_atomic_init_u64(&db->open_batch, 1);
 	pg_atomic_init_u64(&db->durable_batch, 0);
+	for (int i = 0; i < DLOCK_TIDES; i++)
+		pg_atomic_init_u32(&db->tides[i], 0);
 	SpinLockInit(&db->free_lock);
 	db->free_head = DLOCK_NONE;
 	db->free_tail = DLOCK_NONE;

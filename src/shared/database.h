@@ -22,6 +22,12 @@ typedef enum DlockWriterStatus
 } DlockWriterStatus;
 
 /*
+ * Requests wait for the batch that is being written or the one that is open;
+ * more tides than that keep them from waking with another.
+ */
+#define DLOCK_TIDES 4
+
+/*
  * Fields without a note are guarded by the control lock.
  */
 typedef struct DlockDatabase
@@ -52,9 +58,12 @@ typedef struct DlockDatabase
 	pg_atomic_uint32 dirty_head;
 	pg_atomic_uint32 dirty_count;
 	pg_atomic_uint32 urgent;	/* somebody waits for the next batch */
+	pg_atomic_uint32 napping;	/* the writer naps on urgent */
 	pg_atomic_uint32 dozing;	/* the writer sleeps without a timeout */
 	pg_atomic_uint64 open_batch;	/* changed with all partition locks held */
 	pg_atomic_uint64 durable_batch; /* changed by the writer */
+	pg_atomic_uint32 tides[DLOCK_TIDES];	/* of batches: who waits for a
+											 * batch naps on its tide */
 
 	/* free slots that may have a row; under free_lock, links in the slots */
 	slock_t		free_lock;

@@ -20,9 +20,11 @@
  * partition locks do it at the same time, and emptied under all of these
  * locks, so no pop ever races with a push (there is no ABA).
  *
- * Whoever waits for a batch says so in its process's notice; the writer looks
- * through the notices once the batch is durable.  A notice names the batch,
- * so that nobody is woken for the one before.
+ * Whoever waits for a batch naps on its tide first, a word that changes once
+ * the batch is durable: one call wakes all of them.  If that takes longer than
+ * a flush should, or if it stands in line as well, it has a notice in its
+ * process's name; the writer looks through the notices and sets latches.  A
+ * notice names the batch, so that nobody is woken for the one before.
  *
  * IDENTIFICATION
  *	  src/shared/pending.c
@@ -34,6 +36,7 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
+#include "base/nap.h"
 #include "shared/client.h"
 #include "shared/pending.h"
 #include "shared/table.h"
@@ -101,12 +104,13 @@ dlock_pending_mark(DlockDatabase *db, uint32 idx)
 
 /*
  * dlock_pending_notify has a process woken when a batch is durable.  Called by
- * the process itself, or under the partition lock of the queue it stands in.
+ * the process itself, which then looks once more whether the batch is durable,
+ * or under the partition lock of the queue it stands in.
  */
 void
 dlock_pending_notify(DlockDatabase *db, uint32 procno, uint64 batch)
 {
-	pg_atomic_write_u64(&notices[procno], make_notice(db, batch));
+	pg_atomic_exchange_u64(&notices[procno], make_notice(db, batch));
 }
 
 /*
@@ -124,12 +128,24 @@ dlock_pending_unnotify(uint32 procno)
  * What nobody waits for is left to the writer's next turn; it is woken only
  * if it sleeps without a timeout.  Pushing to the list is a full barrier, and
  * so is dlock_pending_doze: either we see that it dozes, or it sees the list.
+ *
+ * Who finds it urgent already leaves the waking to whoever said so first.  The
+ * writer looks at "urgent" after it has said that it does not nap any more:
+ * either it sees what we say, or we see that it needs its latch set.
  */
 void
 dlock_pending_wake_writer(DlockDatabase *db, bool urgent)
 {
 	if (urgent)
-		pg_atomic_exchange_u32(&db->urgent, 1);
+	{
+		if (pg_atomic_exchange_u32(&db->urgent, 1) != 0)
+			return;
+		if (pg_atomic_read_u32(&db->napping) != 0)
+		{
+			dlock_nap_end(&db->urgent);
+			return;
+		}
+	}
 	else if (pg_atomic_read_u32(&db->dozing) == 0)
 		return;
 	dlock_wake_proc(pg_atomic_read_u32(&db->writer_procno));
@@ -143,6 +159,21 @@ bool
 dlock_pending_is_durable(DlockDatabase *db, uint64 batch)
 {
 	return pg_atomic_read_u64(&db->durable_batch) >= batch;
+}
+
+/*
+ * dlock_pending_nap sleeps for a flush, or until the batch is durable.
+ */
+void
+dlock_pending_nap(DlockDatabase *db, uint64 batch)
+{
+	pg_atomic_uint32 *tide = &db->tides[batch % DLOCK_TIDES];
+	uint32		value = pg_atomic_read_u32(tide);
+
+	/* it changes after durable_batch does, so we cannot miss that */
+	pg_read_barrier();
+	if (!dlock_pending_is_durable(db, batch))
+		dlock_nap(tide, value);
 }
 
 /*
@@ -175,6 +206,29 @@ bool
 dlock_pending_any(DlockDatabase *db)
 {
 	return pg_atomic_read_u32(&db->dirty_head) != DLOCK_NONE;
+}
+
+/*
+ * dlock_pending_count gives roughly how many slots are to be written.
+ */
+uint32
+dlock_pending_count(DlockDatabase *db)
+{
+	return pg_atomic_read_u32(&db->dirty_count);
+}
+
+/*
+ * dlock_pending_nap_for_work sleeps shortly, or until somebody waits; tells
+ * whether that is so.
+ */
+bool
+dlock_pending_nap_for_work(DlockDatabase *db)
+{
+	pg_atomic_exchange_u32(&db->napping, 1);
+	if (pg_atomic_read_u32(&db->urgent) == 0)
+		dlock_nap(&db->urgent, 0);
+	pg_atomic_exchange_u32(&db->napping, 0);
+	return pg_atomic_read_u32(&db->urgent) != 0;
 }
 
 /*
@@ -287,6 +341,23 @@ dlock_pending_collect(DlockDatabase *db, DlockBatch *batch)
 }
 
 /*
+ * turn_tides wakes who naps for one of the batches after old, up to batch.
+ */
+static void
+turn_tides(DlockDatabase *db, uint64 old, uint64 batch)
+{
+	if (batch - old > DLOCK_TIDES)
+		old = batch - DLOCK_TIDES;
+	while (old < batch)
+	{
+		pg_atomic_uint32 *tide = &db->tides[++old % DLOCK_TIDES];
+
+		pg_atomic_fetch_add_u32(tide, 1);
+		dlock_nap_end(tide);
+	}
+}
+
+/*
  * dlock_pending_publish tells everybody that a batch is durable.
  *
  * The barrier pairs with the waiter's, who writes its notice before it looks
@@ -295,8 +366,9 @@ dlock_pending_collect(DlockDatabase *db, DlockBatch *batch)
 void
 dlock_pending_publish(DlockDatabase *db, uint64 batch)
 {
-	pg_atomic_write_u64(&db->durable_batch, batch);
-	pg_memory_barrier();
+	uint64		old = pg_atomic_exchange_u64(&db->durable_batch, batch);
+
+	turn_tides(db, old, batch);
 	for (int i = 0; i < MaxBackends; i++)
 	{
 		uint64		notice = pg_atomic_read_u64(&notices[i]);

@@ -30,11 +30,14 @@ extern void dlock_pending_notify(DlockDatabase *db, uint32 procno,
 extern void dlock_pending_unnotify(uint32 procno);
 extern void dlock_pending_wake_writer(DlockDatabase *db, bool urgent);
 extern bool dlock_pending_is_durable(DlockDatabase *db, uint64 batch);
+extern void dlock_pending_nap(DlockDatabase *db, uint64 batch);
 
 /* called by the writer */
 extern void dlock_batch_init(DlockBatch *batch);
 extern bool dlock_pending_take_urgent(DlockDatabase *db);
 extern bool dlock_pending_any(DlockDatabase *db);
+extern uint32 dlock_pending_count(DlockDatabase *db);
+extern bool dlock_pending_nap_for_work(DlockDatabase *db);
 extern void dlock_pending_doze(DlockDatabase *db, bool dozing);
 extern void dlock_pending_collect(DlockDatabase *db, DlockBatch *batch);
 extern void dlock_pending_publish(DlockDatabase *db, uint64 batch);

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "base/debug_point.h"
 #include "shared/client.h"
 #include "shared/snapshot.h"
 #include "shared/table.h"
@@ -78,6 +79,7 @@ copy_resource(DlockDatabase *db, const DlockResource *res,
 	bool		fits = res->nholders <= copy->holder_capacity &&
 		res->nwaiters <= copy->waiter_capacity;
 
+	Assert(dlock_partition_held(res->hash));
 	copy->nholders = res->nholders;
 	copy->nwaiters = res->nwaiters;
 	if (!fits)
@@ -155,10 +157,12 @@ dlock_snapshot_by_slot(DlockDatabase *db, uint32 slot, DlockResourceCopy *copy)
 		bool		live;
 		bool		done = true;
 
+		DLOCK_DEBUG_POINT(DLOCK_STOP_SLOT_SEEN);
 		dlock_partition_lock(hash, DLOCK_LOCK_READ);
 		live = *(volatile int32 *) &res->nholders +
 			*(volatile int32 *) &res->nwaiters > 0;
 		pg_read_barrier();
+		DLOCK_DEBUG_POINT(DLOCK_STOP_SLOT_CHECKED);
 		live = live && res->hash == hash && res->database == db->slot;
 		if (live)
 			done = copy_resource(db, res, copy);

@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include <sched.h>
 #include <signal.h>
 
 #include "access/xact.h"
@@ -62,6 +63,13 @@
 
 /* rows deleted in one transaction */
 #define TRIM_MAX 1000
+
+/*
+ * From how many rows in the last batch on to wait for others, as commit_siblings
+ * does for commits, and how often at most.
+ */
+#define GATHER_SIBLINGS 8
+#define GATHER_MAX 8
 
 static DlockDatabase *db;
 static DlockBatch batch;
@@ -367,6 +375,27 @@ open_store(bool nowait)
 }
 
 /*
+ * gather lets others have the processor before a batch is closed, as long as
+ * more requests come of that.  Where many come anyway, and processors are
+ * short, fewer and larger batches cost less; else this is over at once.
+ */
+static void
+gather(void)
+{
+	uint32		before;
+
+	if (batch.nrecords < GATHER_SIBLINGS)
+		return;
+	for (int i = 0; i < GATHER_MAX; i++)
+	{
+		before = dlock_pending_count(db);
+		sched_yield();
+		if (dlock_pending_count(db) == before)
+			return;
+	}
+}
+
+/*
  * write_batch makes everything durable that has changed; nothing where nowait
  * is asked for and somebody has the table locked.
  */
@@ -429,6 +458,8 @@ trim(DlockTime before)
 	while (count < TRIM_MAX &&
 		   (slots[count] = dlock_lease_trim(db, before)) != DLOCK_NONE)
 		rows |= dlock_store_has_row(slots[count++]);
+	if (count > 0)
+		DLOCK_DEBUG_POINT(DLOCK_STOP_SLOTS_TRIMMED);
 	if (rows)
 	{
 		begin();
@@ -450,15 +481,18 @@ trim(DlockTime before)
  */
 
 /*
- * sleep_for_work waits for a wake-up or the time; DLOCK_NEVER has everybody
- * wake us for any change.
+ * sleep_for_work waits for a wake-up or the time, at first for those only who
+ * wait for us; DLOCK_NEVER has everybody wake us for any change.
  */
 static void
 sleep_for_work(DlockTime until)
 {
 	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
-	long		timeout = dlock_clock_ms_until(until, dlock_clock_now());
+	long		timeout;
 
+	if (until != DLOCK_NEVER && dlock_pending_nap_for_work(db))
+		return;
+	timeout = dlock_clock_ms_until(until, dlock_clock_now());
 	if (until == DLOCK_NEVER)
 	{
 		dlock_pending_doze(db, true);
@@ -486,6 +520,8 @@ attend(void)
 
 	if (dirty_since == 0 && dlock_pending_any(db))
 		dirty_since = now;
+	if (urgent)
+		gather();
 	if (urgent || (dirty_since != 0 && now >= dirty_since + RELEASE_DELAY))
 	{
 		write_batch(false);
@@ -555,13 +591,15 @@ start(Oid dboid)
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGINT, handle_cancel);
 
+	BackgroundWorkerUnblockSignals();
+	DLOCK_DEBUG_POINT(DLOCK_STOP_WRITER_STARTING);
+
 	db = dlock_database_attach(dboid, MyProcPid, MyProc->pgprocno);
 	if (db == NULL)
 		proc_exit(0);
 	/* registered first, so called last: we are off the list of processes */
 	on_shmem_exit(at_exit, (Datum) 0);
 
-	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid,
 											  BGWORKER_BYPASS_ALLOWCONN);
 	isolate_from_settings();
