@@ -25,6 +25,7 @@ OBJS = \
 	src/lease/change.o \
 	src/lease/engine.o \
 	src/lease/holding.o \
+	src/lease/quorum.o \
 	src/lease/scope.o \
 	src/lease/transition.o \
 	src/lease/upkeep.o \
@@ -99,6 +100,7 @@ help:
 	@echo 'make quickstart        private server and a guided tour; quickstart-stop removes it'
 	@echo 'make test              all suites, each also on its own:'
 	@echo 'make regress isolation pgtap tap     (TESTS="name ..." runs only those)'
+	@echo 'make torture           the torture test on its own (SECONDS=60, SEED=1, CLIENTS=28)'
 	@echo 'make bench             compare speeds (QUICK=1, or see docs/benchmarks.md)'
 	@echo 'make bench-deps        install the servers that it compares with'
 	@echo 'make check-all         layers, exports, checkver, whitespace, lint'
@@ -118,6 +120,9 @@ test:
 
 regress isolation pgtap tap:
 	@test/run $@ $(TESTS)
+
+torture:
+	@test/torture/run "$(SECONDS)" "$(SEED)" "$(CLIENTS)"
 
 BENCH_PARAMETERS = QUICK WORKLOAD CONTENDERS CLIENTS SECONDS SNAPSHOT_SECONDS ROUNDS PLOT
 bench:
@@ -149,4 +154,4 @@ print-%:
 	@echo '$($*)'
 
 .PHONY: help packages quickstart quickstart-stop test regress isolation \
-	pgtap tap bench bench-deps layers exports checkver whitespace lint check-all FORCE
+	pgtap tap torture bench bench-deps layers exports checkver whitespace lint check-all FORCE

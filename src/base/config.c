@@ -24,7 +24,9 @@ int			dlock_default_lease;
 int			dlock_max_lease;
 bool		dlock_durable;
 char	   *dlock_client;
+int			dlock_quorum_timeout;
 int			dlock_debug_stop;
+bool		dlock_debug_no_barrier;
 
 static const struct config_enum_entry stop_point_options[] = {
 	{"none", DLOCK_STOP_NONE, false},
@@ -117,11 +119,24 @@ dlock_config_define(void)
 							   &dlock_client,
 							   /* bootValue */ "",
 							   PGC_USERSET, 0, check_client, NULL, NULL);
+	DefineCustomIntVariable("dlock.quorum_timeout",
+							"Sets how long leases may wait for synchronous standbys before requests fail.",
+							"A value of 0 lets requests wait as long as their own timeout allows.",
+							&dlock_quorum_timeout,
+							 /* bootValue */ 5 * 1000, /* minValue */ 0, /* maxValue */ INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomEnumVariable("dlock.debug_stop",
 							 "Makes processes stop at a named point, for tests.",
 							 NULL,
 							 &dlock_debug_stop,
 							 DLOCK_STOP_NONE, stop_point_options,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("dlock.debug_no_barrier",
+							 "Answers renewals before the standbys have confirmed them, for tests.",
+							 "This gives up the safety of renewals on a primary that has been replaced.",
+							 &dlock_debug_no_barrier,
+							 /* bootValue */ false,
 							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("dlock");

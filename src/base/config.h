@@ -19,7 +19,9 @@ extern int	dlock_default_lease;	/* milliseconds */
 extern int	dlock_max_lease;	/* milliseconds */
 extern bool dlock_durable;
 extern char *dlock_client;
+extern int	dlock_quorum_timeout;	/* milliseconds; 0: none */
 extern int	dlock_debug_stop;	/* a DlockStopPoint */
+extern bool dlock_debug_no_barrier;
 
 extern void dlock_config_define(void);
 

@@ -22,4 +22,7 @@
 /* the lease is over: expired, released, taken away by an administrator */
 #define ERRCODE_DLOCK_LEASE_LOST MAKE_SQLSTATE('L', 'K', '0', '0', '1')
 
+/* the synchronous standbys have not confirmed anything for long */
+#define ERRCODE_DLOCK_NO_QUORUM MAKE_SQLSTATE('L', 'K', '0', '0', '3')
+
 #endif							/* DLOCK_BASE_ERRORS_H */

@@ -24,11 +24,13 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "replication/message.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -386,6 +388,19 @@ dlock_store_write(const DlockRecord *records, int count)
 	}
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(row_context);
+}
+
+/*
+ * dlock_store_barrier makes the commit a flush that the standbys confirm even
+ * where no row has changed.
+ */
+void
+dlock_store_barrier(void)
+{
+	if (XactLastRecEnd != 0 &&
+		TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return;
+	(void) LogLogicalMessage("dlock", "", 0, true);
 }
 
 /*

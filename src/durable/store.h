@@ -40,6 +40,7 @@ typedef enum DlockStoreStatus
 extern DlockStoreStatus dlock_store_open(Oid relid, bool nowait);
 extern bool dlock_store_is_stale(void);
 extern void dlock_store_clear(void);
+extern void dlock_store_barrier(void);
 extern void dlock_store_write(const DlockRecord *records, int count);
 extern void dlock_store_remove(const uint32 *slots, int count);
 extern void dlock_store_close(void);

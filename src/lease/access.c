@@ -28,7 +28,9 @@
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
+#include "replication/walreceiver.h"
 #include "storage/ipc.h"
+#include "storage/spin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -177,6 +179,31 @@ wait_for_gate(void)
 }
 
 /*
+ * report_recovery raises the error of a standby.  What it replicates from is
+ * the primary, or nearer to it.
+ */
+static void
+report_recovery(void)
+{
+	char		host[NI_MAXHOST];
+	int			port;
+	bool		known;
+
+	SpinLockAcquire(&WalRcv->mutex);
+	known = WalRcv->ready_to_display && WalRcv->sender_host[0] != '\0';
+	strlcpy(host, WalRcv->sender_host, sizeof(host));
+	port = WalRcv->sender_port;
+	SpinLockRelease(&WalRcv->mutex);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+			 errmsg("cannot change leases during recovery"),
+			 known ? errhint("Connect to the primary server. This one replicates from \"%s\", port %d.",
+							 host, port) :
+			 errhint("Connect to the primary server, for example with \"target_session_attrs=read-write\".")));
+}
+
+/*
  * dlock_access_gate checks that the caller may use dlock at all, and gives
  * this database's shared state.
  */
@@ -189,10 +216,7 @@ dlock_access_gate(void)
 				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
 				 errmsg("cannot use dlock in a parallel worker")));
 	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot change leases during recovery"),
-				 errhint("Connect to the primary server, for example with \"target_session_attrs=read-write\".")));
+		report_recovery();
 	if (!initialized)
 	{
 		before_shmem_exit(at_exit, (Datum) 0);

@@ -23,6 +23,7 @@
 #include "base/errors.h"
 #include "base/interval.h"
 #include "lease/acquire.h"
+#include "lease/quorum.h"
 #include "lease/scope.h"
 #include "shared/pending.h"
 
@@ -115,6 +116,13 @@ wait_in_line(const DlockRequest *request, DlockGrant *grant,
 	}
 }
 
+typedef enum Flush
+{
+	FLUSH_DONE,
+	FLUSH_LATE,					/* not in time */
+	FLUSH_NO_QUORUM,			/* the standbys do not confirm it */
+} Flush;
+
 /*
  * is_settled tells whether there is nothing more to wait for.
  */
@@ -126,55 +134,71 @@ is_settled(DlockGate gate, uint64 batch)
 }
 
 /*
- * wait_flushed sleeps until a batch is durable, or the database is shut; false
- * where the time is up before.  The caller ends the notice.
+ * wait_flushed sleeps until a batch is durable, the database is shut, or it is
+ * no use to wait any longer.  The caller ends the notice.
  */
-static bool
+static Flush
 wait_flushed(DlockGate gate, uint64 batch, DlockTime until)
 {
 	bool		watch = false;
 
 	if (is_settled(gate, batch))
-		return true;
+		return FLUSH_DONE;
 	dlock_pending_nap(gate.db, batch);
 	CHECK_FOR_INTERRUPTS();
 	if (is_settled(gate, batch))
-		return true;
+		return FLUSH_DONE;
 	dlock_pending_notify(gate.db, MyProc->pgprocno, batch);
 	while (!is_settled(gate, batch))
 	{
 		DlockTime	now = dlock_clock_now();
+		DlockTime	limit = dlock_quorum_limit(gate.db);
+		DlockTime	wake = Min(until, limit);
 
-		if (until != DLOCK_NEVER && now >= until)
-			return false;
+		if (now >= until)
+			return FLUSH_LATE;
+		if (now >= limit)
+			return FLUSH_NO_QUORUM;
 		/* usually it takes no longer than a flush */
-		sleep_until(watch ? until : Min(until, dlock_clock_after(now, FLUSH_TIME)),
-					watch);
+		if (!watch)
+			wake = Min(wake, dlock_clock_after(now, FLUSH_TIME));
+		sleep_until(wake, watch);
 		watch = now + FLUSH_TIME <= dlock_clock_now();
 	}
-	return true;
+	return FLUSH_DONE;
 }
 
 /*
  * wait_for_tokens waits for the first block of tokens.  It is not made before
  * it is needed: a dump that is being restored brings its bound only after the
- * extension was created.  False where the time is up before.
+ * extension was created.
  */
-static bool
+static Flush
 wait_for_tokens(DlockGate gate, DlockTime until)
 {
-	bool		in_time = true;
+	Flush		flush = FLUSH_DONE;
 
-	while (in_time && pg_atomic_read_u64(&gate.db->token_limit) == 0 &&
+	while (flush == FLUSH_DONE && pg_atomic_read_u64(&gate.db->token_limit) == 0 &&
 		   dlock_database_is_open(gate.db, gate.epoch))
 	{
 		uint64		batch = pg_atomic_read_u64(&gate.db->open_batch);
 
 		dlock_pending_wake_writer(gate.db, true);
-		in_time = wait_flushed(gate, batch, until);
+		flush = wait_flushed(gate, batch, until);
 	}
 	dlock_pending_unnotify(MyProc->pgprocno);
-	return in_time;
+	return flush;
+}
+
+/*
+ * unflushed gives the outcome for a request that was not made durable.
+ */
+static DlockOutcome
+unflushed(Flush flush, DlockRefusal *refusal)
+{
+	memset(refusal, 0, sizeof(*refusal));
+	refusal->unflushed = true;
+	return flush == FLUSH_NO_QUORUM ? DLOCK_NO_QUORUM : DLOCK_TIMED_OUT;
 }
 
 /*
@@ -191,14 +215,13 @@ finish(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
 	if (grant->must_flush)
 	{
 		DlockTime	soonest = dlock_clock_after(dlock_clock_now(), FLUSH_TIME);
+		Flush		flush = wait_flushed(request->gate, grant->batch,
+										 Max(request->deadline, soonest));
 
-		if (!wait_flushed(request->gate, grant->batch,
-						  Max(request->deadline, soonest)))
+		if (flush != FLUSH_DONE)
 		{
 			dlock_engine_take_back(request, grant);
-			memset(refusal, 0, sizeof(*refusal));
-			refusal->unflushed = true;
-			return DLOCK_TIMED_OUT;
+			return unflushed(flush, refusal);
 		}
 		DLOCK_DEBUG_POINT(DLOCK_STOP_GRANT_FLUSHED);
 	}
@@ -229,6 +252,23 @@ see_through(const DlockRequest *request, DlockOutcome outcome,
 }
 
 /*
+ * ensure_tokens sees to it that there are tokens to give out: DLOCK_GRANTED, or
+ * the outcome of the request.
+ */
+static DlockOutcome
+ensure_tokens(const DlockRequest *request, DlockRefusal *refusal)
+{
+	DlockTime	soonest;
+	Flush		flush;
+
+	if (likely(pg_atomic_read_u64(&request->gate.db->token_limit) != 0))
+		return DLOCK_GRANTED;
+	soonest = dlock_clock_after(dlock_clock_now(), FLUSH_TIME);
+	flush = wait_for_tokens(request->gate, Max(request->deadline, soonest));
+	return flush == FLUSH_DONE ? DLOCK_GRANTED : unflushed(flush, refusal);
+}
+
+/*
  * dlock_acquire_lease serves a request; timeout in microseconds, 0: do not
  * wait in line, DLOCK_NEVER: no limit.  lock_timeout bounds it as it bounds
  * every wait for a lock.
@@ -241,6 +281,8 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 	bool		by_setting = false;
 
 	dlock_scope_reserve(request->gate);
+	if (request->hold.durable && request->hold.scope != DLOCK_SCOPE_TRANSACTION)
+		dlock_quorum_check(request->gate.db);
 	if (LockTimeout > 0 && timeout > LockTimeout * (int64) 1000)
 	{
 		timeout = LockTimeout * (int64) 1000;
@@ -248,16 +290,9 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 	}
 	request->deadline = dlock_clock_after(dlock_clock_now(), timeout);
 	request->hold.mode = request->mode;
-	if (unlikely(pg_atomic_read_u64(&request->gate.db->token_limit) == 0) &&
-		!wait_for_tokens(request->gate,
-						 Max(request->deadline,
-							 dlock_clock_after(dlock_clock_now(), FLUSH_TIME))))
-	{
-		memset(refusal, 0, sizeof(*refusal));
-		refusal->unflushed = true;
-		return by_setting ? DLOCK_LOCK_TIMEOUT : DLOCK_TIMED_OUT;
-	}
-	outcome = dlock_engine_acquire(request, timeout > 0, grant, refusal);
+	outcome = ensure_tokens(request, refusal);
+	if (outcome == DLOCK_GRANTED)
+		outcome = dlock_engine_acquire(request, timeout > 0, grant, refusal);
 
 	if (outcome == DLOCK_QUEUED ||
 		(outcome == DLOCK_GRANTED && grant->must_flush))
@@ -277,15 +312,20 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 }
 
 /*
- * dlock_wait_durable waits for a change to a lease that is held already.
+ * dlock_wait_durable waits for a change to a lease that is held already; an
+ * error where that is in vain.
  */
 void
 dlock_wait_durable(DlockGate gate, uint64 batch)
 {
+	Flush		flush;
+
 	if (batch == 0)
 		return;
-	(void) wait_flushed(gate, batch, DLOCK_NEVER);
+	flush = wait_flushed(gate, batch, DLOCK_NEVER);
 	dlock_pending_unnotify(MyProc->pgprocno);
+	if (flush == FLUSH_NO_QUORUM)
+		dlock_quorum_report(gate.db);
 }
 
 /*
@@ -389,6 +429,9 @@ dlock_acquire_report(const DlockRequest *request, DlockOutcome outcome,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("dlock is not available any more"),
 					 errdetail("The extension was dropped.")));
+			break;
+		case DLOCK_NO_QUORUM:
+			dlock_quorum_report(request->gate.db);
 			break;
 		case DLOCK_GRANTED:
 		case DLOCK_QUEUED:

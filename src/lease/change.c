@@ -12,6 +12,7 @@
 #include "base/config.h"
 #include "lease/acquire.h"
 #include "lease/change.h"
+#include "lease/quorum.h"
 #include "lease/scope.h"
 
 /*
@@ -66,6 +67,8 @@ dlock_renew_lease(DlockGate gate, const DlockKey *key, uint32 client,
 	DlockLeaseRef ref;
 	uint64		batch;
 
+	if (dlock_durable)
+		dlock_quorum_check(gate.db);
 	if (!dlock_holding_find(gate, key, client, &ref) ||
 		(token != 0 && token != ref.token) ||
 		!dlock_holding_renew(gate, &ref, duration, deadline, waiters, &batch))
@@ -86,6 +89,8 @@ dlock_renew_client(DlockGate gate, uint32 client, int64 duration)
 	uint64		last_batch = 0;
 	int64		count = 0;
 
+	if (dlock_durable)
+		dlock_quorum_check(gate.db);
 	for (uint32 i = 0; i < used; i++)
 	{
 		DlockLeaseRef ref;

@@ -47,6 +47,7 @@ typedef enum DlockOutcome
 	DLOCK_SHUT,					/* the extension was dropped */
 	DLOCK_TIMED_OUT,			/* left the queue unserved */
 	DLOCK_LOCK_TIMEOUT,			/* likewise, because of lock_timeout */
+	DLOCK_NO_QUORUM,			/* the standbys do not confirm */
 	DLOCK_LOST,					/* the lease ended while it was waited upon */
 } DlockOutcome;
 

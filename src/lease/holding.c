@@ -13,8 +13,10 @@
 
 #include "miscadmin.h"
 
+#include "base/config.h"
 #include "base/debug_point.h"
 #include "lease/holding.h"
+#include "lease/quorum.h"
 #include "lease/transition.h"
 #include "shared/deadline.h"
 #include "shared/pending.h"
@@ -246,6 +248,16 @@ change_duration(DlockLease *lease, uint32 idx, int64 duration,
 }
 
 /*
+ * must_confirm tells whether renewals wait for the standbys: a primary that has
+ * been replaced must not go on renewing.
+ */
+static bool
+must_confirm(void)
+{
+	return dlock_durable && dlock_quorum_is_wanted() && !dlock_debug_no_barrier;
+}
+
+/*
  * dlock_holding_renew restarts a lease's clock, with a new duration unless it
  * is 0.  False where the lease is over.  batch, if not 0, is to be waited for
  * before the answer is given.
@@ -267,6 +279,11 @@ dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref, int64 duration,
 		*batch = 0;
 		if (duration != 0)
 			*batch = change_duration(lease, ref->lease, duration, &after);
+		if (lease->durable && must_confirm())
+		{
+			*batch = dlock_pending_barrier(gate.db);
+			after.urgent = true;
+		}
 		if (lease->kept == 0)
 			dlock_deadline_set(ref->lease,
 							   dlock_clock_after(dlock_clock_now(),

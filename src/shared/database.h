@@ -62,6 +62,11 @@ typedef struct DlockDatabase
 	pg_atomic_uint32 dozing;	/* the writer sleeps without a timeout */
 	pg_atomic_uint64 open_batch;	/* changed with all partition locks held */
 	pg_atomic_uint64 durable_batch; /* changed by the writer */
+	pg_atomic_uint64 flush_since;	/* when the writer began to wait for flush
+									 * and standbys; 0: it does not */
+	pg_atomic_uint32 barrier;	/* the open batch is to be flushed even if
+								 * nothing is to be written; under a partition
+								 * lock, taken back with all held */
 	pg_atomic_uint32 tides[DLOCK_TIDES];	/* of batches: who waits for a
 											 * batch naps on its tide */
 

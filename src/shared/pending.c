@@ -103,6 +103,17 @@ dlock_pending_mark(DlockDatabase *db, uint32 idx)
 }
 
 /*
+ * dlock_pending_barrier has the open batch flushed, whatever it contains, and
+ * gives its number.  Its flush begins after this call.
+ */
+uint64
+dlock_pending_barrier(DlockDatabase *db)
+{
+	pg_atomic_write_u32(&db->barrier, 1);
+	return pg_atomic_read_u64(&db->open_batch);
+}
+
+/*
  * dlock_pending_notify has a process woken when a batch is durable.  Called by
  * the process itself, which then looks once more whether the batch is durable,
  * or under the partition lock of the queue it stands in.
@@ -174,6 +185,16 @@ dlock_pending_nap(DlockDatabase *db, uint64 batch)
 	pg_read_barrier();
 	if (!dlock_pending_is_durable(db, batch))
 		dlock_nap(tide, value);
+}
+
+/*
+ * dlock_pending_flush_since tells since when the writer has been waiting for
+ * flush and standbys; 0 where it does not.
+ */
+DlockTime
+dlock_pending_flush_since(DlockDatabase *db)
+{
+	return (DlockTime) pg_atomic_read_u64(&db->flush_since);
 }
 
 /*
@@ -337,7 +358,24 @@ dlock_pending_collect(DlockDatabase *db, DlockBatch *batch)
 	batch->number = pg_atomic_read_u64(&db->open_batch);
 	pg_atomic_write_u64(&db->open_batch, batch->number + 1);
 	batch->last_token = (int64) pg_atomic_read_u64(&db->next_token);
+	batch->barrier = pg_atomic_exchange_u32(&db->barrier, 0) != 0;
 	dlock_partition_unlock_all();
+}
+
+/*
+ * dlock_pending_flush_begins and dlock_pending_flush_ends surround the wait for
+ * flush and standbys.
+ */
+void
+dlock_pending_flush_begins(DlockDatabase *db)
+{
+	pg_atomic_write_u64(&db->flush_since, (uint64) dlock_clock_now());
+}
+
+void
+dlock_pending_flush_ends(DlockDatabase *db)
+{
+	pg_atomic_write_u64(&db->flush_since, 0);
 }
 
 /*

@@ -19,10 +19,12 @@ typedef struct DlockBatch
 	int			capacity;
 	DlockRecord *records;
 	int64		last_token;		/* newest token at the time of the cut */
+	bool		barrier;		/* to be flushed in any case */
 } DlockBatch;
 
 /* called with a partition lock held */
 extern uint64 dlock_pending_mark(DlockDatabase *db, uint32 lease);
+extern uint64 dlock_pending_barrier(DlockDatabase *db);
 extern void dlock_pending_notify(DlockDatabase *db, uint32 procno,
 								 uint64 batch);
 
@@ -31,6 +33,7 @@ extern void dlock_pending_unnotify(uint32 procno);
 extern void dlock_pending_wake_writer(DlockDatabase *db, bool urgent);
 extern bool dlock_pending_is_durable(DlockDatabase *db, uint64 batch);
 extern void dlock_pending_nap(DlockDatabase *db, uint64 batch);
+extern DlockTime dlock_pending_flush_since(DlockDatabase *db);
 
 /* called by the writer */
 extern void dlock_batch_init(DlockBatch *batch);
@@ -40,6 +43,8 @@ extern uint32 dlock_pending_count(DlockDatabase *db);
 extern bool dlock_pending_nap_for_work(DlockDatabase *db);
 extern void dlock_pending_doze(DlockDatabase *db, bool dozing);
 extern void dlock_pending_collect(DlockDatabase *db, DlockBatch *batch);
+extern void dlock_pending_flush_begins(DlockDatabase *db);
+extern void dlock_pending_flush_ends(DlockDatabase *db);
 extern void dlock_pending_publish(DlockDatabase *db, uint64 batch);
 extern void dlock_pending_mark_all(DlockDatabase *db);
 

@@ -97,6 +97,7 @@ handle_cancel(SIGNAL_ARGS)
 static void
 at_exit(int code, Datum arg)
 {
+	dlock_pending_flush_ends(db);
 	dlock_database_detach(db, MyProcPid, !finished);
 }
 
@@ -420,6 +421,8 @@ write_batch(bool nowait)
 	if (!nowait)
 		add_clients();
 	dlock_store_write(batch.records, batch.nrecords);
+	if (batch.barrier)
+		dlock_store_barrier();
 	dlock_store_close();
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_WRITTEN);
 
@@ -432,7 +435,9 @@ write_batch(bool nowait)
 		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
+	dlock_pending_flush_begins(db);
 	end();
+	dlock_pending_flush_ends(db);
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_FLUSHED);
 
 	/* told to go: the wait for the standbys may have been cut short */
