@@ -8,8 +8,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "api/args.h"
@@ -76,6 +78,28 @@ report_lost(const DlockKey *key)
 }
 
 /*
+ * renewal_desc gives the row type of dlock_renew, made once: heartbeats are
+ * frequent, and looking it up in the catalogs costs more than a renewal.
+ */
+static TupleDesc
+renewal_desc(void)
+{
+	static TupleDesc desc = NULL;
+
+	if (desc == NULL)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(TopMemoryContext);
+		TupleDesc	made = CreateTemplateTupleDesc(2);
+
+		TupleDescInitEntry(made, 1, "expires_at", TIMESTAMPTZOID, -1, 0);
+		TupleDescInitEntry(made, 2, "waiters", INT4OID, -1, 0);
+		desc = BlessTupleDesc(made);
+		MemoryContextSwitchTo(old_context);
+	}
+	return desc;
+}
+
+/*
  * dlock_renew restarts a lease's clock.
  */
 Datum
@@ -89,7 +113,6 @@ dlock_renew(PG_FUNCTION_ARGS)
 	uint32		client;
 	DlockTime	deadline;
 	int			waiters;
-	TupleDesc	desc;
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
 
@@ -98,8 +121,6 @@ dlock_renew(PG_FUNCTION_ARGS)
 	duration = dlock_arg_lease(fcinfo, 1);
 	token = dlock_arg_token(fcinfo, 2);
 	name = dlock_arg_client(fcinfo, 3);
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	gate = dlock_access_gate();
 	client = dlock_access_client(gate, name, false);
 	if (client == DLOCK_NONE ||
@@ -112,7 +133,8 @@ dlock_renew(PG_FUNCTION_ARGS)
 														dlock_clock_now(),
 														dlock_clock_wall()));
 	values[1] = Int32GetDatum(waiters);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(renewal_desc(), values,
+													  nulls)));
 }
 
 /*
