@@ -10,10 +10,15 @@ OBJS = \
 	src/api/admin_api.o \
 	src/api/args.o \
 	src/api/change_api.o \
+	src/api/deadlock_api.o \
+	src/api/fence_api.o \
+	src/api/protect_api.o \
+	src/api/row_resource.o \
 	src/api/view_api.o \
 	src/base/clock.o \
 	src/base/config.o \
 	src/base/debug_point.o \
+	src/base/digraph.o \
 	src/base/interval.o \
 	src/base/key.o \
 	src/base/mode.o \
@@ -22,35 +27,45 @@ OBJS = \
 	src/durable/store.o \
 	src/lease/access.o \
 	src/lease/acquire.o \
+	src/lease/acquire_all.o \
 	src/lease/change.o \
+	src/lease/deadlock.o \
 	src/lease/engine.o \
+	src/lease/fence.o \
 	src/lease/holding.o \
 	src/lease/quorum.o \
 	src/lease/scope.o \
 	src/lease/transition.o \
 	src/lease/upkeep.o \
+	src/lease/waitgraph.o \
+	src/shared/actor.o \
 	src/shared/client.o \
 	src/shared/database.o \
 	src/shared/deadline.o \
+	src/shared/deadlocks.o \
 	src/shared/pending.o \
 	src/shared/queue.o \
 	src/shared/snapshot.o \
 	src/shared/table.o \
+	src/shared/waits.o \
 	src/worker/hooks.o \
 	src/worker/launcher.o \
 	src/worker/monitor.o \
 	src/worker/writer.o
 
 # pg_regress: sql/NAME.sql against expected/NAME.out, in this order.
-REGRESS = install acquire release renew modes scope views errors ownership tables
+REGRESS = install acquire acquire_all policy release renew modes scope fence protect views errors ownership tables
 
 # isolationtester: test/isolation/specs/NAME.spec, in this order.
 ISOLATION = fifo priority shared-groups timeout lock-timeout statement-timeout \
-	cancel terminate disconnect upgrade downgrade release-at-commit \
+	cancel terminate disconnect upgrade downgrade release-at-commit acquire-all policy \
 	acquire-survives-rollback scope-transaction scope-session \
 	reentrant-two-sessions expiry force-release pending-grant-cancel \
 	pending-grant-terminate lost-update client-merge upgrade-claims \
-	upgrade-same-client downgrade-overruled session-holds
+	upgrade-same-client downgrade-overruled session-holds \
+	fence-expiry fence-savepoint protect-write \
+	deadlock-simple deadlock-hard deadlock-soft deadlock-soft-2 \
+	deadlock-parallel deadlock-two-sessions deadlock-locks
 
 # "make installcheck" brings its own server, because dlock must be preloaded;
 # it uses the binaries of the installed server and cannot run as root.
@@ -101,8 +116,12 @@ help:
 	@echo 'make test              all suites, each also on its own:'
 	@echo 'make regress isolation pgtap tap     (TESTS="name ..." runs only those)'
 	@echo 'make torture           the torture test on its own (SECONDS=60, SEED=1, CLIENTS=28)'
+	@echo 'make ha-demo           three nodes with Patroni, etcd and HAProxy, and a fail-over; ha-demo-stop removes them'
+	@echo 'make ha-test           disturb such a cluster and judge (ROUNDS=1, SEED=, NEMESIS="name ...")'
 	@echo 'make bench             compare speeds (QUICK=1, or see docs/benchmarks.md)'
 	@echo 'make bench-deps        install the servers that it compares with'
+	@echo 'make sanitize          tests with compiler sanitizers and assertions (minutes)'
+	@echo 'make memcheck          tests under valgrind (minutes)'
 	@echo 'make check-all         layers, exports, checkver, whitespace, lint'
 	@echo 'make packages          install the Debian packages that all this needs'
 
@@ -124,12 +143,24 @@ regress isolation pgtap tap:
 torture:
 	@test/torture/run "$(SECONDS)" "$(SEED)" "$(CLIENTS)"
 
+sanitize memcheck:
+	@test/memory $@ $(TESTS)
+
 BENCH_PARAMETERS = QUICK WORKLOAD CONTENDERS CLIENTS SECONDS SNAPSHOT_SECONDS ROUNDS PLOT
 bench:
 	@test/bench/run $(foreach p,$(BENCH_PARAMETERS),"$(p)=$($(p))")
 
 bench-deps:
 	@test/packages.sh build bench
+
+ha-demo:
+	@test/ha/run demo
+
+ha-demo-stop:
+	@test/ha/run stop
+
+ha-test:
+	@test/ha/run test $(foreach p,ROUNDS SEED NEMESIS CLIENTS SETTINGS,"$(p)=$($(p))")
 
 layers:
 	@test/check_layers.sh
@@ -154,4 +185,4 @@ print-%:
 	@echo '$($*)'
 
 .PHONY: help packages quickstart quickstart-stop test regress isolation \
-	pgtap tap torture bench bench-deps layers exports checkver whitespace lint check-all FORCE
+	pgtap tap torture sanitize memcheck bench bench-deps ha-demo ha-demo-stop ha-test layers exports checkver whitespace lint check-all FORCE

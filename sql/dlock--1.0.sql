@@ -68,6 +68,15 @@ CREATE TRIGGER dlock_refuse_write
 BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON dlock.locks
 FOR EACH STATEMENT EXECUTE FUNCTION dlock.refuse_write();
 
+-- Rows that are replicated from another database arrive one by one, without
+-- any statement, in a session that fires no ordinary triggers.
+CREATE TRIGGER dlock_refuse_row
+BEFORE INSERT OR UPDATE OR DELETE ON dlock.locks
+FOR EACH ROW EXECUTE FUNCTION dlock.refuse_write();
+ALTER TABLE dlock.locks
+    ENABLE ALWAYS TRIGGER dlock_refuse_write,
+    ENABLE ALWAYS TRIGGER dlock_refuse_row;
+
 --
 -- Acquire
 --
@@ -98,6 +107,38 @@ AS 'MODULE_PATHNAME', 'dlock_try_acquire'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION dlock_try_acquire(pg_catalog.text, pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
 IS 'like dlock_acquire, but returns NULL where the lease is not to be had in time';
+
+CREATE FUNCTION dlock_acquire_all(
+    resources pg_catalog.text[],
+    timeout pg_catalog.interval DEFAULT NULL,
+    lease pg_catalog.interval DEFAULT NULL,
+    mode pg_catalog.text DEFAULT 'exclusive',
+    priority pg_catalog.int4 DEFAULT 0,
+    scope pg_catalog.text DEFAULT 'lease',
+    client pg_catalog.text DEFAULT NULL,
+    OUT resource pg_catalog.text,
+    OUT token pg_catalog.int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dlock_acquire_all'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION dlock_acquire_all(pg_catalog.text[], pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
+IS 'waits until all of the resources are to be had, takes them at one instant, and returns their tokens';
+
+CREATE FUNCTION dlock_try_acquire_all(
+    resources pg_catalog.text[],
+    timeout pg_catalog.interval DEFAULT '0',
+    lease pg_catalog.interval DEFAULT NULL,
+    mode pg_catalog.text DEFAULT 'exclusive',
+    priority pg_catalog.int4 DEFAULT 0,
+    scope pg_catalog.text DEFAULT 'lease',
+    client pg_catalog.text DEFAULT NULL,
+    OUT resource pg_catalog.text,
+    OUT token pg_catalog.int8)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dlock_try_acquire_all'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION dlock_try_acquire_all(pg_catalog.text[], pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
+IS 'takes all of the resources and returns their tokens, or nothing where they are not to be had in time';
 
 --
 -- Release
@@ -169,6 +210,47 @@ COMMENT ON FUNCTION dlock_set_options(pg_catalog.text, pg_catalog.text, pg_catal
 IS 'changes a held lease: its duration, its mode, or the priority with which its client waits';
 
 --
+-- Fence
+--
+CREATE FUNCTION dlock_fence(
+    resource pg_catalog.text,
+    token pg_catalog.int8)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'dlock_fence'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION dlock_fence(pg_catalog.text, pg_catalog.int8)
+IS 'makes the commit of the transaction depend on the lease with this token';
+
+CREATE FUNCTION dlock.guard_row()
+RETURNS pg_catalog.trigger
+AS 'MODULE_PATHNAME', 'dlock_guard_row'
+LANGUAGE C;
+COMMENT ON FUNCTION dlock.guard_row() IS 'trigger: refuses rows whose resource the writer does not hold';
+
+CREATE FUNCTION dlock.guard_truncate()
+RETURNS pg_catalog.trigger
+AS 'MODULE_PATHNAME', 'dlock_guard_truncate'
+LANGUAGE C;
+COMMENT ON FUNCTION dlock.guard_truncate() IS 'trigger: refuses TRUNCATE of a protected table';
+
+CREATE FUNCTION dlock_protect(
+    "table" pg_catalog.regclass,
+    resource_expression pg_catalog.text)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'dlock_protect'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION dlock_protect(pg_catalog.regclass, pg_catalog.text)
+IS 'lets only those write to a table who hold the resource that an expression gives for the row';
+
+CREATE FUNCTION dlock_unprotect(
+    "table" pg_catalog.regclass)
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'dlock_unprotect'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION dlock_unprotect(pg_catalog.regclass)
+IS 'undoes dlock_protect; returns whether the table was protected';
+
+--
 -- Look
 --
 CREATE FUNCTION dlock_status(
@@ -228,12 +310,85 @@ COMMENT ON FUNCTION dlock_queue(pg_catalog.text)
 IS 'lists the waiters of one resource, or of all, in the order in which they will be served';
 
 --
+-- Deadlocks
+--
+
+CREATE FUNCTION dlock_wait_graph(
+    OUT waiter pg_catalog.text,
+    OUT waiter_pid pg_catalog.int4,
+    OUT waits_for pg_catalog.text,
+    OUT resource pg_catalog.text,
+    OUT mode pg_catalog.text,
+    OUT reason pg_catalog.text,
+    OUT blocker pg_catalog.text,
+    OUT blocker_pid pg_catalog.int4,
+    OUT blocker_waits pg_catalog.bool)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dlock_wait_graph'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION dlock_wait_graph()
+IS 'shows who waits for whom, across leases and the locks of PostgreSQL';
+
+CREATE FUNCTION dlock_wait_graph_dot()
+RETURNS pg_catalog.text
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+    WITH named AS (
+        SELECT pg_catalog.to_json(COALESCE(g.waiter, 'process ' || g.waiter_pid)) AS source,
+               pg_catalog.to_json(COALESCE(g.blocker, 'process ' || g.blocker_pid)) AS target,
+               pg_catalog.to_json(COALESCE(g.resource || ' (' || g.mode || ')', 'lock')
+                                  || CASE g.reason WHEN 'ahead' THEN ', ahead' ELSE '' END) AS label
+          FROM dlock_wait_graph() AS g)
+    SELECT pg_catalog.concat(E'digraph dlock {\n',
+                             pg_catalog.string_agg(pg_catalog.format(E'  %s -> %s [label=%s];\n',
+                                                                     source, target, label), ''),
+                             '}')
+      FROM named;
+END;
+COMMENT ON FUNCTION dlock_wait_graph_dot()
+IS 'gives dlock_wait_graph() as a graph for Graphviz';
+
+CREATE FUNCTION dlock_blocking_clients(client pg_catalog.text)
+RETURNS pg_catalog.text[]
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+    SELECT COALESCE(pg_catalog.array_agg(DISTINCT g.blocker), '{}')
+      FROM dlock_wait_graph() AS g
+     WHERE g.waiter OPERATOR(pg_catalog.=) dlock_blocking_clients.client
+       AND g.blocker IS NOT NULL;
+END;
+COMMENT ON FUNCTION dlock_blocking_clients(pg_catalog.text)
+IS 'lists the clients that a waiting client waits for';
+
+CREATE FUNCTION dlock_deadlocks(
+    OUT id pg_catalog.int8,
+    OUT detected_at pg_catalog.timestamptz,
+    OUT client pg_catalog.text,
+    OUT pid pg_catalog.int4,
+    OUT resource pg_catalog.text,
+    OUT waits pg_catalog.int4,
+    OUT detail pg_catalog.text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'dlock_deadlocks'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION dlock_deadlocks()
+IS 'lists the deadlocks found last, newest first';
+
+CREATE FUNCTION dlock_detect_deadlocks()
+RETURNS pg_catalog.int4
+AS 'MODULE_PATHNAME', 'dlock_detect_deadlocks'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION dlock_detect_deadlocks()
+IS 'looks for deadlocks at once and breaks them; returns how many';
+
+--
 -- Privileges
 --
 -- Everybody may lock and look; what a role may touch is decided by the
 -- client that the lease belongs to.  Ending somebody else's lease is for
 -- administrators, and so are the tables.
 REVOKE ALL ON FUNCTION dlock_force_release(pg_catalog.text, pg_catalog.int8) FROM PUBLIC;
+REVOKE ALL ON FUNCTION dlock_detect_deadlocks() FROM PUBLIC;
 GRANT USAGE ON SCHEMA dlock TO PUBLIC;
 REVOKE ALL ON TABLE dlock.locks, dlock.clients, dlock.token_blocks FROM PUBLIC;
 GRANT SELECT ON TABLE dlock.locks, dlock.clients, dlock.token_blocks TO pg_monitor;

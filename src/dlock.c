@@ -17,10 +17,13 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
+#include "api/fence_api.h"
 #include "base/config.h"
 #include "lease/access.h"
+#include "shared/actor.h"
 #include "shared/client.h"
 #include "shared/database.h"
+#include "shared/deadlocks.h"
 #include "shared/pending.h"
 #include "shared/slots.h"
 #include "worker/hooks.h"
@@ -44,6 +47,8 @@ static const struct
 	{dlock_table_shmem_size, dlock_table_shmem_init},
 	{dlock_client_shmem_size, dlock_client_shmem_init},
 	{dlock_pending_shmem_size, dlock_pending_shmem_init},
+	{dlock_actor_shmem_size, dlock_actor_shmem_init},
+	{dlock_deadlocks_shmem_size, dlock_deadlocks_shmem_init},
 };
 
 static void
@@ -56,6 +61,7 @@ shmem_request(void)
 	dlock_database_request_locks();
 	dlock_table_request_locks();
 	dlock_client_request_locks();
+	dlock_deadlocks_request_locks();
 }
 
 static void
@@ -86,5 +92,6 @@ _PG_init(void)
 	dlock_launcher_register();
 	dlock_monitor_register();
 	dlock_hooks_install();
+	dlock_fence_install();
 	dlock_access_set_preloaded();
 }

@@ -1,36 +1,41 @@
 /*
  * acquire_api.c
- *	  SQL: dlock_acquire, dlock_try_acquire.
+ *	  SQL: dlock_acquire, dlock_try_acquire, dlock_acquire_all,
+ *	  dlock_try_acquire_all.
  *
  * IDENTIFICATION
  *	  src/api/acquire_api.c
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 
 #include "api/args.h"
 #include "base/config.h"
 #include "lease/access.h"
 #include "lease/acquire.h"
+#include "lease/acquire_all.h"
 
 PG_FUNCTION_INFO_V1(dlock_acquire);
 PG_FUNCTION_INFO_V1(dlock_try_acquire);
+PG_FUNCTION_INFO_V1(dlock_acquire_all);
+PG_FUNCTION_INFO_V1(dlock_try_acquire_all);
 
 /*
- * acquire does what both functions have in common.
+ * read_options fills a request with what all functions have in common, all but
+ * the resource; gives the timeout.
  */
-static DlockOutcome
-acquire(FunctionCallInfo fcinfo, DlockRequest *request, DlockGrant *grant,
-		DlockRefusal *refusal)
+static int64
+read_options(FunctionCallInfo fcinfo, DlockRequest *request)
 {
-	int64		timeout;
+	int64		timeout = dlock_arg_timeout(fcinfo, 1);
 	int64		lease;
 	char	   *client;
 
-	dlock_access_check_preloaded();
-	request->key = dlock_arg_resource(fcinfo, 0);
-	timeout = dlock_arg_timeout(fcinfo, 1);
 	lease = dlock_arg_lease(fcinfo, 2);
 	request->mode = dlock_arg_mode(fcinfo, 3);
 	request->priority = dlock_arg_priority(fcinfo, 4);
@@ -44,7 +49,42 @@ acquire(FunctionCallInfo fcinfo, DlockRequest *request, DlockGrant *grant,
 
 	request->gate = dlock_access_gate();
 	request->client = dlock_access_client(request->gate, client, true);
+	return timeout;
+}
+
+/*
+ * acquire does what the functions for one resource have in common.
+ */
+static DlockOutcome
+acquire(FunctionCallInfo fcinfo, DlockRequest *request, DlockGrant *grant,
+		DlockRefusal *refusal)
+{
+	int64		timeout;
+
+	dlock_access_check_preloaded();
+	request->key = dlock_arg_resource(fcinfo, 0);
+	timeout = read_options(fcinfo, request);
 	return dlock_acquire_lease(request, timeout, grant, refusal);
+}
+
+/*
+ * is_not_to_be_had tells the outcomes for which the try functions give nothing.
+ */
+static bool
+is_not_to_be_had(DlockOutcome outcome)
+{
+	return outcome == DLOCK_BUSY || outcome == DLOCK_TOO_YOUNG ||
+		outcome == DLOCK_TIMED_OUT;
+}
+
+static void
+check_timeout(FunctionCallInfo fcinfo, const char *instead)
+{
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout must not be null"),
+				 errhint("Use %s to wait without a limit.", instead)));
 }
 
 /*
@@ -74,15 +114,134 @@ dlock_try_acquire(PG_FUNCTION_ARGS)
 	DlockRefusal refusal;
 	DlockOutcome outcome;
 
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("timeout must not be null"),
-				 errhint("Use dlock_acquire to wait without a limit.")));
+	check_timeout(fcinfo, "dlock_acquire");
 	outcome = acquire(fcinfo, &request, &grant, &refusal);
-	if (outcome == DLOCK_BUSY || outcome == DLOCK_TIMED_OUT)
+	if (is_not_to_be_had(outcome))
 		PG_RETURN_NULL();
 	if (outcome != DLOCK_GRANTED)
 		dlock_acquire_report(&request, outcome, &refusal);
 	PG_RETURN_INT64(grant.token);
+}
+
+/*
+ * Several at once
+ */
+
+static int
+by_name(const void *a, const void *b)
+{
+	const DlockKey *left = &((const DlockRequest *) a)->key;
+	const DlockKey *right = &((const DlockRequest *) b)->key;
+	int			order = memcmp(left->name, right->name, Min(left->len, right->len));
+
+	return order != 0 ? order : left->len - right->len;
+}
+
+/*
+ * read_resources gives a request for each resource of an array, in the order
+ * of their names and each name once.
+ */
+static DlockRequest *
+read_resources(FunctionCallInfo fcinfo, const DlockRequest *options, int *count)
+{
+	Datum	   *names;
+	bool	   *nulls;
+	int			nnames;
+	DlockRequest *requests;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("resources must not be null")));
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT,
+					  &names, &nulls, &nnames);
+	requests = palloc_extended(Max(nnames, 1) * sizeof(DlockRequest),
+							   MCXT_ALLOC_HUGE);
+	for (int i = 0; i < nnames; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("resource name must not be null")));
+		requests[i] = *options;
+		requests[i].key = dlock_arg_resource_text(DatumGetTextPP(names[i]));
+	}
+	qsort(requests, nnames, sizeof(DlockRequest), by_name);
+	*count = 0;
+	for (int i = 0; i < nnames; i++)
+		if (*count == 0 || by_name(&requests[*count - 1], &requests[i]) != 0)
+			requests[(*count)++] = requests[i];
+	return requests;
+}
+
+static void
+emit_grants(FunctionCallInfo fcinfo, const DlockRequest *requests,
+			const DlockGrant *grants, int count)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	for (int i = 0; i < count; i++)
+	{
+		Datum		values[2];
+		bool		nulls[2] = {false, false};
+
+		values[0] = PointerGetDatum(cstring_to_text_with_len(requests[i].key.name,
+															 requests[i].key.len));
+		values[1] = Int64GetDatum(grants[i].token);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+/*
+ * acquire_all does what the functions for several resources have in common.
+ */
+static void
+acquire_all(FunctionCallInfo fcinfo, bool or_nothing)
+{
+	DlockRequest options = {0};
+	DlockRequest *requests;
+	DlockGrant *grants;
+	DlockRefusal refusal;
+	DlockOutcome outcome;
+	int64		timeout;
+	int			count;
+	int			which;
+
+	InitMaterializedSRF(fcinfo, 0);
+	timeout = read_options(fcinfo, &options);
+	requests = read_resources(fcinfo, &options, &count);
+	if (count == 0)
+		return;
+	grants = palloc_extended(count * sizeof(DlockGrant), MCXT_ALLOC_HUGE);
+	outcome = dlock_acquire_all_leases(requests, count, timeout, grants, &which,
+									   &refusal);
+	if (or_nothing && is_not_to_be_had(outcome))
+		return;
+	if (outcome != DLOCK_GRANTED)
+		dlock_acquire_report(&requests[which], outcome, &refusal);
+	emit_grants(fcinfo, requests, grants, count);
+}
+
+/*
+ * dlock_acquire_all waits until all of the resources are to be had, and returns
+ * their tokens.
+ */
+Datum
+dlock_acquire_all(PG_FUNCTION_ARGS)
+{
+	dlock_access_check_preloaded();
+	acquire_all(fcinfo, false);
+	return (Datum) 0;
+}
+
+/*
+ * dlock_try_acquire_all returns no rows where they are not to be had in time.
+ */
+Datum
+dlock_try_acquire_all(PG_FUNCTION_ARGS)
+{
+	dlock_access_check_preloaded();
+	check_timeout(fcinfo, "dlock_acquire_all");
+	acquire_all(fcinfo, true);
+	return (Datum) 0;
 }

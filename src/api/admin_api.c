@@ -13,13 +13,14 @@
 
 #include "api/args.h"
 #include "lease/access.h"
-#include "lease/holding.h"
+#include "lease/change.h"
 
 PG_FUNCTION_INFO_V1(dlock_force_release);
 PG_FUNCTION_INFO_V1(dlock_refuse_write);
 
 /*
- * dlock_force_release ends leases, whosever they are, at once.
+ * dlock_force_release ends leases, whosever they are, at once, or with the end
+ * of the commits under way that depend on them.
  */
 Datum
 dlock_force_release(PG_FUNCTION_ARGS)
@@ -30,8 +31,7 @@ dlock_force_release(PG_FUNCTION_ARGS)
 	dlock_access_check_preloaded();
 	key = dlock_arg_resource(fcinfo, 0);
 	token = dlock_arg_token(fcinfo, 1);
-	PG_RETURN_INT64(dlock_holding_force_release(dlock_access_gate(), &key,
-												token));
+	PG_RETURN_INT64(dlock_release_by_force(dlock_access_gate(), &key, token));
 }
 
 /*

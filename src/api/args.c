@@ -26,17 +26,13 @@ require(FunctionCallInfo fcinfo, int n, const char *what)
 }
 
 /*
- * dlock_arg_resource reads a resource's name.
+ * dlock_arg_resource_text checks a resource's name, from which the key borrows.
  */
 DlockKey
-dlock_arg_resource(FunctionCallInfo fcinfo, int n)
+dlock_arg_resource_text(const text *name)
 {
-	text	   *name;
-	int			len;
+	int			len = (int) VARSIZE_ANY_EXHDR(name);
 
-	require(fcinfo, n, "resource name");
-	name = PG_GETARG_TEXT_PP(n);
-	len = (int) VARSIZE_ANY_EXHDR(name);
 	if (len == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -48,6 +44,16 @@ dlock_arg_resource(FunctionCallInfo fcinfo, int n)
 				 errdetail("The name has %d bytes; at most %d are allowed.",
 						   len, DLOCK_NAME_MAX)));
 	return dlock_key_make(MyDatabaseId, VARDATA_ANY(name), len);
+}
+
+/*
+ * dlock_arg_resource reads a resource's name.
+ */
+DlockKey
+dlock_arg_resource(FunctionCallInfo fcinfo, int n)
+{
+	require(fcinfo, n, "resource name");
+	return dlock_arg_resource_text(PG_GETARG_TEXT_PP(n));
 }
 
 /*

@@ -16,6 +16,7 @@
 #include "base/mode.h"
 
 extern DlockKey dlock_arg_resource(FunctionCallInfo fcinfo, int n);
+extern DlockKey dlock_arg_resource_text(const text *name);
 extern char *dlock_arg_client(FunctionCallInfo fcinfo, int n);
 extern DlockMode dlock_arg_mode(FunctionCallInfo fcinfo, int n);
 extern DlockScope dlock_arg_scope(FunctionCallInfo fcinfo, int n);

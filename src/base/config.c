@@ -24,6 +24,8 @@ int			dlock_default_lease;
 int			dlock_max_lease;
 bool		dlock_durable;
 char	   *dlock_client;
+int			dlock_deadlock_timeout;
+int			dlock_deadlock_policy;
 int			dlock_quorum_timeout;
 int			dlock_debug_stop;
 bool		dlock_debug_no_barrier;
@@ -40,6 +42,15 @@ static const struct config_enum_entry stop_point_options[] = {
 	{"slots_trimmed", DLOCK_STOP_SLOTS_TRIMMED, false},
 	{"slot_seen", DLOCK_STOP_SLOT_SEEN, false},
 	{"slot_checked", DLOCK_STOP_SLOT_CHECKED, false},
+	{"deadlock_suspected", DLOCK_STOP_DEADLOCK_SUSPECTED, false},
+	{"deadlock_confirmed", DLOCK_STOP_DEADLOCK_CONFIRMED, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry policy_options[] = {
+	{"detect", DLOCK_POLICY_DETECT, false},
+	{"wait_die", DLOCK_POLICY_WAIT_DIE, false},
+	{"no_wait", DLOCK_POLICY_NO_WAIT, false},
 	{NULL, 0, false}
 };
 
@@ -53,6 +64,16 @@ check_client(char **newval, void **extra, GucSource source)
 		return false;
 	}
 	return true;
+}
+
+/* called with the new value of dlock.client before it is in effect, unless NULL */
+void		(*dlock_client_changes) (const char *name) = NULL;
+
+static void
+assign_client(const char *newval, void *extra)
+{
+	if (dlock_client_changes != NULL)
+		dlock_client_changes(newval);
 }
 
 /*
@@ -118,7 +139,19 @@ dlock_config_define(void)
 							   "When empty, each session is a client of its own.",
 							   &dlock_client,
 							   /* bootValue */ "",
-							   PGC_USERSET, 0, check_client, NULL, NULL);
+							   PGC_USERSET, 0, check_client, assign_client, NULL);
+	DefineCustomIntVariable("dlock.deadlock_timeout",
+							"Sets the time between two looks for deadlocks while anybody waits.",
+							"Waits and leases that end by themselves within this time are left alone.",
+							&dlock_deadlock_timeout,
+							 /* bootValue */ 1000, /* minValue */ 1, /* maxValue */ INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomEnumVariable("dlock.deadlock_policy",
+							 "Sets what a request does that would have to wait.",
+							 NULL,
+							 &dlock_deadlock_policy,
+							 DLOCK_POLICY_DETECT, policy_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("dlock.quorum_timeout",
 							"Sets how long leases may wait for synchronous standbys before requests fail.",
 							"A value of 0 lets requests wait as long as their own timeout allows.",

@@ -8,6 +8,14 @@
 #ifndef DLOCK_BASE_CONFIG_H
 #define DLOCK_BASE_CONFIG_H
 
+/* what a request does that would have to wait */
+typedef enum DlockPolicy
+{
+	DLOCK_POLICY_DETECT,		/* it waits; deadlocks are found */
+	DLOCK_POLICY_WAIT_DIE,		/* it waits for younger clients only */
+	DLOCK_POLICY_NO_WAIT,		/* it does not wait */
+} DlockPolicy;
+
 /* sizes, fixed at server start */
 extern int	dlock_max_leases;
 extern int	dlock_max_waiters;
@@ -19,6 +27,9 @@ extern int	dlock_default_lease;	/* milliseconds */
 extern int	dlock_max_lease;	/* milliseconds */
 extern bool dlock_durable;
 extern char *dlock_client;
+extern void (*dlock_client_changes) (const char *name);
+extern int	dlock_deadlock_timeout; /* milliseconds */
+extern int	dlock_deadlock_policy;	/* a DlockPolicy */
 extern int	dlock_quorum_timeout;	/* milliseconds; 0: none */
 extern int	dlock_debug_stop;	/* a DlockStopPoint */
 extern bool dlock_debug_no_barrier;

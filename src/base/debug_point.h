@@ -24,6 +24,8 @@ typedef enum DlockStopPoint
 	DLOCK_STOP_SLOT_SEEN,		/* a slot was looked at, its lock is not taken */
 	DLOCK_STOP_SLOT_CHECKED,	/* the lock is taken and the slot known to be
 								 * in use or not, but not yet whose it is */
+	DLOCK_STOP_DEADLOCK_SUSPECTED,	/* between the two looks for deadlocks */
+	DLOCK_STOP_DEADLOCK_CONFIRMED,	/* after both, nobody has given up yet */
 } DlockStopPoint;
 
 extern void dlock_debug_wait(DlockStopPoint point);

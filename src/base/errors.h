@@ -12,6 +12,8 @@
  *	  on a standby							ERRCODE_READ_ONLY_SQL_TRANSACTION
  *	  in a parallel worker					ERRCODE_INVALID_TRANSACTION_STATE
  *	  PREPARE with pending work				ERRCODE_FEATURE_NOT_SUPPORTED
+ *	  resource of a row is null				ERRCODE_NULL_VALUE_NOT_ALLOWED
+ *	  expression not fit for a resource		ERRCODE_INVALID_OBJECT_DEFINITION
  *
  * IDENTIFICATION
  *	  src/base/errors.h
@@ -21,6 +23,9 @@
 
 /* the lease is over: expired, released, taken away by an administrator */
 #define ERRCODE_DLOCK_LEASE_LOST MAKE_SQLSTATE('L', 'K', '0', '0', '1')
+
+/* a write that needs a resource which the writer does not hold */
+#define ERRCODE_DLOCK_NOT_HOLDER MAKE_SQLSTATE('L', 'K', '0', '0', '2')
 
 /* the synchronous standbys have not confirmed anything for long */
 #define ERRCODE_DLOCK_NO_QUORUM MAKE_SQLSTATE('L', 'K', '0', '0', '3')

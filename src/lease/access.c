@@ -30,6 +30,7 @@
 #include "miscadmin.h"
 #include "replication/walreceiver.h"
 #include "storage/ipc.h"
+#include "storage/proc.h"
 #include "storage/spin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -43,6 +44,7 @@
 #include "base/config.h"
 #include "lease/access.h"
 #include "lease/scope.h"
+#include "shared/actor.h"
 #include "shared/client.h"
 
 /* how long a call waits for the leases to be loaded */
@@ -67,6 +69,8 @@ static DlockGate my_gate;
 static Pinned last_named;		/* the named client of the last call */
 static Pinned anonymous;		/* the session's own */
 static int	anonymous_count = 0;
+static bool acts_as_named = false;	/* told to the search for deadlocks */
+static bool named_by_setting;	/* and that lasts longer than a transaction */
 
 void
 dlock_access_set_preloaded(void)
@@ -87,12 +91,54 @@ dlock_access_check_preloaded(void)
 				 errhint("Add dlock to \"shared_preload_libraries\" and restart the server.")));
 }
 
+/*
+ * act_as tells as which named client this session acts; DLOCK_NONE: as none.
+ */
+static void
+act_as(uint32 client, bool by_setting)
+{
+	if (client != DLOCK_NONE || acts_as_named)
+		dlock_actor_set(MyProc->pgprocno, DLOCK_ACTOR_NAMED, client);
+	acts_as_named = client != DLOCK_NONE;
+	named_by_setting = by_setting;
+}
+
+/*
+ * client_changes: a client that dlock.client named stands for this session as
+ * long as it does.  SET LOCAL ends with the transaction, and behind a pooler
+ * the next one may be somebody else's.  Does not throw.
+ */
+static void
+client_changes(const char *name)
+{
+	if (acts_as_named && named_by_setting && strcmp(name, last_named.name) != 0)
+		act_as(DLOCK_NONE, false);
+}
+
 static void
 unpin(Pinned *pinned)
 {
 	if (pinned->valid)
+	{
+		if (pinned == &last_named)
+			act_as(DLOCK_NONE, false);
+		else
+			dlock_actor_set(MyProc->pgprocno, DLOCK_ACTOR_OWN, DLOCK_NONE);
 		dlock_client_unpin(pinned->idx);
+	}
 	pinned->valid = false;
+}
+
+/*
+ * dlock_access_end_transaction: a client that was named in a call stands for
+ * this session until the transaction is over, or as long as it keeps leases of
+ * it.  With a pooler the next transaction may be somebody else's.
+ */
+void
+dlock_access_end_transaction(bool keeps_leases)
+{
+	if (acts_as_named && !named_by_setting && !keeps_leases)
+		act_as(DLOCK_NONE, false);
 }
 
 /*
@@ -220,6 +266,7 @@ dlock_access_gate(void)
 	if (!initialized)
 	{
 		before_shmem_exit(at_exit, (Datum) 0);
+		dlock_client_changes = client_changes;
 		dlock_scope_init();
 		initialized = true;
 	}
@@ -230,19 +277,37 @@ dlock_access_gate(void)
 }
 
 static void
-check_role(const DlockClient *client, const char *name)
+refuse_role(Oid client_role, const char *name)
 {
-	char	   *role;
+	char	   *role = GetUserNameFromId(client_role, true);
 
-	if (client->role == GetUserId() ||
-		has_privs_of_role(GetUserId(), client->role))
-		return;
-	role = GetUserNameFromId(client->role, true);
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for dlock client \"%s\"", name),
 			 role == NULL ? errdetail("The role that the client belongs to does not exist any more.") :
 			 errdetail("The client belongs to role \"%s\".", role)));
+}
+
+static void
+check_role(const DlockClient *client, const char *name)
+{
+	if (client->role != GetUserId() &&
+		!has_privs_of_role(GetUserId(), client->role))
+		refuse_role(client->role, name);
+}
+
+/*
+ * dlock_access_check_holder checks that the caller may rely on the lease of a
+ * client.  In a function with its owner's rights the lease may be of the
+ * owner's client or of the caller's.
+ */
+void
+dlock_access_check_holder(Oid role, const char *name)
+{
+	if (role != GetUserId() &&
+		!has_privs_of_role(GetUserId(), role) &&
+		!has_privs_of_role(GetOuterUserId(), role))
+		refuse_role(role, name);
 }
 
 static void
@@ -340,7 +405,7 @@ find_named(DlockGate gate, const char *name, bool create)
  * since most sessions use one.
  */
 static uint32
-named_client(DlockGate gate, const char *name, bool create)
+named_client(DlockGate gate, const char *name, bool by_setting, bool create)
 {
 	if (!last_named.valid || last_named.epoch != gate.epoch ||
 		strcmp(last_named.name, name) != 0)
@@ -358,6 +423,7 @@ named_client(DlockGate gate, const char *name, bool create)
 		strlcpy(last_named.name, name, sizeof(last_named.name));
 	}
 	check_role(dlock_client_at(last_named.idx), name);
+	act_as(last_named.idx, by_setting);
 	return last_named.idx;
 }
 
@@ -385,6 +451,7 @@ anonymous_client(DlockGate gate)
 			out_of_clients();
 		anonymous.epoch = gate.epoch;
 		anonymous.valid = true;
+		dlock_actor_set(MyProc->pgprocno, DLOCK_ACTOR_OWN, anonymous.idx);
 		/* somebody took that very name for a client: take the next */
 		if (!created)
 			unpin(&anonymous);
@@ -402,8 +469,21 @@ uint32
 dlock_access_client(DlockGate gate, const char *name, bool create)
 {
 	if (name == NULL && dlock_client[0] != '\0')
-		name = dlock_client;
+		return named_client(gate, dlock_client, true, create);
 	if (name != NULL)
-		return named_client(gate, name, create);
+		return named_client(gate, name, false, create);
 	return anonymous_client(gate);
+}
+
+/*
+ * dlock_access_is_me tells whether a lease's client is the one that a call
+ * without a name acts as.
+ */
+bool
+dlock_access_is_me(DlockGate gate, uint32 client, const char *name)
+{
+	if (dlock_client[0] != '\0')
+		return strcmp(dlock_client, name) == 0;
+	return anonymous.valid && anonymous.epoch == gate.epoch &&
+		anonymous.idx == client;
 }

@@ -17,8 +17,14 @@ extern DlockGate dlock_access_gate(void);
 extern uint32 dlock_access_client(DlockGate gate, const char *name,
 								  bool create);
 
+/* about the client of a lease that was looked up */
+extern bool dlock_access_is_me(DlockGate gate, uint32 client,
+							   const char *name);
+extern void dlock_access_check_holder(Oid role, const char *name);
+
 /* DISCARD ALL, and the end of the process */
 extern void dlock_access_forget(void);
+extern void dlock_access_end_transaction(bool keeps_leases);
 
 /* called at server start */
 extern void dlock_access_set_preloaded(void);

@@ -23,6 +23,7 @@
 #include "base/errors.h"
 #include "base/interval.h"
 #include "lease/acquire.h"
+#include "lease/deadlock.h"
 #include "lease/quorum.h"
 #include "lease/scope.h"
 #include "shared/pending.h"
@@ -97,16 +98,18 @@ sleep_until(DlockTime until, bool watch)
 }
 
 /*
- * wait_in_line sleeps until the request is granted, or its time is over.
+ * dlock_wait_in_line sleeps until the request is granted, or its time is over.
  */
-static DlockOutcome
-wait_in_line(const DlockRequest *request, DlockGrant *grant,
-			 DlockRefusal *refusal)
+DlockOutcome
+dlock_wait_in_line(const DlockRequest *request, DlockGrant *grant,
+				   DlockRefusal *refusal)
 {
 	for (;;)
 	{
 		DlockOutcome outcome = dlock_engine_queue_result(request, grant);
 
+		if (outcome == DLOCK_DEADLOCK)
+			refusal->deadlock = grant->deadlock;
 		if (outcome != DLOCK_QUEUED)
 			return outcome;
 		if (dlock_clock_now() >= request->deadline &&
@@ -202,6 +205,37 @@ unflushed(Flush flush, DlockRefusal *refusal)
 }
 
 /*
+ * is_too_late tells whether a server that took our place since the standbys
+ * confirmed the grant could have seen it expire already: then it may be
+ * somebody else's there.
+ */
+static bool
+is_too_late(const DlockRequest *request)
+{
+	return dlock_quorum_is_wanted() && request->hold.counts &&
+		dlock_clock_after(dlock_pending_confirmed_since(request->gate.db),
+						  request->hold.duration) <= dlock_clock_now();
+}
+
+/*
+ * dlock_wait_granted sleeps until the batch of a grant is durable, for as long
+ * as the request may wait, but at least for a flush.
+ */
+DlockOutcome
+dlock_wait_granted(const DlockRequest *request, uint64 batch,
+				   DlockRefusal *refusal)
+{
+	DlockTime	soonest = dlock_clock_after(dlock_clock_now(), FLUSH_TIME);
+	Flush		flush = wait_flushed(request->gate, batch,
+									 Max(request->deadline, soonest));
+
+	if (flush != FLUSH_DONE)
+		return unflushed(flush, refusal);
+	DLOCK_DEBUG_POINT(DLOCK_STOP_GRANT_FLUSHED);
+	return is_too_late(request) ? DLOCK_LOST : DLOCK_GRANTED;
+}
+
+/*
  * finish waits for all that a request has to wait for.
  */
 static DlockOutcome
@@ -209,21 +243,17 @@ finish(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
 	   DlockRefusal *refusal)
 {
 	if (outcome == DLOCK_QUEUED)
-		outcome = wait_in_line(request, grant, refusal);
+		outcome = dlock_wait_in_line(request, grant, refusal);
 	if (outcome != DLOCK_GRANTED)
 		return outcome;
 	if (grant->must_flush)
 	{
-		DlockTime	soonest = dlock_clock_after(dlock_clock_now(), FLUSH_TIME);
-		Flush		flush = wait_flushed(request->gate, grant->batch,
-										 Max(request->deadline, soonest));
-
-		if (flush != FLUSH_DONE)
+		outcome = dlock_wait_granted(request, grant->batch, refusal);
+		if (outcome != DLOCK_GRANTED)
 		{
 			dlock_engine_take_back(request, grant);
-			return unflushed(flush, refusal);
+			return outcome;
 		}
-		DLOCK_DEBUG_POINT(DLOCK_STOP_GRANT_FLUSHED);
 	}
 	if (!dlock_engine_acknowledge(request, grant))
 		return dlock_database_is_open(request->gate.db, request->gate.epoch) ?
@@ -269,28 +299,56 @@ ensure_tokens(const DlockRequest *request, DlockRefusal *refusal)
 }
 
 /*
+ * dlock_acquire_prepare does what comes before several requests of one client
+ * that are to end together: DLOCK_GRANTED, or their outcome.  lock_timeout
+ * bounds them as it bounds every wait for a lock.
+ */
+DlockOutcome
+dlock_acquire_prepare(DlockRequest *requests, int count, int64 *timeout,
+					  bool *by_setting, DlockRefusal *refusal)
+{
+	DlockRequest *first = &requests[0];
+
+	dlock_scope_reserve(first->gate, count);
+	if (first->hold.durable && first->hold.scope != DLOCK_SCOPE_TRANSACTION)
+		dlock_quorum_check(first->gate.db);
+	*by_setting = LockTimeout > 0 && *timeout > LockTimeout * (int64) 1000;
+	if (*by_setting)
+		*timeout = LockTimeout * (int64) 1000;
+	first->deadline = dlock_clock_after(dlock_clock_now(), *timeout);
+	for (int i = 0; i < count; i++)
+	{
+		requests[i].deadline = first->deadline;
+		requests[i].hold.mode = requests[i].mode;
+	}
+	return ensure_tokens(first, refusal);
+}
+
+/*
+ * dlock_acquire_note remembers a hold that ends with the transaction or the
+ * session.
+ */
+void
+dlock_acquire_note(const DlockRequest *request, const DlockGrant *grant)
+{
+	if (request->hold.scope == DLOCK_SCOPE_TRANSACTION)
+		dlock_scope_note_transaction(request, grant);
+	if (request->hold.scope == DLOCK_SCOPE_SESSION)
+		dlock_scope_note_session(request, grant);
+}
+
+/*
  * dlock_acquire_lease serves a request; timeout in microseconds, 0: do not
- * wait in line, DLOCK_NEVER: no limit.  lock_timeout bounds it as it bounds
- * every wait for a lock.
+ * wait in line, DLOCK_NEVER: no limit.
  */
 DlockOutcome
 dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 					DlockRefusal *refusal)
 {
-	DlockOutcome outcome;
-	bool		by_setting = false;
+	bool		by_setting;
+	DlockOutcome outcome = dlock_acquire_prepare(request, 1, &timeout,
+												 &by_setting, refusal);
 
-	dlock_scope_reserve(request->gate);
-	if (request->hold.durable && request->hold.scope != DLOCK_SCOPE_TRANSACTION)
-		dlock_quorum_check(request->gate.db);
-	if (LockTimeout > 0 && timeout > LockTimeout * (int64) 1000)
-	{
-		timeout = LockTimeout * (int64) 1000;
-		by_setting = true;
-	}
-	request->deadline = dlock_clock_after(dlock_clock_now(), timeout);
-	request->hold.mode = request->mode;
-	outcome = ensure_tokens(request, refusal);
 	if (outcome == DLOCK_GRANTED)
 		outcome = dlock_engine_acquire(request, timeout > 0, grant, refusal);
 
@@ -299,12 +357,7 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 		outcome = see_through(request, outcome, grant, refusal);
 
 	if (outcome == DLOCK_GRANTED && request->hold.counts)
-	{
-		if (request->hold.scope == DLOCK_SCOPE_TRANSACTION)
-			dlock_scope_note_transaction(request, grant);
-		if (request->hold.scope == DLOCK_SCOPE_SESSION)
-			dlock_scope_note_session(request, grant);
-	}
+		dlock_acquire_note(request, grant);
 	DLOCK_DEBUG_POINT(DLOCK_STOP_GRANT_ACKNOWLEDGED);
 	if (outcome == DLOCK_TIMED_OUT && by_setting)
 		return DLOCK_LOCK_TIMEOUT;
@@ -405,6 +458,16 @@ dlock_acquire_report(const DlockRequest *request, DlockOutcome outcome,
 					 errdetail("Two holders of resource \"%s\" wait for each other to release their shared lease.",
 							   name),
 					 errhint("Release the shared lease, then acquire an exclusive one.")));
+			break;
+		case DLOCK_TOO_YOUNG:
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
+					 errmsg("may not wait for a lease on resource \"%s\"", name),
+					 errdetail("Clients in the way have been holding leases for longer, and \"dlock.deadlock_policy\" is \"wait_die\"."),
+					 errhint("Release the leases that are held, then try again.")));
+			break;
+		case DLOCK_DEADLOCK:
+			dlock_deadlock_report(refusal->deadlock);
 			break;
 		case DLOCK_NOT_HELD:
 		case DLOCK_LOST:

@@ -17,6 +17,18 @@ extern void dlock_acquire_report(const DlockRequest *request,
 								 DlockOutcome outcome,
 								 const DlockRefusal *refusal)
 			pg_attribute_noreturn();
+
+/* parts of it, for those that are for several leases */
+extern DlockOutcome dlock_acquire_prepare(DlockRequest *requests, int count,
+										  int64 *timeout, bool *by_setting,
+										  DlockRefusal *refusal);
+extern DlockOutcome dlock_wait_in_line(const DlockRequest *request,
+									   DlockGrant *grant,
+									   DlockRefusal *refusal);
+extern DlockOutcome dlock_wait_granted(const DlockRequest *request,
+									   uint64 batch, DlockRefusal *refusal);
+extern void dlock_acquire_note(const DlockRequest *request,
+							   const DlockGrant *grant);
 extern void dlock_wait_durable(DlockGate gate, uint64 batch);
 
 #endif							/* DLOCK_LEASE_ACQUIRE_H */

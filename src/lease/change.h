@@ -13,6 +13,8 @@
 extern bool dlock_release_lease(DlockGate gate, const DlockKey *key,
 								uint32 client, int64 token);
 extern int64 dlock_release_client(DlockGate gate, uint32 client);
+extern int64 dlock_release_by_force(DlockGate gate, const DlockKey *key,
+									int64 token);
 extern bool dlock_renew_lease(DlockGate gate, const DlockKey *key,
 							  uint32 client, int64 token, int64 duration,
 							  DlockTime *deadline, int *waiters);

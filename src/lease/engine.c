@@ -3,12 +3,15 @@
  *	  The lease engine: a request from its arrival to its acknowledgement.
  *
  *	  dlock_engine_acquire		granted, in line, or refused
+ *	  dlock_engine_acquire_all	several at once: all granted, or none
  *	  dlock_engine_queue_result	what became of a place in line
  *	  dlock_engine_leave_queue	give the place up
+ *	  dlock_engine_give_up		take the place away, because of a deadlock
  *	  dlock_engine_acknowledge	the client is told: the lease's clock starts
  *	  dlock_engine_take_back	the client will not be told
  *
- * Each takes the resource's partition lock once, and no other lock.
+ * Each takes the resource's partition lock once, and no other lock; acquire_all
+ * takes those of all its resources.
  *
  * IDENTIFICATION
  *	  src/lease/engine.c
@@ -18,6 +21,7 @@
 #include "miscadmin.h"
 #include "storage/proc.h"
 
+#include "base/config.h"
 #include "lease/engine.h"
 #include "lease/transition.h"
 #include "shared/client.h"
@@ -134,15 +138,69 @@ stand_in_line(const DlockRequest *request, uint32 resource, uint32 lease,
 	waiter->upgrade = upgrade;
 	waiter->upgraded = false;
 	waiter->must_flush = false;
+	waiter->eager = request->eager;
 	waiter->hold = request->hold;
 	waiter->ticket = (int64) pg_atomic_add_fetch_u64(&request->gate.db->next_ticket, 1);
 	waiter->token = upgrade ? dlock_lease_at(lease)->token : 0;
 	waiter->batch = 0;
+	waiter->deadlock = 0;
 	waiter->deadline = request->deadline;
 	waiter->waiting_since = dlock_clock_wall();
 	pg_atomic_fetch_add_u32(&dlock_client_at(request->client)->waiting, 1);
 	dlock_queue_insert(dlock_resource_at(resource), idx);
 	grant->waiter = idx;
+	/* the monitor looks for deadlocks as long as anybody waits */
+	dlock_monitor_alarm(dlock_clock_after(dlock_clock_now(),
+										  dlock_deadlock_timeout * (int64) 1000));
+	return DLOCK_QUEUED;
+}
+
+/*
+ * waits_for_older tells whether somebody in the way has been holding leases for
+ * longer than the client: then each might wait for the other.  Whoever holds
+ * nothing keeps nobody waiting.  An upgrade has nobody of the queue in its way.
+ */
+static bool
+waits_for_older(const DlockRequest *request, const DlockResource *res,
+				bool upgrade)
+{
+	int64		born = dlock_client_born(request->client);
+	int64		other;
+
+	if (born == 0)
+		return false;
+	for (uint32 i = res->holders; i != DLOCK_NONE; i = dlock_lease_at(i)->next)
+	{
+		other = dlock_client_born(dlock_lease_at(i)->client);
+		if (dlock_lease_at(i)->client != request->client && other < born)
+			return true;
+	}
+	if (upgrade)
+		return false;
+	for (uint32 i = res->queue_head; i != DLOCK_NONE; i = dlock_waiter_at(i)->next)
+	{
+		other = dlock_client_born(dlock_waiter_at(i)->client);
+		if (dlock_waiter_at(i)->client != request->client &&
+			dlock_waiter_at(i)->priority >= request->priority &&
+			other != 0 && other < born)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * may_wait tells whether a request may stand in line: DLOCK_QUEUED, or what it
+ * is refused with.
+ */
+static DlockOutcome
+may_wait(const DlockRequest *request, const DlockResource *res, bool upgrade,
+		 bool wait)
+{
+	if (!wait || dlock_deadlock_policy == DLOCK_POLICY_NO_WAIT)
+		return DLOCK_BUSY;
+	if (dlock_deadlock_policy == DLOCK_POLICY_WAIT_DIE &&
+		waits_for_older(request, res, upgrade))
+		return DLOCK_TOO_YOUNG;
 	return DLOCK_QUEUED;
 }
 
@@ -179,6 +237,7 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 		   DlockGrant *grant, DlockAftermath *after)
 {
 	DlockResource *res = dlock_resource_at(resource);
+	DlockOutcome outcome;
 
 	if (res->nholders == 1)
 	{
@@ -188,8 +247,9 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 		dlock_client_serve(res, own, after);
 		return DLOCK_GRANTED;
 	}
-	if (!wait)
-		return DLOCK_BUSY;
+	outcome = may_wait(request, res, true, wait);
+	if (outcome != DLOCK_QUEUED)
+		return outcome;
 	if (res->upgrader == DLOCK_NONE)
 		return stand_in_line(request, resource, own, true, grant);
 	if (dlock_waiter_at(res->upgrader)->client == request->client)
@@ -207,7 +267,13 @@ start(const DlockRequest *request, uint32 resource, bool wait,
 	uint32		idx;
 
 	if (!may_be_granted(dlock_resource_at(resource), request))
-		return wait ? line_up(request, resource, grant) : DLOCK_BUSY;
+	{
+		DlockOutcome outcome = may_wait(request, dlock_resource_at(resource),
+										false, wait);
+
+		return outcome == DLOCK_QUEUED ?
+			line_up(request, resource, grant) : outcome;
+	}
 	idx = dlock_lease_alloc(request->gate.db);
 	if (idx == DLOCK_NONE)
 		return DLOCK_NO_LEASE_SLOT;
@@ -282,6 +348,14 @@ acquire(const DlockRequest *request, bool wait, DlockGrant *grant,
 	return outcome;
 }
 
+void
+dlock_engine_init_grant(DlockGrant *grant)
+{
+	memset(grant, 0, sizeof(*grant));
+	grant->waiter = DLOCK_NONE;
+	grant->lease = DLOCK_NONE;
+}
+
 /*
  * dlock_engine_acquire grants a request, puts it in line, or says why not.
  */
@@ -292,13 +366,96 @@ dlock_engine_acquire(const DlockRequest *request, bool wait,
 	DlockAftermath after;
 	DlockOutcome outcome;
 
-	memset(grant, 0, sizeof(*grant));
-	grant->waiter = DLOCK_NONE;
-	grant->lease = DLOCK_NONE;
+	dlock_engine_init_grant(grant);
 	dlock_aftermath_init(&after, request->gate.db);
 	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
 	outcome = acquire(request, wait, grant, refusal, &after);
 	dlock_partition_unlock(request->key.hash);
+	dlock_aftermath_run(&after);
+	return outcome;
+}
+
+/*
+ * is_in_the_way tells whether somebody keeps a request from being granted now,
+ * and notes who.
+ */
+static bool
+is_in_the_way(const DlockRequest *request, DlockAftermath *after,
+			  DlockRefusal *refusal)
+{
+	DlockTime	now = dlock_clock_now();
+	uint32		resource;
+	uint32		own;
+	DlockResource *res;
+	bool		blocked;
+
+	do
+	{
+		resource = dlock_resource_find(&request->key);
+	} while (resource != DLOCK_NONE && dlock_expired_end(resource, now, after));
+	if (resource == DLOCK_NONE)
+		return false;
+	res = dlock_resource_at(resource);
+	own = dlock_holder_find(res, request->client);
+	if (own == DLOCK_NONE)
+		blocked = !may_be_granted(res, request);
+	else
+		blocked = res->nholders > 1 &&
+			!dlock_mode_covers(dlock_lease_at(own)->mode, request->mode);
+	if (blocked)
+		copy_refusal(res, request->client, DLOCK_NONE, refusal);
+	return blocked;
+}
+
+/*
+ * grant_all serves all requests that have no lease yet: all of them, or the
+ * first in the way is told.  The locks of all are held, so that nobody sees
+ * only some of them granted.  When slots run out on the way, the caller takes
+ * back what was granted.
+ */
+static DlockOutcome
+grant_all(const DlockRequest *requests, int count, DlockGrant *grants,
+		  int *which, DlockRefusal *refusal, DlockAftermath *after)
+{
+	DlockOutcome outcome = DLOCK_GRANTED;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		*which = i;
+		if (grants[i].lease == DLOCK_NONE &&
+			is_in_the_way(&requests[i], after, refusal))
+			return DLOCK_BUSY;
+	}
+	for (i = 0; i < count && outcome == DLOCK_GRANTED; i++)
+	{
+		*which = i;
+		if (grants[i].lease == DLOCK_NONE)
+			outcome = acquire(&requests[i], false, &grants[i], refusal, after);
+	}
+	return outcome;
+}
+
+/*
+ * dlock_engine_acquire_all grants all requests at one instant, or tells which
+ * of them cannot be.  They are for different resources, of one client.  Those
+ * whose grant has a lease already are left as they are.
+ */
+DlockOutcome
+dlock_engine_acquire_all(const DlockRequest *requests, int count,
+						 DlockGrant *grants, int *which,
+						 DlockRefusal *refusal)
+{
+	DlockAftermath after;
+	DlockOutcome outcome;
+	uint32		partitions = 0;
+
+	for (int i = 0; i < count; i++)
+		partitions |= 1U << dlock_partition_of(requests[i].key.hash);
+	dlock_aftermath_init(&after, requests[0].gate.db);
+	dlock_partition_lock_some(partitions, DLOCK_LOCK_WRITE);
+	outcome = grant_all(requests, count, grants, which, refusal, &after);
+	dlock_partition_unlock_some(partitions);
 	dlock_aftermath_run(&after);
 	return outcome;
 }
@@ -319,6 +476,9 @@ take_result(DlockGrant *grant)
 			return DLOCK_LOST;
 		case DLOCK_WAIT_CLOSED:
 			return DLOCK_SHUT;
+		case DLOCK_WAIT_DEADLOCK:
+			grant->deadlock = waiter->deadlock;
+			return DLOCK_DEADLOCK;
 		case DLOCK_WAIT_GRANTED:
 			break;
 	}
@@ -395,6 +555,57 @@ dlock_engine_leave_queue(const DlockRequest *request, DlockGrant *grant,
 		grant->waiter = DLOCK_NONE;
 	}
 	return left;
+}
+
+/*
+ * stands_in tells whether a waiter's slot is in a resource's queue.
+ */
+static bool
+stands_in(const DlockResource *res, uint32 slot)
+{
+	uint32		idx = res->queue_head;
+
+	if (res->upgrader == slot)
+		return true;
+	while (idx != DLOCK_NONE && idx != slot)
+		idx = dlock_waiter_at(idx)->next;
+	return idx == slot;
+}
+
+/*
+ * dlock_engine_give_up takes a place in line away, because its wait is part of
+ * a deadlock; false where it has been given up meanwhile.  A slot that is not
+ * in the queue may be anybody's: its fields say nothing.
+ */
+bool
+dlock_engine_give_up(const DlockKey *key, DlockDatabase *db, uint32 slot,
+					 int64 ticket, uint64 deadlock)
+{
+	DlockWaiter *waiter = dlock_waiter_at(slot);
+	DlockAftermath after;
+	uint32		resource;
+	bool		found;
+
+	dlock_aftermath_init(&after, db);
+	dlock_partition_lock(key->hash, DLOCK_LOCK_WRITE);
+	resource = dlock_resource_find(key);
+	found = resource != DLOCK_NONE &&
+		stands_in(dlock_resource_at(resource), slot) &&
+		waiter->ticket == ticket;
+	if (found)
+	{
+		if (!waiter->upgrade)
+		{
+			dlock_client_unpin(waiter->client);
+			dlock_lease_free(db, waiter->lease, dlock_clock_now());
+		}
+		waiter->deadlock = deadlock;
+		dlock_waiter_dismiss(slot, DLOCK_WAIT_DEADLOCK, &after);
+		dlock_queue_serve(resource, &after);
+	}
+	dlock_partition_unlock(key->hash);
+	dlock_aftermath_run(&after);
+	return found;
 }
 
 /*

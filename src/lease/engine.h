@@ -32,6 +32,7 @@ typedef struct DlockRequest
 	DlockHold	hold;
 	DlockTime	deadline;		/* of the wait, to be shown */
 	int64		token;			/* mode change: of this lease; 0: any */
+	bool		eager;			/* has more to do before it waits for the flush */
 } DlockRequest;
 
 typedef enum DlockOutcome
@@ -41,6 +42,8 @@ typedef enum DlockOutcome
 	DLOCK_BUSY,					/* would have to wait, and was not to */
 	DLOCK_NOT_HELD,				/* mode change: the client has no lease */
 	DLOCK_UPGRADE_DEADLOCK,		/* another holder waits for the same */
+	DLOCK_TOO_YOUNG,			/* dlock.deadlock_policy does not let it wait */
+	DLOCK_DEADLOCK,				/* chosen to give up, see grant.deadlock */
 	DLOCK_TOO_MANY_HOLDS,		/* the hold count is at its maximum */
 	DLOCK_NO_LEASE_SLOT,
 	DLOCK_NO_WAITER_SLOT,
@@ -60,12 +63,14 @@ typedef struct DlockGrant
 	bool		must_flush;		/* not acknowledged yet: wait for batch */
 	bool		upgraded;		/* was shared before */
 	uint32		claims;			/* the lease's, with this one */
+	uint64		deadlock;		/* number of the one that ended the wait */
 } DlockGrant;
 
 /* why a request was not granted, copied for the message */
 typedef struct DlockRefusal
 {
 	int			nholders;		/* the client itself left out */
+	uint64		deadlock;		/* number of the one that ended the wait */
 	bool		unflushed;		/* it was granted, but not durable in time */
 	int			place;			/* in the queue, 0: did not stand in it */
 	int			nwaiters;
@@ -77,10 +82,17 @@ typedef struct DlockRefusal
 extern DlockOutcome dlock_engine_acquire(const DlockRequest *request, bool wait,
 										 DlockGrant *grant,
 										 DlockRefusal *refusal);
+extern DlockOutcome dlock_engine_acquire_all(const DlockRequest *requests,
+											 int count, DlockGrant *grants,
+											 int *which,
+											 DlockRefusal *refusal);
+extern void dlock_engine_init_grant(DlockGrant *grant);
 extern DlockOutcome dlock_engine_queue_result(const DlockRequest *request,
 											  DlockGrant *grant);
 extern bool dlock_engine_leave_queue(const DlockRequest *request,
 									 DlockGrant *grant, DlockRefusal *refusal);
+extern bool dlock_engine_give_up(const DlockKey *key, DlockDatabase *db,
+								 uint32 slot, int64 ticket, uint64 deadlock);
 extern bool dlock_engine_acknowledge(const DlockRequest *request,
 									 DlockGrant *grant);
 extern void dlock_engine_take_back(const DlockRequest *request,

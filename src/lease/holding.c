@@ -18,14 +18,19 @@
 #include "lease/holding.h"
 #include "lease/quorum.h"
 #include "lease/transition.h"
+#include "shared/client.h"
 #include "shared/deadline.h"
 #include "shared/pending.h"
 #include "shared/queue.h"
 
+/*
+ * is_running tells whether a lease is anybody's: one that is there only until
+ * the commits under way are over is not.
+ */
 static bool
 is_running(const DlockLease *lease)
 {
-	return lease->state == DLOCK_LEASE_HELD &&
+	return lease->state == DLOCK_LEASE_HELD && lease->hold_count > 0 &&
 		lease->deadline > dlock_clock_now();
 }
 
@@ -97,6 +102,43 @@ dlock_holding_find_slot(DlockGate gate, uint32 slot, uint32 client,
 	return found;
 }
 
+static void
+copy_holder(uint32 idx, DlockHolder *holder)
+{
+	DlockClient *client = dlock_client_at(dlock_lease_at(idx)->client);
+
+	copy_ref(idx, &holder->ref);
+	holder->client = dlock_lease_at(idx)->client;
+	holder->role = client->role;
+	memcpy(holder->name, client->name, client->name_len);
+	holder->name[client->name_len] = '\0';
+}
+
+/*
+ * dlock_holding_find_holder looks for the lease on a resource that has a token,
+ * or where that is 0 for any, whosever it is; false where there is none.
+ */
+bool
+dlock_holding_find_holder(DlockGate gate, const DlockKey *key, int64 token,
+						  DlockHolder *holder)
+{
+	uint32		resource;
+	uint32		idx = DLOCK_NONE;
+
+	dlock_partition_lock(key->hash, DLOCK_LOCK_READ);
+	resource = dlock_resource_find(key);
+	if (resource != DLOCK_NONE)
+		idx = dlock_resource_at(resource)->holders;
+	while (idx != DLOCK_NONE &&
+		   !(is_running(dlock_lease_at(idx)) &&
+			 (token == 0 || dlock_lease_at(idx)->token == token)))
+		idx = dlock_lease_at(idx)->next;
+	if (idx != DLOCK_NONE)
+		copy_holder(idx, holder);
+	dlock_partition_unlock(key->hash);
+	return idx != DLOCK_NONE;
+}
+
 /*
  * stands tells whether a reference's lease is still there.  Partition lock
  * held.
@@ -113,24 +155,70 @@ stands(DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_holding_keep stops a lease's clock for a transaction that is about to
- * commit, unless its hold keeps it stopped anyway; false where the lease is
- * over.
+ * dlock_holding_keep fences a lease for a transaction that is about to commit:
+ * whatever happens to the lease, nobody else gets it before the fence is let
+ * go.  Its clock runs on meanwhile.  False where the lease is over, or is not
+ * held in that mode any more.
  */
 bool
-dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, bool kept)
+dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode)
 {
 	bool		held;
 
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
-	held = stands(gate, ref) && is_running(dlock_lease_at(ref->lease));
-	if (held && !kept)
-	{
-		dlock_lease_at(ref->lease)->kept++;
-		dlock_deadline_clear(ref->lease);
-	}
+	held = stands(gate, ref) && is_running(dlock_lease_at(ref->lease)) &&
+		dlock_mode_covers(dlock_lease_at(ref->lease)->mode, mode);
+	if (held)
+		dlock_lease_at(ref->lease)->fences++;
 	dlock_partition_unlock(ref->hash);
 	return held;
+}
+
+/*
+ * make_shared lets in whom an exclusive lease kept out.
+ */
+static void
+make_shared(uint32 idx, DlockAftermath *after)
+{
+	dlock_lease_at(idx)->downgrade = false;
+	dlock_mode_set(idx, DLOCK_SHARED, after);
+	dlock_queue_serve(dlock_lease_at(idx)->resource, after);
+}
+
+/*
+ * last_fence_gone does what had to wait for the commits under way.
+ */
+static void
+last_fence_gone(uint32 idx, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	if (lease->hold_count <= 0)
+	{
+		dlock_lease_end(idx, after);
+		return;
+	}
+	/* where it ran out meanwhile, it has left the heap */
+	if (lease->deadline != DLOCK_NEVER && !lease->in_heap)
+		dlock_deadline_set(idx, lease->deadline);
+	if (lease->downgrade)
+		make_shared(idx, after);
+}
+
+/*
+ * dlock_holding_let_go takes a fence away.
+ */
+void
+dlock_holding_let_go(DlockGate gate, const DlockLeaseRef *ref)
+{
+	DlockAftermath after;
+
+	dlock_aftermath_init(&after, gate.db);
+	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
+	if (stands(gate, ref) && --dlock_lease_at(ref->lease)->fences == 0)
+		last_fence_gone(ref->lease, &after);
+	dlock_partition_unlock(ref->hash);
+	dlock_aftermath_run(&after);
 }
 
 /*
@@ -260,11 +348,13 @@ must_confirm(void)
 /*
  * dlock_holding_renew restarts a lease's clock, with a new duration unless it
  * is 0.  False where the lease is over.  batch, if not 0, is to be waited for
- * before the answer is given.
+ * before the answer is given, and so is a barrier, if "confirm" is set; it is
+ * left alone otherwise, so that one barrier can serve several leases.
  */
 bool
 dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref, int64 duration,
-					DlockTime *deadline, int *waiters, uint64 *batch)
+					DlockTime *deadline, int *waiters, uint64 *batch,
+					bool *confirm)
 {
 	DlockAftermath after;
 	bool		held;
@@ -281,8 +371,12 @@ dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref, int64 duration,
 			*batch = change_duration(lease, ref->lease, duration, &after);
 		if (lease->durable && must_confirm())
 		{
-			*batch = dlock_pending_barrier(gate.db);
-			after.urgent = true;
+			/* a flush that carries the row is as good as any */
+			if (after.marked)
+				*batch = dlock_pending_barrier(gate.db);
+			else
+				*confirm = true;
+			after.urgent |= after.marked;
 		}
 		if (lease->kept == 0)
 			dlock_deadline_set(ref->lease,
@@ -297,9 +391,40 @@ dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref, int64 duration,
 }
 
 /*
+ * dlock_holding_barrier asks for a flush that begins from now on; gives the
+ * batch to wait for.  Any partition lock keeps the writer from closing it.
+ */
+uint64
+dlock_holding_barrier(DlockGate gate)
+{
+	uint64		batch;
+
+	dlock_partition_lock(0, DLOCK_LOCK_READ);
+	batch = dlock_pending_barrier(gate.db);
+	dlock_partition_unlock(0);
+	dlock_pending_wake_writer(gate.db, true);
+	return batch;
+}
+
+/*
+ * dlock_holding_is_running tells whether a lease is still the one referred to,
+ * and its time not over.
+ */
+bool
+dlock_holding_is_running(DlockGate gate, const DlockLeaseRef *ref)
+{
+	bool		result;
+
+	dlock_partition_lock(ref->hash, DLOCK_LOCK_READ);
+	result = stands(gate, ref) && is_running(dlock_lease_at(ref->lease));
+	dlock_partition_unlock(ref->hash);
+	return result;
+}
+
+/*
  * dlock_holding_downgrade makes an exclusive lease a shared one and lets in
  * whom it kept out, unless it has been given out as exclusive since it was
- * looked up.
+ * looked up.  Where a commit depends on it, those have to wait for that.
  */
 void
 dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref)
@@ -312,8 +437,10 @@ dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref)
 		dlock_lease_at(ref->lease)->mode == DLOCK_EXCLUSIVE &&
 		dlock_lease_at(ref->lease)->claims == ref->claims)
 	{
-		dlock_mode_set(ref->lease, DLOCK_SHARED, &after);
-		dlock_queue_serve(dlock_lease_at(ref->lease)->resource, &after);
+		if (dlock_lease_at(ref->lease)->fences > 0)
+			dlock_lease_at(ref->lease)->downgrade = true;
+		else
+			make_shared(ref->lease, &after);
 	}
 	dlock_partition_unlock(ref->hash);
 	dlock_aftermath_run(&after);
@@ -384,14 +511,25 @@ dlock_holding_set_priority(DlockGate gate, const DlockKey *key, uint32 client,
 }
 
 /*
- * dlock_holding_force_release ends the leases on a resource, or the one with
- * that token; tells how many.  Those that are granted to waiters by it stay.
+ * is_meant tells whether a lease is one of those to be ended by force: that
+ * with the token, or all that are not newer than another.
+ */
+static bool
+is_meant(const DlockLease *lease, int64 token, int64 newest)
+{
+	return token != 0 ? lease->token == token : lease->token <= newest;
+}
+
+/*
+ * dlock_holding_force_release ends the leases on a resource up to the newest
+ * token, or the one with that token; tells how many.  Those on which a commit
+ * under way depends are left; committing tells whether there are any.
  */
 int
-dlock_holding_force_release(DlockGate gate, const DlockKey *key, int64 token)
+dlock_holding_force_release(DlockGate gate, const DlockKey *key, int64 token,
+							int64 newest, bool *committing)
 {
 	DlockAftermath after;
-	int64		newest = (int64) pg_atomic_read_u64(&gate.db->next_token);
 	int			count = 0;
 
 	dlock_aftermath_init(&after, gate.db);
@@ -403,10 +541,19 @@ dlock_holding_force_release(DlockGate gate, const DlockKey *key, int64 token)
 
 		if (resource != DLOCK_NONE)
 			idx = dlock_resource_at(resource)->holders;
-		while (idx != DLOCK_NONE &&
-			   (token != 0 ? dlock_lease_at(idx)->token != token :
-				dlock_lease_at(idx)->token > newest))
-			idx = dlock_lease_at(idx)->next;
+		*committing = false;
+		while (idx != DLOCK_NONE)
+		{
+			DlockLease *lease = dlock_lease_at(idx);
+
+			if (is_meant(lease, token, newest))
+			{
+				if (lease->fences == 0)
+					break;
+				*committing = true;
+			}
+			idx = lease->next;
+		}
 		if (idx == DLOCK_NONE)
 			break;
 		dlock_lease_end(idx, &after);

@@ -22,20 +22,36 @@ typedef struct DlockLeaseRef
 	DlockMode	mode;
 } DlockLeaseRef;
 
+/* a lease and who holds it */
+typedef struct DlockHolder
+{
+	DlockLeaseRef ref;
+	uint32		client;			/* to compare with one that has a pin */
+	Oid			role;
+	char		name[DLOCK_NAME_MAX + 1];
+} DlockHolder;
+
 extern bool dlock_holding_find(DlockGate gate, const DlockKey *key,
 							   uint32 client, DlockLeaseRef *ref);
 extern bool dlock_holding_find_slot(DlockGate gate, uint32 slot, uint32 client,
 									DlockLeaseRef *ref);
 extern bool dlock_holding_stands(DlockGate gate, const DlockLeaseRef *ref);
+extern bool dlock_holding_find_holder(DlockGate gate, const DlockKey *key,
+									  int64 token, DlockHolder *holder);
 extern bool dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref,
-							   bool kept);
+							   DlockMode mode);
 extern bool dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref,
 								int64 duration, DlockTime *deadline,
-								int *waiters, uint64 *batch);
+								int *waiters, uint64 *batch,
+								bool *confirm);
+extern uint64 dlock_holding_barrier(DlockGate gate);
+extern bool dlock_holding_is_running(DlockGate gate,
+									 const DlockLeaseRef *ref);
 extern int	dlock_holding_set_priority(DlockGate gate, const DlockKey *key,
 									   uint32 client, int32 priority);
 extern int	dlock_holding_force_release(DlockGate gate, const DlockKey *key,
-										int64 token);
+										int64 token, int64 newest,
+										bool *committing);
 
 /* called at transaction end as well: these cannot fail */
 extern void dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref,
@@ -44,6 +60,7 @@ extern void dlock_holding_end_session(DlockGate gate,
 									  const DlockLeaseRef *ref, int32 count);
 extern void dlock_holding_end_transaction(DlockGate gate,
 										  const DlockLeaseRef *ref, bool kept);
+extern void dlock_holding_let_go(DlockGate gate, const DlockLeaseRef *ref);
 extern void dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref);
 
 #endif							/* DLOCK_LEASE_HOLDING_H */

@@ -15,10 +15,13 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "lib/stringinfo.h"
 #include "replication/syncrep.h"
 #include "replication/walsender.h"
+#include "replication/walsender_private.h"
+#include "storage/spin.h"
 #include "utils/backend_status.h"
 #include "utils/timestamp.h"
 
@@ -88,15 +91,47 @@ append_name(StringInfo list, const char *name)
 	appendStringInfo(list, "%s\"%s\"", list->len > 0 ? ", " : "", name);
 }
 
+/* a standby that synchronous_standby_names tells of */
+typedef struct Standby
+{
+	int			pid;			/* of its walsender */
+	bool		behind;			/* has not confirmed what is flushed here */
+} Standby;
+
 /*
- * is_connected tells whether a name of synchronous_standby_names is that of
- * one of the standbys; "*" stands for any of them.
+ * read_standby gives the standby of a walsender; false where that has none
+ * that counts.  All are of interest, not only those that core would wait for
+ * first.
  */
 static bool
-is_connected(const char *name, const SyncRepStandbyData *standbys, int count)
+read_standby(WalSnd *walsnd, XLogRecPtr flushed, Standby *standby)
+{
+	XLogRecPtr	confirmed;
+	bool		streaming;
+	bool		counts;
+
+	SpinLockAcquire(&walsnd->mutex);
+	standby->pid = walsnd->pid;
+	streaming = walsnd->state == WALSNDSTATE_STREAMING ||
+		walsnd->state == WALSNDSTATE_STOPPING;
+	confirmed = synchronous_commit >= SYNCHRONOUS_COMMIT_REMOTE_APPLY ?
+		walsnd->apply : walsnd->flush;
+	counts = walsnd->pid != 0 && walsnd->sync_standby_priority > 0;
+	SpinLockRelease(&walsnd->mutex);
+
+	standby->behind = !streaming || confirmed < flushed;
+	return counts;
+}
+
+/*
+ * is_connected tells whether a name of synchronous_standby_names is that of
+ * one of the standbys; "*" stands for as many as are to confirm.
+ */
+static bool
+is_connected(const char *name, const Standby *standbys, int count)
 {
 	if (strcmp(name, "*") == 0)
-		return count > 0;
+		return count >= SyncRepConfig->num_sync;
 	for (int i = 0; i < count; i++)
 		if (pg_strcasecmp(name, application_of(standbys[i].pid)) == 0)
 			return true;
@@ -110,8 +145,8 @@ is_connected(const char *name, const SyncRepStandbyData *standbys, int count)
 static char *
 missing_standbys(void)
 {
-	SyncRepStandbyData *standbys;
-	int			count = SyncRepGetCandidateStandbys(&standbys);
+	Standby    *standbys = palloc(max_wal_senders * sizeof(Standby));
+	int			count = 0;
 	XLogRecPtr	flushed = GetFlushRecPtr(NULL);
 	StringInfoData absent;
 	StringInfoData behind;
@@ -120,6 +155,9 @@ missing_standbys(void)
 	initStringInfo(&absent);
 	initStringInfo(&behind);
 	initStringInfo(&text);
+	for (int i = 0; i < max_wal_senders; i++)
+		if (read_standby(&WalSndCtl->walsnds[i], flushed, &standbys[count]))
+			count++;
 	if (SyncRepConfig != NULL)
 	{
 		const char *name = SyncRepConfig->member_names;
@@ -132,7 +170,7 @@ missing_standbys(void)
 		}
 	}
 	for (int i = 0; i < count; i++)
-		if (standbys[i].flush < flushed)
+		if (standbys[i].behind)
 			append_name(&behind, application_of(standbys[i].pid));
 	if (absent.len > 0)
 		appendStringInfo(&text, " Not connected: %s.", absent.data);

@@ -9,8 +9,9 @@
  *
  * A release takes effect in XACT_EVENT_COMMIT: the transaction's changes are
  * visible by then, so that whoever is granted the lease next reads them.  A
- * transaction's holds are checked, and their clocks stopped, in
- * XACT_EVENT_PRE_COMMIT, after the deferred triggers have run.
+ * transaction's holds, and the leases that it fences, are checked in
+ * XACT_EVENT_PRE_COMMIT, after the deferred triggers have run; from then until
+ * the changes are visible nobody else gets them.
  *
  * Nothing that runs at the end of a transaction allocates or throws, but for
  * that check.  Entries of an opening of the database that has ended are left
@@ -25,7 +26,9 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
+#include "base/config.h"
 #include "base/errors.h"
+#include "lease/access.h"
 #include "lease/scope.h"
 
 typedef enum EventKind
@@ -33,6 +36,7 @@ typedef enum EventKind
 	EVENT_HOLD,					/* a hold of scope transaction */
 	EVENT_RELEASE,				/* holds to be released at commit */
 	EVENT_DOWNGRADE,			/* a lease to be made shared at commit */
+	EVENT_FENCE,				/* a lease that the commit depends on */
 } EventKind;
 
 typedef struct Event
@@ -43,6 +47,7 @@ typedef struct Event
 	DlockLeaseRef ref;
 	int32		count;			/* RELEASE: how many */
 	bool		kept;			/* HOLD: it stops the lease's clock */
+	bool		fenced;			/* HOLD, FENCE: a fence is up until the end */
 	SubTransactionId released_by;	/* HOLD: who asked for its release, or
 									 * InvalidSubTransactionId */
 } Event;
@@ -56,6 +61,12 @@ typedef struct SessionHold
 static Event *events;
 static int	nevents;
 static int	event_capacity;
+
+/* which leases are fenced, by slot and mode; NULL before the first one */
+static uint8 *fence_bits;
+
+/* changes whenever a fence may be gone */
+static uint64 fence_generation = 1;
 
 static SessionHold *session_holds;
 static int	nsession_holds;
@@ -74,15 +85,17 @@ same_gate(DlockGate a, DlockGate b)
 }
 
 static void
-reserve_events(void)
+reserve_events(int count)
 {
-	if (nevents < event_capacity)
+	int			wanted = Max(16, 2 * event_capacity + count);
+
+	if (nevents + count <= event_capacity)
 		return;
 	if (events == NULL)
-		events = MemoryContextAlloc(TopMemoryContext, 16 * sizeof(Event));
+		events = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(Event));
 	else
-		events = repalloc_huge(events, 2 * event_capacity * sizeof(Event));
-	event_capacity = Max(16, 2 * event_capacity);
+		events = repalloc_huge(events, wanted * sizeof(Event));
+	event_capacity = wanted;
 }
 
 /*
@@ -110,24 +123,26 @@ drop_ended(void)
 }
 
 /*
- * dlock_scope_reserve makes room for one more event and session hold.
+ * dlock_scope_reserve makes room for so many more events and session holds.
  */
 void
-dlock_scope_reserve(DlockGate gate)
+dlock_scope_reserve(DlockGate gate, int count)
 {
+	int			wanted = Max(16, 2 * session_capacity + count);
+
 	drop_stale(gate);
-	reserve_events();
-	if (nsession_holds == session_capacity)
+	reserve_events(count);
+	if (nsession_holds + count > session_capacity)
 		drop_ended();
-	if (nsession_holds < session_capacity)
+	if (nsession_holds + count <= session_capacity)
 		return;
 	if (session_holds == NULL)
-		session_holds = MemoryContextAlloc(TopMemoryContext,
-										   16 * sizeof(SessionHold));
+		session_holds = MemoryContextAllocHuge(TopMemoryContext,
+											   wanted * sizeof(SessionHold));
 	else
 		session_holds = repalloc_huge(session_holds,
-									  2 * session_capacity * sizeof(SessionHold));
-	session_capacity = Max(16, 2 * session_capacity);
+									  wanted * sizeof(SessionHold));
+	session_capacity = wanted;
 }
 
 static DlockLeaseRef
@@ -210,7 +225,7 @@ dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref, bool all,
 			available -= events[i].count;
 	if (available > 0)
 	{
-		reserve_events();
+		reserve_events(1);
 		add_event(EVENT_RELEASE, gate, ref)->count = all ? available : 1;
 		asked = true;
 	}
@@ -239,13 +254,98 @@ dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref, bool all,
 void
 dlock_scope_downgrade(DlockGate gate, const DlockLeaseRef *ref)
 {
-	reserve_events();
+	reserve_events(1);
 	(void) add_event(EVENT_DOWNGRADE, gate, ref);
+}
+
+/*
+ * fence_bit tells where it is noted that a lease is fenced as held in a mode.
+ * A slot that has gone to another lease since does no harm: the fence on the
+ * first one makes the commit fail, and belongs to the same subtransaction or
+ * to one around it.
+ */
+static Size
+fence_bit(const DlockLeaseRef *ref, DlockMode mode)
+{
+	return (Size) ref->lease * DLOCK_NMODES + mode;
+}
+
+static bool
+is_fenced(const DlockLeaseRef *ref, DlockMode mode)
+{
+	Size		bit = fence_bit(ref, mode);
+
+	return fence_bits != NULL && (fence_bits[bit / 8] & (1 << (bit % 8))) != 0;
+}
+
+/*
+ * dlock_scope_fence makes the commit depend on a lease as it is held now.
+ */
+void
+dlock_scope_fence(DlockGate gate, const DlockLeaseRef *ref)
+{
+	Size		bits = (Size) dlock_max_leases * DLOCK_NMODES;
+	Size		bit = fence_bit(ref, ref->mode);
+
+	if (is_fenced(ref, ref->mode))
+		return;
+	reserve_events(1);
+	if (fence_bits == NULL)
+		fence_bits = MemoryContextAllocZero(TopMemoryContext, (bits + 7) / 8);
+	fence_bits[bit / 8] |= 1 << (bit % 8);
+	(void) add_event(EVENT_FENCE, gate, ref);
+}
+
+/*
+ * dlock_scope_is_ours tells whether this transaction has fenced a lease, or
+ * holds it, or this session does, as whatever client.
+ */
+bool
+dlock_scope_is_ours(const DlockLeaseRef *ref)
+{
+	if (is_fenced(ref, DLOCK_SHARED) || is_fenced(ref, DLOCK_EXCLUSIVE))
+		return true;
+	for (int i = 0; i < nevents; i++)
+		if (events[i].kind == EVENT_HOLD && same_lease(&events[i].ref, ref))
+			return true;
+	for (int i = 0; i < nsession_holds; i++)
+		if (same_lease(&session_holds[i].ref, ref))
+			return true;
+	return false;
+}
+
+/*
+ * dlock_scope_fence_generation gives a number that stays the same as long as
+ * all fences of the transaction are there.
+ */
+uint64
+dlock_scope_fence_generation(void)
+{
+	return fence_generation;
 }
 
 /*
  * Transaction end
  */
+
+/*
+ * drop_event forgets a hold or a fence, and lets the lease go.
+ */
+static void
+drop_event(const Event *event)
+{
+	if (event->kind == EVENT_HOLD)
+		dlock_holding_end_transaction(event->gate, &event->ref, event->kept);
+	if (event->kind == EVENT_FENCE)
+	{
+		Size		bit = fence_bit(&event->ref, event->ref.mode);
+
+		fence_bits[bit / 8] &= ~(1 << (bit % 8));
+		fence_generation++;
+	}
+	if (event->fenced)
+		dlock_holding_let_go(event->gate, &event->ref);
+}
 
 /*
  * forget_session_holds forgets up to so many holds of the session on a lease,
@@ -267,26 +367,39 @@ forget_session_holds(const DlockLeaseRef *ref, int32 count)
 }
 
 /*
- * keep_holds sees to it that what the transaction holds is there and stays
- * until its changes are visible.
+ * keep_leases sees to it that what the transaction holds or fences is there,
+ * and goes to nobody else until its changes are visible.
  */
 static void
-keep_holds(void)
+keep_leases(void)
 {
 	for (int i = 0; i < nevents; i++)
 	{
 		Event	   *event = &events[i];
 
-		if (event->kind != EVENT_HOLD)
-			continue;
-		if (!dlock_holding_keep(event->gate, &event->ref, event->kept))
-			ereport(ERROR,
-					(errcode(ERRCODE_DLOCK_LEASE_LOST),
-					 errmsg("could not commit because a lease was lost"),
-					 errdetail("The lease with token %lld ended before the transaction that held it.",
-							   (long long) event->ref.token),
-					 errhint("Retry the transaction, with a longer lease or without one.")));
-		event->kept = true;
+		if (event->kind == EVENT_HOLD)
+		{
+			if (!dlock_holding_keep(event->gate, &event->ref, DLOCK_SHARED))
+				ereport(ERROR,
+						(errcode(ERRCODE_DLOCK_LEASE_LOST),
+						 errmsg("could not commit because a lease was lost"),
+						 errdetail("The lease with token %lld ended before the transaction that held it.",
+								   (long long) event->ref.token),
+						 errhint("Retry the transaction, with a longer lease or without one.")));
+			event->fenced = true;
+		}
+		else if (event->kind == EVENT_FENCE)
+		{
+			if (!dlock_holding_keep(event->gate, &event->ref, event->ref.mode))
+				ereport(ERROR,
+						(errcode(ERRCODE_DLOCK_LEASE_LOST),
+						 errmsg("could not commit because a lease was lost"),
+						 errdetail("The lease with token %lld, which the transaction depends on, is not held in %s mode any more.",
+								   (long long) event->ref.token,
+								   dlock_mode_name(event->ref.mode)),
+						 errhint("Acquire the resource again, and read again what is to be changed.")));
+			event->fenced = true;
+		}
 	}
 }
 
@@ -300,8 +413,8 @@ at_commit(void)
 		switch (event->kind)
 		{
 			case EVENT_HOLD:
-				dlock_holding_end_transaction(event->gate, &event->ref,
-											  event->kept);
+			case EVENT_FENCE:
+				drop_event(event);
 				break;
 			case EVENT_RELEASE:
 				dlock_holding_release(event->gate, &event->ref, event->count,
@@ -320,21 +433,22 @@ static void
 at_abort(void)
 {
 	for (int i = 0; i < nevents; i++)
-		if (events[i].kind == EVENT_HOLD)
-			dlock_holding_end_transaction(events[i].gate, &events[i].ref,
-										  events[i].kept);
+		drop_event(&events[i]);
 	nevents = 0;
 }
 
 static void
 xact_callback(XactEvent xact_event, void *arg)
 {
+	if (xact_event == XACT_EVENT_COMMIT || xact_event == XACT_EVENT_ABORT ||
+		xact_event == XACT_EVENT_PREPARE)
+		dlock_access_end_transaction(nsession_holds > 0);
 	if (nevents == 0)
 		return;
 	switch (xact_event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			keep_holds();
+			keep_leases();
 			break;
 		case XACT_EVENT_COMMIT:
 			at_commit();
@@ -345,7 +459,7 @@ xact_callback(XactEvent xact_event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot PREPARE a transaction that has released a lease or holds one of scope \"transaction\"")));
+					 errmsg("cannot PREPARE a transaction that has released or fenced a lease, or holds one of scope \"transaction\"")));
 			break;
 		default:
 			/* a parallel worker has no events, and PREPARE leaves none */
@@ -368,10 +482,7 @@ subxact_callback(SubXactEvent subxact_event, SubTransactionId mine,
 		{
 			if (subxact_event == SUBXACT_EVENT_ABORT_SUB)
 			{
-				if (events[i].kind == EVENT_HOLD)
-					dlock_holding_end_transaction(events[i].gate,
-												  &events[i].ref,
-												  events[i].kept);
+				drop_event(&events[i]);
 				continue;
 			}
 			events[i].subxact = parent;

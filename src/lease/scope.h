@@ -11,7 +11,7 @@
 #include "lease/holding.h"
 
 /* called by acquire: make room first, so that noting a hold cannot fail */
-extern void dlock_scope_reserve(DlockGate gate);
+extern void dlock_scope_reserve(DlockGate gate, int count);
 extern void dlock_scope_note_transaction(const DlockRequest *request,
 										 const DlockGrant *grant);
 extern void dlock_scope_note_session(const DlockRequest *request,
@@ -22,6 +22,11 @@ extern int	dlock_scope_mark(void);
 extern bool dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref,
 								bool all, int mark);
 extern void dlock_scope_downgrade(DlockGate gate, const DlockLeaseRef *ref);
+
+/* called by fence */
+extern void dlock_scope_fence(DlockGate gate, const DlockLeaseRef *ref);
+extern bool dlock_scope_is_ours(const DlockLeaseRef *ref);
+extern uint64 dlock_scope_fence_generation(void);
 
 /* DISCARD ALL, and the end of the process */
 extern void dlock_scope_end_session(void);

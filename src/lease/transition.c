@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "lease/quorum.h"
 #include "lease/transition.h"
 #include "shared/client.h"
 #include "shared/deadline.h"
@@ -117,6 +118,8 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	lease->session_holds = 0;
 	lease->transaction_holds = 0;
 	lease->kept = 0;
+	lease->fences = 0;
+	lease->downgrade = false;
 	lease->priority = priority;
 	lease->mode = mode;
 	lease->scope = hold->scope;
@@ -149,6 +152,7 @@ dlock_lease_grant(uint32 resource, uint32 idx, DlockAftermath *after)
 	res->holders = idx;
 	res->nholders++;
 	dlock_lease_set_client(idx, lease->client);
+	dlock_client_add_lease(lease->client, lease->token);
 }
 
 /*
@@ -168,7 +172,10 @@ dlock_hold_add(uint32 idx, const DlockHold *hold, DlockAftermath *after)
 	if (longer)
 		lease->duration = hold->duration;
 	if (hold->mode == DLOCK_EXCLUSIVE)
+	{
 		lease->claims++;
+		lease->downgrade = false;
+	}
 	if (hold->counts)
 	{
 		lease->hold_count++;
@@ -244,7 +251,8 @@ scope_left(const DlockLease *lease)
 
 /*
  * dlock_holds_drop takes holds away: count in all, of which so many of each
- * kind.  The lease ends with the last one.
+ * kind.  The lease ends with the last one, or with its last fence if that is
+ * later.
  */
 void
 dlock_holds_drop(uint32 idx, int32 count, int32 session, int32 transaction,
@@ -259,7 +267,7 @@ dlock_holds_drop(uint32 idx, int32 count, int32 session, int32 transaction,
 	lease->kept -= kept;
 	Assert(lease->session_holds >= 0 && lease->transaction_holds >= 0 &&
 		   lease->kept >= 0);
-	if (lease->hold_count <= 0)
+	if (lease->hold_count <= 0 && lease->fences == 0)
 	{
 		dlock_lease_end(idx, after);
 		return;
@@ -381,6 +389,7 @@ dlock_lease_end(uint32 idx, DlockAftermath *after)
 	res->nholders--;
 	dlock_deadline_clear(idx);
 	dlock_lease_set_client(idx, DLOCK_NONE);
+	dlock_client_drop_lease(lease->client);
 	dlock_client_unpin(lease->client);
 	lease->hold_count = 0;
 	if (lease->durable)
@@ -408,10 +417,14 @@ dlock_waiter_dismiss(uint32 idx, DlockWaitState why, DlockAftermath *after)
 	pg_atomic_fetch_sub_u32(&dlock_client_at(waiter->client)->waiting, 1);
 	if (why == DLOCK_WAIT_GRANTED && waiter->must_flush)
 	{
-		/* it need not know before it may say so */
-		dlock_pending_notify(after->db, waiter->procno, waiter->batch);
 		after->urgent = true;
-		wake = false;
+		/*
+		 * It need not know before it may say so, unless it has more to do, or
+		 * has to see to it that standbys do not keep it waiting for ever.
+		 */
+		wake = waiter->eager || dlock_quorum_is_wanted();
+		if (!wake)
+			dlock_pending_notify(after->db, waiter->procno, waiter->batch);
 	}
 	/* from here on the waiter may look, once it has the partition lock */
 	pg_atomic_write_u32(&waiter->state, why);
@@ -580,7 +593,8 @@ dlock_expired_end(uint32 resource, DlockTime now, DlockAftermath *after)
 	{
 		uint32		next = dlock_lease_at(idx)->next;
 
-		if (dlock_lease_at(idx)->deadline <= now)
+		if (dlock_lease_at(idx)->deadline <= now &&
+			dlock_lease_at(idx)->fences == 0)
 		{
 			any = true;
 			dlock_lease_end(idx, after);

@@ -60,6 +60,7 @@ dlock_upkeep_restore(DlockDatabase *db, const DlockRecord *record,
 		dlock_lease_prepare(idx, key.hash, client, record->mode, 0, &hold);
 		dlock_lease_grant(resource, idx, &after);
 		lease->token = record->token;
+		dlock_client_set_born(client, record->token);
 		lease->hold_count = record->hold_count;
 		lease->acquired_at = record->acquired_at;
 		lease->state = DLOCK_LEASE_HELD;

@@ -86,6 +86,8 @@ dlock_client_shmem_init(void)
 	{
 		pg_atomic_init_u32(&clients[i].pins, 0);
 		pg_atomic_init_u32(&clients[i].waiting, 0);
+		pg_atomic_init_u32(&clients[i].held, 0);
+		pg_atomic_init_u64(&clients[i].born, 0);
 	}
 }
 
@@ -201,6 +203,7 @@ dlock_client_create(const DlockKey *key, uint32 epoch, Oid role, int64 id,
 
 		pg_atomic_write_u32(&client->pins, 1);
 		pg_atomic_write_u32(&client->waiting, 0);
+		pg_atomic_write_u32(&client->held, 0);
 		client->hash = key->hash;
 		client->epoch = epoch;
 		client->dboid = key->dboid;
@@ -215,6 +218,45 @@ dlock_client_create(const DlockKey *key, uint32 epoch, Oid role, int64 id,
 	}
 	LWLockRelease(client_lock);
 	return idx;
+}
+
+/*
+ * dlock_client_add_lease counts a lease that a client was granted.  Its age
+ * goes by the first one since it held none.
+ */
+void
+dlock_client_add_lease(uint32 idx, int64 token)
+{
+	if (pg_atomic_fetch_add_u32(&clients[idx].held, 1) == 0)
+		pg_atomic_write_u64(&clients[idx].born, (uint64) token);
+}
+
+/*
+ * dlock_client_set_born is for leases that come back newest first.
+ */
+void
+dlock_client_set_born(uint32 idx, int64 token)
+{
+	pg_atomic_write_u64(&clients[idx].born, (uint64) token);
+}
+
+void
+dlock_client_drop_lease(uint32 idx)
+{
+	Assert(pg_atomic_read_u32(&clients[idx].held) > 0);
+	pg_atomic_fetch_sub_u32(&clients[idx].held, 1);
+}
+
+/*
+ * dlock_client_born tells since which token a client has been holding leases;
+ * 0 where it holds none.
+ */
+int64
+dlock_client_born(uint32 idx)
+{
+	if (pg_atomic_read_u32(&clients[idx].held) == 0)
+		return 0;
+	return (int64) pg_atomic_read_u64(&clients[idx].born);
 }
 
 /*

@@ -20,6 +20,8 @@ typedef struct DlockClient
 	pg_atomic_uint32 pins;		/* leases and sessions; raised from 0 only
 								 * under the client lock */
 	pg_atomic_uint32 waiting;	/* places in queues */
+	pg_atomic_uint32 held;		/* leases */
+	pg_atomic_uint64 born;		/* token of the first of these; its age */
 	uint32		hash;
 	uint32		next;			/* hash chain or free list; client lock */
 	uint32		epoch;			/* opening of the database it belongs to */
@@ -41,6 +43,10 @@ extern uint32 dlock_client_create(const DlockKey *key, uint32 epoch, Oid role,
 extern void dlock_client_pin(uint32 idx);
 extern void dlock_client_unpin(uint32 idx);
 extern DlockClient *dlock_client_at(uint32 idx);
+extern void dlock_client_add_lease(uint32 idx, int64 token);
+extern void dlock_client_set_born(uint32 idx, int64 token);
+extern void dlock_client_drop_lease(uint32 idx);
+extern int64 dlock_client_born(uint32 idx);
 extern void dlock_client_set_row(uint32 idx, const DlockKey *key, uint32 epoch,
 								 int64 id, Oid role);
 

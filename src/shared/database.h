@@ -64,6 +64,10 @@ typedef struct DlockDatabase
 	pg_atomic_uint64 durable_batch; /* changed by the writer */
 	pg_atomic_uint64 flush_since;	/* when the writer began to wait for flush
 									 * and standbys; 0: it does not */
+	pg_atomic_uint64 flush_began;	/* when the last such wait began; writer
+									 * only */
+	pg_atomic_uint64 confirmed_since;	/* when the wait for durable_batch
+										 * began; written before that */
 	pg_atomic_uint32 barrier;	/* the open batch is to be flushed even if
 								 * nothing is to be written; under a partition
 								 * lock, taken back with all held */

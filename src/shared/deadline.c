@@ -184,9 +184,12 @@ dlock_deadline_first(int partition, DlockTime now, DlockTime *next)
 			*next = Min(*next, lease->heap_key);
 			return DLOCK_NONE;
 		}
-		if (lease->deadline <= now)
+		if (lease->deadline <= now && lease->fences == 0)
 			return idx;
 		heap_remove(idx);
+		/* one with fences comes back with the end of the last of them */
+		if (lease->deadline <= now)
+			continue;
 		lease->heap_key = lease->deadline;
 		heap_add(idx);
 	}

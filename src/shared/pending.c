@@ -198,6 +198,16 @@ dlock_pending_flush_since(DlockDatabase *db)
 }
 
 /*
+ * dlock_pending_confirmed_since gives the time when the flush of the newest
+ * durable batch began.  The standbys still followed this server then, or later.
+ */
+DlockTime
+dlock_pending_confirmed_since(DlockDatabase *db)
+{
+	return (DlockTime) pg_atomic_read_u64(&db->confirmed_since);
+}
+
+/*
  * Writer
  */
 
@@ -369,7 +379,10 @@ dlock_pending_collect(DlockDatabase *db, DlockBatch *batch)
 void
 dlock_pending_flush_begins(DlockDatabase *db)
 {
-	pg_atomic_write_u64(&db->flush_since, (uint64) dlock_clock_now());
+	DlockTime	now = dlock_clock_now();
+
+	pg_atomic_write_u64(&db->flush_began, (uint64) now);
+	pg_atomic_write_u64(&db->flush_since, (uint64) now);
 }
 
 void
@@ -404,8 +417,11 @@ turn_tides(DlockDatabase *db, uint64 old, uint64 batch)
 void
 dlock_pending_publish(DlockDatabase *db, uint64 batch)
 {
-	uint64		old = pg_atomic_exchange_u64(&db->durable_batch, batch);
+	uint64		old;
 
+	pg_atomic_write_u64(&db->confirmed_since,
+						pg_atomic_read_u64(&db->flush_began));
+	old = pg_atomic_exchange_u64(&db->durable_batch, batch);
 	turn_tides(db, old, batch);
 	for (int i = 0; i < MaxBackends; i++)
 	{

@@ -34,6 +34,7 @@ extern void dlock_pending_wake_writer(DlockDatabase *db, bool urgent);
 extern bool dlock_pending_is_durable(DlockDatabase *db, uint64 batch);
 extern void dlock_pending_nap(DlockDatabase *db, uint64 batch);
 extern DlockTime dlock_pending_flush_since(DlockDatabase *db);
+extern DlockTime dlock_pending_confirmed_since(DlockDatabase *db);
 
 /* called by the writer */
 extern void dlock_batch_init(DlockBatch *batch);

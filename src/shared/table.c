@@ -32,6 +32,7 @@ typedef struct Pool
 	slock_t		lock;
 	uint32		head;			/* returned slots; under lock */
 	uint32		used;			/* slots ever handed out; under lock */
+	uint32		taken;			/* slots handed out now; under lock */
 	uint32		size;			/* constant */
 } Pool;
 
@@ -92,6 +93,7 @@ pool_init(Pool *pool, int size)
 	SpinLockInit(&pool->lock);
 	pool->head = DLOCK_NONE;
 	pool->used = 0;
+	pool->taken = 0;
 	pool->size = size;
 }
 
@@ -165,6 +167,26 @@ dlock_partition_held(uint32 hash)
 	return LWLockHeldByMe(&locks[dlock_partition_of(hash)].lock);
 }
 
+/*
+ * dlock_partition_lock_some takes the partitions whose bits are set.
+ */
+void
+dlock_partition_lock_some(uint32 partitions, DlockLockMode mode)
+{
+	StaticAssertStmt(DLOCK_NPARTITIONS <= 32, "a bit for each partition");
+	for (int i = 0; i < DLOCK_NPARTITIONS; i++)
+		if (partitions & (1U << i))
+			dlock_partition_lock(i, mode);
+}
+
+void
+dlock_partition_unlock_some(uint32 partitions)
+{
+	for (int i = DLOCK_NPARTITIONS - 1; i >= 0; i--)
+		if (partitions & (1U << i))
+			dlock_partition_unlock(i);
+}
+
 void
 dlock_partition_lock_all(DlockLockMode mode)
 {
@@ -230,6 +252,8 @@ pool_get(Pool *pool, uint32 *(*next) (uint32 idx))
 	}
 	else if (pool->used < pool->size)
 		idx = pool->used++;
+	if (idx != DLOCK_NONE)
+		pool->taken++;
 	SpinLockRelease(&pool->lock);
 	return idx;
 }
@@ -240,6 +264,7 @@ pool_put(Pool *pool, uint32 idx, uint32 *(*next) (uint32 idx))
 	SpinLockAcquire(&pool->lock);
 	*next(idx) = pool->head;
 	pool->head = idx;
+	pool->taken--;
 	SpinLockRelease(&pool->lock);
 }
 
@@ -410,6 +435,21 @@ uint32
 dlock_resource_high_water(void)
 {
 	return high_water(&table->resources);
+}
+
+uint32
+dlock_waiter_high_water(void)
+{
+	return high_water(&table->waiters);
+}
+
+/*
+ * dlock_waiter_count tells how many waiters there are, without a lock.
+ */
+uint32
+dlock_waiter_count(void)
+{
+	return *(volatile uint32 *) &table->waiters.taken;
 }
 
 uint32

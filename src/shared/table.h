@@ -61,10 +61,13 @@ typedef struct DlockLease
 	uint32		heap_next;
 	uint32		heap_prev;
 	uint32		dirty_next;		/* the database's dirty list */
-	int32		hold_count;		/* all holds; 0 unless PENDING or HELD */
+	int32		hold_count;		/* all holds; 0 unless PENDING or HELD, or
+								 * where only fences are left */
 	int32		session_holds;	/* of these: ended by a session's end */
 	int32		transaction_holds;	/* of these: ended with a transaction */
 	int32		kept;			/* of these: holds that stop the clock */
+	int32		fences;			/* commits under way that depend on it; it
+								 * does not end before they do */
 	int32		priority;
 	uint32		claims;			/* times it was given out as exclusive */
 	uint16		database;
@@ -74,6 +77,7 @@ typedef struct DlockLease
 	bool		durable;		/* has, or is to have, a row */
 	bool		on_dirty;		/* in the dirty list */
 	bool		in_heap;
+	bool		downgrade;		/* to be made shared with its last fence */
 } DlockLease;
 
 typedef struct DlockResource
@@ -98,6 +102,7 @@ typedef enum DlockWaitState
 	DLOCK_WAIT_GRANTED,			/* lease is granted, see batch */
 	DLOCK_WAIT_LOST,			/* upgrade: the lease ended meanwhile */
 	DLOCK_WAIT_CLOSED,			/* the extension was dropped */
+	DLOCK_WAIT_DEADLOCK,		/* chosen to give up, see deadlock */
 } DlockWaitState;
 
 /* what a granted request adds to a lease */
@@ -137,11 +142,13 @@ typedef struct DlockWaiter
 	int64		token;			/* once granted; upgrade: from the start */
 	uint64		batch;			/* once granted: durable with that batch */
 	uint32		claims;			/* once granted: the lease's, with this one */
+	bool		eager;			/* is to know of the grant before the flush */
+	uint64		deadlock;		/* once chosen to give up: its number */
 	DlockTime	deadline;
 	TimestampTz waiting_since;
 } DlockWaiter;
 
-/* partition locks: ascending order, one at a time but for lock_all */
+/* partition locks: ascending order, one at a time but for lock_some, lock_all */
 typedef enum DlockLockMode
 {
 	DLOCK_LOCK_READ,
@@ -151,6 +158,8 @@ typedef enum DlockLockMode
 extern void dlock_partition_lock(uint32 hash, DlockLockMode mode);
 extern void dlock_partition_unlock(uint32 hash);
 extern bool dlock_partition_held(uint32 hash);
+extern void dlock_partition_lock_some(uint32 partitions, DlockLockMode mode);
+extern void dlock_partition_unlock_some(uint32 partitions);
 extern void dlock_partition_lock_all(DlockLockMode mode);
 extern void dlock_partition_unlock_all(void);
 
@@ -172,6 +181,8 @@ extern DlockWaiter *dlock_waiter_at(uint32 idx);
 /* which client each slot's lease belongs to, readable without a lock */
 extern uint32 dlock_lease_high_water(void);
 extern uint32 dlock_resource_high_water(void);
+extern uint32 dlock_waiter_high_water(void);
+extern uint32 dlock_waiter_count(void);
 extern uint32 dlock_lease_client(uint32 idx);
 extern void dlock_lease_set_client(uint32 idx, uint32 client);
 

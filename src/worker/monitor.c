@@ -1,9 +1,12 @@
 /*
  * monitor.c
- *	  The process that ends leases whose time is over.
+ *	  The process that ends leases whose time is over, and deadlocks.
  *
  * One for the whole server: it looks at shared memory alone, needs no
  * database, and so never waits for a disk or a standby.
+ *
+ * As long as anybody waits it looks for deadlocks, once in every
+ * dlock.deadlock_timeout; the first to wait wakes it.
  *
  * IDENTIFICATION
  *	  src/worker/monitor.c
@@ -20,9 +23,12 @@
 #include "utils/wait_event.h"
 
 #include "base/clock.h"
+#include "base/config.h"
+#include "lease/deadlock.h"
 #include "lease/upkeep.h"
 #include "shared/database.h"
 #include "shared/slots.h"
+#include "shared/waits.h"
 #include "worker/monitor.h"
 
 static void
@@ -41,6 +47,27 @@ expire_due(void)
 
 	for (int i = 0; i < DLOCK_NPARTITIONS; i++)
 		dlock_upkeep_expire(i, &next);
+	return next;
+}
+
+/*
+ * break_deadlocks looks for deadlocks if that is due; gives the time of the
+ * next look.
+ */
+static DlockTime
+break_deadlocks(void)
+{
+	static DlockTime next = DLOCK_NEVER;	/* nobody waits */
+	DlockTime	now = dlock_clock_now();
+	DlockTime	soonest = dlock_clock_after(now, dlock_deadlock_timeout * (int64) 1000);
+	bool		due = now >= next;
+
+	if (due)
+		(void) dlock_deadlock_pass();
+	if (dlock_waits_count() == 0)
+		next = DLOCK_NEVER;
+	else if (due || next > soonest)
+		next = soonest;			/* also where the setting has been lowered */
 	return next;
 }
 
@@ -72,6 +99,7 @@ dlock_monitor_main(Datum main_arg)
 		/* while we look, every new deadline wakes us */
 		dlock_monitor_set_due(DLOCK_NEVER);
 		due = expire_due();
+		due = Min(due, break_deadlocks());
 		dlock_monitor_set_due(due);
 
 		timeout = dlock_clock_ms_until(due, dlock_clock_now());

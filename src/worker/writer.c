@@ -117,6 +117,18 @@ end(void)
 }
 
 /*
+ * end_durably is end for what is to be flushed, and confirmed by the standbys:
+ * who waits for us is told how long that takes.
+ */
+static void
+end_durably(void)
+{
+	dlock_pending_flush_begins(db);
+	end();
+	dlock_pending_flush_ends(db);
+}
+
+/*
  * leave ends the process where there is nothing more to do.
  */
 static void
@@ -435,9 +447,7 @@ write_batch(bool nowait)
 		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
-	dlock_pending_flush_begins(db);
-	end();
-	dlock_pending_flush_ends(db);
+	end_durably();
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_FLUSHED);
 
 	/* told to go: the wait for the standbys may have been cut short */
@@ -468,6 +478,10 @@ trim(DlockTime before)
 	if (rows)
 	{
 		begin();
+		/* nobody waits for that: neither shall we, for disk or standbys */
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
 		if (open_store(false))
 		{
 			if (!dlock_store_is_stale())

@@ -12,7 +12,7 @@
 \pset pager off
 
 BEGIN;
-SELECT plan(114);
+SELECT plan(195);
 
 CREATE TEMP TABLE api (name text, types text[], arguments text, result text, parallel "char");
 INSERT INTO api VALUES
@@ -24,6 +24,14 @@ INSERT INTO api VALUES
      'resource text, timeout interval DEFAULT ''00:00:00''::interval, lease interval DEFAULT NULL::interval, '
      'mode text DEFAULT ''exclusive''::text, priority integer DEFAULT 0, scope text DEFAULT ''lease''::text, '
      'client text DEFAULT NULL::text', 'bigint', 'u'),
+    ('dlock_acquire_all', '{text[],interval,interval,text,integer,text,text}',
+     'resources text[], timeout interval DEFAULT NULL::interval, lease interval DEFAULT NULL::interval, '
+     'mode text DEFAULT ''exclusive''::text, priority integer DEFAULT 0, scope text DEFAULT ''lease''::text, '
+     'client text DEFAULT NULL::text, OUT resource text, OUT token bigint', 'setof record', 'u'),
+    ('dlock_try_acquire_all', '{text[],interval,interval,text,integer,text,text}',
+     'resources text[], timeout interval DEFAULT ''00:00:00''::interval, lease interval DEFAULT NULL::interval, '
+     'mode text DEFAULT ''exclusive''::text, priority integer DEFAULT 0, scope text DEFAULT ''lease''::text, '
+     'client text DEFAULT NULL::text, OUT resource text, OUT token bigint', 'setof record', 'u'),
     ('dlock_release', '{text,bigint,text}',
      'resource text, token bigint DEFAULT NULL::bigint, client text DEFAULT NULL::text', 'boolean', 'u'),
     ('dlock_release_all', '{text}', 'client text DEFAULT NULL::text', 'bigint', 'u'),
@@ -49,12 +57,26 @@ INSERT INTO api VALUES
     ('dlock_queue', '{text}',
      'resource text DEFAULT NULL::text, OUT resource text, OUT place integer, OUT ticket bigint, OUT client text, '
      'OUT role text, OUT mode text, OUT priority integer, OUT pid integer, '
-     'OUT waiting_since timestamp with time zone, OUT deadline timestamp with time zone', 'setof record', 'r');
+     'OUT waiting_since timestamp with time zone, OUT deadline timestamp with time zone', 'setof record', 'r'),
+    ('dlock_wait_graph', '{}',
+     'OUT waiter text, OUT waiter_pid integer, OUT waits_for text, OUT resource text, OUT mode text, OUT reason text, '
+     'OUT blocker text, OUT blocker_pid integer, OUT blocker_waits boolean', 'setof record', 'r'),
+    ('dlock_wait_graph_dot', '{}', '', 'text', 'r'),
+    ('dlock_blocking_clients', '{text}', 'client text', 'text[]', 'r'),
+    ('dlock_deadlocks', '{}',
+     'OUT id bigint, OUT detected_at timestamp with time zone, OUT client text, OUT pid integer, OUT resource text, '
+     'OUT waits integer, OUT detail text', 'setof record', 'r'),
+    ('dlock_detect_deadlocks', '{}', '', 'integer', 'u'),
+    ('dlock_fence', '{text,bigint}', 'resource text, token bigint', 'void', 'u'),
+    ('dlock_protect', '{regclass,text}', '"table" regclass, resource_expression text', 'void', 'u'),
+    ('dlock_unprotect', '{regclass}', '"table" regclass', 'boolean', 'u');
 
--- 11 functions, 8 assertions each: 88
+-- 21 functions, 8 assertions each: 168
 SELECT has_function('public', name, types) FROM api;
 SELECT function_returns('public', name, types, result) FROM api;
-SELECT function_lang_is('public', name, types, 'c') FROM api;
+SELECT function_lang_is('public', name, types,
+                        CASE WHEN name IN ('dlock_wait_graph_dot', 'dlock_blocking_clients') THEN 'sql' ELSE 'c' END)
+  FROM api;
 SELECT volatility_is('public', name, types, 'volatile') FROM api;
 SELECT isnt_strict('public', name, types) FROM api;
 SELECT isnt_definer('public', name, types) FROM api;
@@ -66,10 +88,10 @@ SELECT is(p.proparallel, a.parallel, format('%s: parallel safety', name))
 -- no others, and no second one of a name
 SELECT bag_eq($$ SELECT proname::text FROM pg_proc
                   WHERE proname ~ '^dlock' OR pronamespace = 'dlock'::regnamespace $$,
-              $$ SELECT name FROM api UNION ALL VALUES ('refuse_write') $$, 'no other functions');
+              $$ SELECT name FROM api UNION ALL VALUES ('refuse_write'), ('guard_row'), ('guard_truncate') $$, 'no other functions');
 SELECT is_empty($$ SELECT p.oid::regprocedure FROM pg_proc AS p, unnest(p.proargtypes) AS type
                     WHERE p.proname ~ '^dlock' AND type::regtype::text NOT IN
-                          ('text', 'interval', 'integer', 'bigint') $$,
+                          ('text', 'text[]', 'interval', 'integer', 'bigint', 'regclass') $$,
                 'only types that every driver can bind');
 
 -- tables
@@ -89,6 +111,9 @@ SELECT columns_are('dlock', 'token_blocks', '{database,upto}'::name[]);
 SELECT is_empty($$ SELECT indexrelid FROM pg_index WHERE indrelid = 'dlock.locks'::regclass $$,
                 'dlock.locks has no index');
 SELECT has_trigger('dlock', 'locks', 'dlock_refuse_write', 'dlock.locks has the trigger that refuses writes');
+SELECT bag_eq($$ SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'dlock.locks'::regclass $$,
+              $$ VALUES ('dlock_refuse_write'::name, 'A'::"char"), ('dlock_refuse_row', 'A') $$,
+              'also from sessions that replicate');
 
 -- each has a comment
 SELECT is_empty($$ SELECT oid::regprocedure FROM pg_proc
@@ -104,7 +129,10 @@ SELECT isnt(obj_description((SELECT oid FROM pg_extension WHERE extname = 'dlock
 -- settings
 SELECT set_eq($$ SELECT name, context FROM pg_settings WHERE name LIKE 'dlock.%' $$,
               $$ VALUES ('dlock.client', 'user'), ('dlock.default_lease', 'user'), ('dlock.durable', 'user'),
+                        ('dlock.quorum_timeout', 'user'), ('dlock.deadlock_policy', 'user'),
+                        ('dlock.deadlock_timeout', 'sighup'),
                         ('dlock.max_lease', 'superuser'), ('dlock.debug_stop', 'superuser'),
+                        ('dlock.debug_no_barrier', 'superuser'),
                         ('dlock.max_leases', 'postmaster'), ('dlock.max_waiters', 'postmaster'),
                         ('dlock.max_clients', 'postmaster'), ('dlock.max_databases', 'postmaster') $$,
               'the settings, and who may change them');

@@ -10,7 +10,7 @@
 \pset pager off
 
 BEGIN;
-SELECT plan(71);
+SELECT plan(80);
 
 SET LOCAL dlock.client = 't_pgtap_errors';
 SET LOCAL dlock.default_lease = '1h';
@@ -35,6 +35,11 @@ INSERT INTO calls VALUES
     ($$SELECT dlock_acquire('t_pgtap:x', '-1 s')$$, 'timeout must not be negative'),
     ($$SELECT dlock_acquire('t_pgtap:x', '178000000 years')$$, 'timeout is out of range'),
     ($$SELECT dlock_try_acquire('t_pgtap:x', NULL)$$, 'timeout must not be null'),
+    ($$SELECT dlock_acquire_all(NULL)$$, 'resources must not be null'),
+    ($$SELECT dlock_acquire_all('{t_pgtap:x,NULL}')$$, 'resource name must not be null'),
+    ($$SELECT dlock_acquire_all('{t_pgtap:x,""}')$$, 'resource name must not be empty'),
+    ($$SELECT dlock_acquire_all('{t_pgtap:x}', '-1 s')$$, 'timeout must not be negative'),
+    ($$SELECT dlock_try_acquire_all('{t_pgtap:x}', NULL)$$, 'timeout must not be null'),
     ($$SELECT dlock_set_options('t_pgtap:held', timeout := '-1 s')$$, 'timeout must not be negative'),
     ($$SELECT dlock_acquire('t_pgtap:x', lease := '0')$$, 'lease is out of range'),
     ($$SELECT dlock_acquire('t_pgtap:x', lease := '-1 s')$$, 'lease is out of range'),
@@ -75,6 +80,16 @@ SELECT throws_ok($$ SELECT dlock_acquire('t_pgtap:held', '10 ms', client := 't_p
 SELECT throws_ok($$ SELECT dlock_set_options('t_pgtap:shared', mode := 'exclusive', timeout := '0') $$, '55P03',
                  'could not obtain a lease on resource "t_pgtap:shared"', 'upgrade in no time');
 SELECT is((SELECT dlock_try_acquire('t_pgtap:held', '10 ms', client := 't_pgtap_other')), NULL, 'try: no error');
+SELECT throws_ok($$ SELECT dlock_acquire_all('{t_pgtap:x,t_pgtap:held}', '10 ms', client := 't_pgtap_other') $$, '55P03',
+                 'could not obtain a lease on resource "t_pgtap:held"', 'one of several');
+SELECT is_empty($$ SELECT dlock_try_acquire_all('{t_pgtap:x,t_pgtap:held}', '10 ms', client := 't_pgtap_other') $$, 'try all: no error');
+SET LOCAL dlock.deadlock_policy = no_wait;
+SELECT throws_ok($$ SELECT dlock_acquire('t_pgtap:held', client := 't_pgtap_other') $$, '55P03',
+                 'could not obtain a lease on resource "t_pgtap:held"', 'no_wait');
+SET LOCAL dlock.deadlock_policy = wait_die;
+SELECT throws_ok($$ SELECT dlock_acquire('t_pgtap:held', client := 't_pgtap_other') $$, '40P01',
+                 'may not wait for a lease on resource "t_pgtap:held"', 'wait_die, and too young');
+SET LOCAL dlock.deadlock_policy = detect;
 SET LOCAL lock_timeout = '10ms';
 SELECT throws_ok($$ SELECT dlock_acquire('t_pgtap:held', client := 't_pgtap_other') $$, '55P03',
                  'canceling statement due to lock timeout', 'lock_timeout');

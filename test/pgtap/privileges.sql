@@ -10,7 +10,7 @@
 \pset pager off
 
 BEGIN;
-SELECT plan(47);
+SELECT plan(65);
 
 CREATE ROLE regress_dlock_priv_nobody;
 CREATE ROLE regress_dlock_priv_monitor IN ROLE pg_monitor;
@@ -19,6 +19,8 @@ CREATE ROLE regress_dlock_priv_monitor IN ROLE pg_monitor;
 SELECT function_privs_are('public', name, types, role, '{EXECUTE}')
   FROM (VALUES ('dlock_acquire', '{text,interval,interval,text,integer,text,text}'::text[]),
                ('dlock_try_acquire', '{text,interval,interval,text,integer,text,text}'),
+               ('dlock_acquire_all', '{text[],interval,interval,text,integer,text,text}'),
+               ('dlock_try_acquire_all', '{text[],interval,interval,text,integer,text,text}'),
                ('dlock_release', '{text,bigint,text}'),
                ('dlock_release_all', '{text}'),
                ('dlock_renew', '{text,interval,bigint,text}'),
@@ -26,9 +28,16 @@ SELECT function_privs_are('public', name, types, role, '{EXECUTE}')
                ('dlock_set_options', '{text,text,interval,integer,bigint,text,interval}'),
                ('dlock_status', '{text}'),
                ('dlock_list', '{text}'),
-               ('dlock_queue', '{text}')) AS v (name, types),
+               ('dlock_queue', '{text}'),
+               ('dlock_wait_graph', '{}'),
+               ('dlock_wait_graph_dot', '{}'),
+               ('dlock_blocking_clients', '{text}'),
+               ('dlock_deadlocks', '{}')) AS v (name, types),
        unnest('{regress_dlock_priv_nobody,public}'::text[]) AS role;
 SELECT function_privs_are('public', 'dlock_force_release', '{text,bigint}', role, '{}'::text[])
+  FROM unnest('{regress_dlock_priv_nobody,regress_dlock_priv_monitor,pg_monitor,public}'::text[]) AS role;
+
+SELECT function_privs_are('public', 'dlock_detect_deadlocks', '{}'::text[], role, '{}'::text[])
   FROM unnest('{regress_dlock_priv_nobody,regress_dlock_priv_monitor,pg_monitor,public}'::text[]) AS role;
 
 -- schema, tables, sequence
@@ -47,9 +56,11 @@ SELECT is_empty($$ SELECT attrelid::regclass, attname FROM pg_attribute
 -- and they hold: an ordinary role uses the whole of the interface
 SET ROLE regress_dlock_priv_nobody;
 SELECT lives_ok($$ SELECT dlock_acquire('t_priv:1', scope := 'transaction', client := 't_priv') $$, 'nobody acquires');
+SELECT lives_ok($$ SELECT dlock_acquire_all(ARRAY['t_priv:1', 't_priv:2'], scope := 'transaction', client := 't_priv') $$, 'nobody acquires several');
 SELECT lives_ok($$ SELECT dlock_renew('t_priv:1', client := 't_priv') $$, 'nobody renews');
 SELECT lives_ok($$ SELECT * FROM dlock_status('t_priv:1'), dlock_list() $$, 'nobody looks');
 SELECT throws_ok($$ SELECT dlock_force_release('t_priv:1') $$, '42501', NULL, 'nobody ends by force');
+SELECT throws_ok($$ SELECT dlock_detect_deadlocks() $$, '42501', NULL, 'nobody looks for deadlocks by hand');
 SELECT throws_ok($$ SELECT FROM dlock.locks $$, '42501', NULL, 'nobody reads the table');
 SELECT throws_ok($$ DELETE FROM dlock.clients $$, '42501', NULL, 'nobody writes the clients');
 RESET ROLE;

@@ -1,0 +1,275 @@
+/*
+ * fence_api.c
+ *	  SQL: dlock_fence, and the triggers of protected tables.
+ *
+ * The trigger for rows fires after the change: it sees what other triggers and
+ * generated columns have made of the row, and only rows that were written.  It
+ * looks a resource up once, and again for the next one that is different.
+ *
+ * Statement triggers are not handed down to partitions.  A partition that is
+ * truncated by its own name is known by its row trigger, in a hook.
+ *
+ * IDENTIFICATION
+ *	  src/api/fence_api.c
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "utils/acl.h"
+#include "utils/rel.h"
+
+#include "api/args.h"
+#include "api/fence_api.h"
+#include "api/row_resource.h"
+#include "base/errors.h"
+#include "lease/access.h"
+#include "lease/acquire.h"
+#include "lease/fence.h"
+#include "lease/scope.h"
+
+PG_FUNCTION_INFO_V1(dlock_fence);
+PG_FUNCTION_INFO_V1(dlock_guard_row);
+PG_FUNCTION_INFO_V1(dlock_guard_truncate);
+
+/* the last resource that the transaction has fenced for a row */
+static uint64 last_generation = 0;
+static int	last_len;
+static char last_name[DLOCK_NAME_MAX];
+
+static object_access_hook_type previous_object_access = NULL;
+
+/*
+ * dlock_fence makes the commit of the transaction depend on a lease.
+ */
+Datum
+dlock_fence(PG_FUNCTION_ARGS)
+{
+	DlockRequest request = {0};
+	int64		token;
+
+	dlock_access_check_preloaded();
+	request.key = dlock_arg_resource(fcinfo, 0);
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("token must not be null")));
+	token = dlock_arg_token(fcinfo, 1);
+	if (!dlock_fence_token(dlock_access_gate(), &request.key, token))
+		dlock_acquire_report(&request, DLOCK_LOST, NULL);
+	PG_RETURN_VOID();
+}
+
+/*
+ * Rows
+ */
+
+static void
+report_not_holder(Relation rel, const DlockKey *key,
+				  DlockFenceOutcome outcome, const DlockHolder *holder)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DLOCK_NOT_HOLDER),
+			 errmsg("cannot write to table \"%s\" without holding resource \"%s\" exclusively",
+					RelationGetRelationName(rel),
+					pnstrdup(key->name, key->len)),
+			 outcome == DLOCK_FENCE_NOT_HELD ? errdetail("Nobody holds it.") :
+			 outcome == DLOCK_FENCE_NOT_EXCLUSIVE ? errdetail("It is held in shared mode.") :
+			 errdetail("It is held by client \"%s\".", holder->name),
+			 errhint("Acquire it first, in a statement of its own."),
+			 errtable(rel)));
+}
+
+/*
+ * guard sees to it that the caller holds the resource of a row until commit.
+ */
+static void
+guard(DlockRowResource *row_resource, TupleTableSlot *slot, Relation rel)
+{
+	text	   *name = dlock_row_resource_of(row_resource, slot);
+	DlockKey	key;
+	DlockFenceOutcome outcome;
+	DlockHolder holder;
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("resource of a row in table \"%s\" is null",
+						RelationGetRelationName(rel)),
+				 errdetail("A protected table takes no row whose resource expression is null."),
+				 errtable(rel)));
+	if (last_generation == dlock_scope_fence_generation() &&
+		last_len == (int) VARSIZE_ANY_EXHDR(name) &&
+		memcmp(last_name, VARDATA_ANY(name), last_len) == 0)
+		return;
+
+	key = dlock_arg_resource_text(name);
+	outcome = dlock_fence_own(dlock_access_gate(), &key, &holder);
+	if (outcome != DLOCK_FENCED)
+		report_not_holder(rel, &key, outcome, &holder);
+	last_generation = dlock_scope_fence_generation();
+	last_len = key.len;
+	memcpy(last_name, key.name, key.len);
+}
+
+static void
+protocol_violated(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("%s", what)));
+}
+
+/*
+ * prepare gives the resource expression of the table that is written to.
+ */
+static DlockRowResource *
+prepare(FunctionCallInfo fcinfo, const TriggerData *data)
+{
+	if (fcinfo->flinfo->fn_extra == NULL)
+	{
+		const Trigger *trigger = data->tg_trigger;
+
+		dlock_access_check_preloaded();
+		if (trigger->tgnargs != 1)
+			protocol_violated("must be called with a resource expression");
+		if (data->tg_relation->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot protect foreign table \"%s\"",
+							RelationGetRelationName(data->tg_relation))));
+		fcinfo->flinfo->fn_extra =
+			dlock_row_resource_prepare(data->tg_relation, trigger->tgoid,
+									   trigger->tgargs[0],
+									   fcinfo->flinfo->fn_mcxt);
+	}
+	return fcinfo->flinfo->fn_extra;
+}
+
+/*
+ * dlock_guard_row is the trigger that checks each row that was written, as it
+ * was and as it is.
+ */
+Datum
+dlock_guard_row(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	DlockRowResource *row_resource;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		protocol_violated("must be called as a trigger");
+	if (!TRIGGER_FIRED_AFTER(data->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		protocol_violated("must be called as an AFTER trigger for each row");
+	row_resource = prepare(fcinfo, data);
+	guard(row_resource, data->tg_trigslot, data->tg_relation);
+	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+		guard(row_resource, data->tg_newslot, data->tg_relation);
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * TRUNCATE
+ */
+
+static void
+refuse_truncate(Relation rel)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DLOCK_NOT_HOLDER),
+			 errmsg("cannot truncate table \"%s\" because it is protected by dlock",
+					RelationGetRelationName(rel)),
+			 errdetail("TRUNCATE looks at no rows, so there is nothing to tell their resources by."),
+			 errhint("Use DELETE, or dlock_unprotect."),
+			 errtable(rel)));
+}
+
+/*
+ * dlock_guard_truncate is the trigger that refuses TRUNCATE.
+ */
+Datum
+dlock_guard_truncate(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		protocol_violated("must be called as a trigger");
+	refuse_truncate(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * dlock_guard_function gives one of the trigger functions by name.
+ */
+Oid
+dlock_guard_function(const char *name, bool missing_ok)
+{
+	List	   *qualified = list_make2(makeString("dlock"),
+									   makeString(unconstify(char *, name)));
+
+	if (missing_ok && !OidIsValid(get_namespace_oid("dlock", true)))
+		return InvalidOid;
+	return LookupFuncName(qualified, 0, NULL, missing_ok);
+}
+
+static bool
+fires(const Trigger *trigger)
+{
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+		return trigger->tgenabled == TRIGGER_FIRES_ALWAYS ||
+			trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA;
+	return trigger->tgenabled == TRIGGER_FIRES_ALWAYS ||
+		trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN;
+}
+
+static bool
+is_guarded(Relation rel)
+{
+	Oid			function = dlock_guard_function(DLOCK_GUARD_ROW, true);
+
+	if (rel->trigdesc == NULL || !OidIsValid(function))
+		return false;
+	for (int i = 0; i < rel->trigdesc->numtriggers; i++)
+		if (rel->trigdesc->triggers[i].tgfoid == function &&
+			fires(&rel->trigdesc->triggers[i]))
+			return true;
+	return false;
+}
+
+/*
+ * object_access is told of every table that TRUNCATE is going to empty.  The
+ * table may not be locked yet, and must not stay locked: if it changes before
+ * it is, we are asked again.
+ */
+static void
+object_access(ObjectAccessType access, Oid class_id, Oid object_id,
+			  int sub_id, void *arg)
+{
+	Relation	rel;
+
+	if (previous_object_access != NULL)
+		previous_object_access(access, class_id, object_id, sub_id, arg);
+	if (access != OAT_TRUNCATE || class_id != RelationRelationId ||
+		pg_class_aclcheck(object_id, GetUserId(), ACL_TRUNCATE) != ACLCHECK_OK)
+		return;
+	rel = try_relation_open(object_id, AccessShareLock);
+	if (rel == NULL)
+		return;
+	if (is_guarded(rel))
+		refuse_truncate(rel);
+	relation_close(rel, AccessShareLock);
+}
+
+/*
+ * dlock_fence_install is called at server start; every process inherits it.
+ */
+void
+dlock_fence_install(void)
+{
+	previous_object_access = object_access_hook;
+	object_access_hook = object_access;
+}

@@ -1,0 +1,364 @@
+/*
+ * row_resource.c
+ *	  The resource that a row of a protected table belongs to.
+ *
+ * It is given by an expression over the table's columns, of the kind that an
+ * index may be on: one row goes in, and nothing else that could change.  The
+ * server's own parser reads it as an expression, so that there is no text to
+ * break out of; it is kept as text with all names qualified, which a dump can
+ * carry and the search path of the writer cannot turn into something else.
+ *
+ * Read again and planned, it is cached for the session by trigger: partitions
+ * have triggers and column numbers of their own.  Each statement makes its own
+ * executable form from that.
+ *
+ * IDENTIFICATION
+ *	  src/api/row_resource.c
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/ruleutils.h"
+
+#include "api/row_resource.h"
+
+/* a trigger's expression, planned */
+typedef struct Entry
+{
+	Oid			trigger;		/* hash key */
+	Oid			relation;
+	bool		valid;			/* the relation has not changed since */
+	CachedExpression *planned;
+} Entry;
+
+struct DlockRowResource
+{
+	ExprState  *state;
+	ExprContext *context;
+};
+
+static HTAB *entries = NULL;
+
+/*
+ * Reading
+ */
+
+/*
+ * add_context shows errors where they are: in the expression, not in the
+ * statement of the client.
+ */
+static void
+add_context(void *arg)
+{
+	const char *expression = arg;
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(expression);
+	}
+	errcontext("resource expression \"%s\"", expression);
+}
+
+/*
+ * is_star tells whether a select list is "*", which the parser reads as the
+ * name of a column.
+ */
+static bool
+is_star(const ResTarget *target)
+{
+	return IsA(target->val, ColumnRef) &&
+		IsA(linitial(castNode(ColumnRef, target->val)->fields), A_Star);
+}
+
+/*
+ * is_bare tells whether a select has a select list and nothing else.
+ */
+static bool
+is_bare(const SelectStmt *select)
+{
+	return select->distinctClause == NIL && select->fromClause == NIL &&
+		select->whereClause == NULL && select->groupClause == NIL &&
+		select->havingClause == NULL && select->windowClause == NIL &&
+		select->sortClause == NIL && select->limitOffset == NULL &&
+		select->limitCount == NULL && select->lockingClause == NIL;
+}
+
+/*
+ * parse gives the expression that a text consists of.  The parser's entry for
+ * expressions also takes what may stand around a select list.
+ */
+static Node *
+parse(const char *expression)
+{
+	List	   *parsed = raw_parser(expression, RAW_PARSE_PLPGSQL_EXPR);
+	SelectStmt *select = castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt);
+
+	if (is_bare(select) && list_length(select->targetList) == 1)
+	{
+		ResTarget  *target = linitial_node(ResTarget, select->targetList);
+
+		if (target->name == NULL && !is_star(target))
+			return target->val;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR),
+			 errmsg("a resource expression must be one expression and nothing else")));
+	return NULL;				/* not reached */
+}
+
+/*
+ * check_columns refuses what has another value in each partition, or none.
+ */
+static void
+check_columns(Node *expr)
+{
+	Bitmapset  *columns = NULL;
+	int			column = -1;
+
+	pull_varattnos(expr, 1, &columns);
+	while ((column = bms_next_member(columns, column)) >= 0)
+		if (column + FirstLowInvalidHeapAttributeNumber <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					 errmsg("a resource expression cannot use system columns or whole rows")));
+}
+
+/*
+ * check_immutable refuses what could give the same row another resource:
+ * whoever writes could choose it by a setting.
+ */
+static void
+check_immutable(Node *expr)
+{
+	Expr	   *planned = expression_planner(copyObject((Expr *) expr));
+
+	if (contain_mutable_functions((Node *) planned))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("functions in a resource expression must be immutable"),
+				 errhint("Join texts with || rather than format() or concat().")));
+}
+
+/*
+ * analyze makes an expression over a table's columns that gives a text.
+ */
+static Node *
+analyze(Relation rel, const char *expression)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *item;
+	Node	   *expr;
+	Oid			type;
+
+	pstate->p_sourcetext = expression;
+	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL,
+										 false, true);
+	addNSItemToQuery(pstate, item, true, true, true);
+	expr = transformExpr(pstate, parse(expression), EXPR_KIND_TRIGGER_WHEN);
+	type = exprType(expr);
+	expr = coerce_to_target_type(pstate, expr, type, TEXTOID, -1,
+								 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+	if (expr == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("a resource expression must be of type text, not type %s",
+						format_type_be(type))));
+	assign_expr_collations(pstate, expr);
+	check_columns(expr);
+	check_immutable(expr);
+	free_parsestate(pstate);
+	return expr;
+}
+
+/*
+ * analyze_in_context is analyze, with its errors explained.
+ */
+static Node *
+analyze_in_context(Relation rel, const char *expression)
+{
+	ErrorContextCallback callback;
+	Node	   *expr;
+
+	callback.callback = add_context;
+	callback.arg = unconstify(char *, expression);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	expr = analyze(rel, expression);
+	error_context_stack = callback.previous;
+	return expr;
+}
+
+/*
+ * push_plain_path makes pg_catalog the whole search path.  An error takes it
+ * back.
+ */
+static void
+push_plain_path(void)
+{
+	OverrideSearchPath path = {0};
+
+	path.addCatalog = true;
+	PushOverrideSearchPath(&path);
+}
+
+/*
+ * dlock_row_resource_check checks that an expression can give the resource of
+ * each row of a table, and gives the text to be stored.  The caller has locked
+ * the table.
+ */
+char *
+dlock_row_resource_check(Relation rel, const char *expression)
+{
+	Node	   *expr = analyze_in_context(rel, expression);
+	char	   *stored;
+
+	push_plain_path();
+	stored = deparse_expression(expr,
+								deparse_context_for(RelationGetRelationName(rel),
+													RelationGetRelid(rel)),
+								false, false);
+	/* what cannot be read again is better refused now */
+	(void) analyze_in_context(rel, stored);
+	PopOverrideSearchPath();
+	return stored;
+}
+
+/*
+ * Planned expressions of the session
+ */
+
+static void
+relation_changed(Datum arg, Oid relation)
+{
+	HASH_SEQ_STATUS status;
+	Entry	   *entry;
+
+	hash_seq_init(&status, entries);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (relation == InvalidOid || relation == entry->relation)
+			entry->valid = false;
+}
+
+static void
+make_entries(void)
+{
+	HASHCTL		control = {0};
+
+	control.keysize = sizeof(Oid);
+	control.entrysize = sizeof(Entry);
+	entries = hash_create("dlock resource expressions", 16, &control,
+						  HASH_ELEM | HASH_BLOBS);
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+}
+
+/*
+ * drop_outdated forgets what has changed, and with that what is gone.
+ */
+static void
+drop_outdated(void)
+{
+	HASH_SEQ_STATUS status;
+	Entry	   *entry;
+
+	hash_seq_init(&status, entries);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->valid && entry->planned->is_valid)
+			continue;
+		FreeCachedExpression(entry->planned);
+		(void) hash_search(entries, &entry->trigger, HASH_REMOVE, NULL);
+	}
+}
+
+/*
+ * planned gives the planned expression of a trigger.
+ */
+static Node *
+planned(Relation rel, Oid trigger, const char *expression)
+{
+	Entry	   *entry;
+	CachedExpression *made;
+
+	if (entries == NULL)
+		make_entries();
+	entry = hash_search(entries, &trigger, HASH_FIND, NULL);
+	if (entry != NULL && entry->valid && entry->planned->is_valid)
+		return entry->planned->expr;
+
+	/* functions that become part of it are read by the same path */
+	push_plain_path();
+	made = GetCachedExpression(analyze_in_context(rel, expression));
+	PopOverrideSearchPath();
+	drop_outdated();
+	entry = hash_search(entries, &trigger, HASH_ENTER, NULL);
+	entry->relation = RelationGetRelid(rel);
+	entry->planned = made;
+	entry->valid = true;
+	return made->expr;
+}
+
+/*
+ * Rows
+ */
+
+/*
+ * dlock_row_resource_prepare makes what one statement needs, in a context that
+ * lasts as long.  It has a copy of the expression: another statement inside
+ * this one may find the cached one outdated.
+ */
+DlockRowResource *
+dlock_row_resource_prepare(Relation rel, Oid trigger, const char *expression,
+						   MemoryContext context)
+{
+	Node	   *expr = planned(rel, trigger, expression);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	DlockRowResource *result = palloc(sizeof(DlockRowResource));
+
+	result->state = ExecInitExpr(copyObject((Expr *) expr), NULL);
+	result->context = CreateStandaloneExprContext();
+	MemoryContextSwitchTo(old_context);
+	return result;
+}
+
+/*
+ * dlock_row_resource_of gives the resource of a row, NULL where there is none;
+ * it lasts until the next call.
+ */
+text *
+dlock_row_resource_of(DlockRowResource *row_resource, TupleTableSlot *slot)
+{
+	ExprContext *context = row_resource->context;
+	Datum		value;
+	bool		isnull;
+	MemoryContext old_context;
+	text	   *result = NULL;
+
+	ResetExprContext(context);
+	context->ecxt_scantuple = slot;
+	value = ExecEvalExprSwitchContext(row_resource->state, context, &isnull);
+	if (!isnull)
+	{
+		old_context = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
+		result = DatumGetTextPP(value);
+		MemoryContextSwitchTo(old_context);
+	}
+	return result;
+}

@@ -1,0 +1,122 @@
+/*
+ * deadlocks.c
+ *	  The deadlocks that were found last.
+ *
+ * A ring: whoever has to give up finds the description for its error message
+ * here, and administrators find what happened.
+ *
+ * Locks: the ring's lock is taken alone, never with another.
+ *
+ * IDENTIFICATION
+ *	  src/shared/deadlocks.c
+ */
+#include "postgres.h"
+
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+
+#include "shared/deadlocks.h"
+
+#define TRANCHE_DEADLOCKS "dlock_deadlocks"
+
+typedef struct Ring
+{
+	uint64		newest;			/* number of the last one; 0: none yet */
+	DlockDeadlock entries[DLOCK_DEADLOCKS_KEPT];
+} Ring;
+
+static Ring *ring;
+static LWLock *ring_lock;
+
+/*
+ * dlock_deadlocks_shmem_size must agree with dlock_deadlocks_shmem_init.
+ */
+Size
+dlock_deadlocks_shmem_size(void)
+{
+	return sizeof(Ring);
+}
+
+void
+dlock_deadlocks_request_locks(void)
+{
+	RequestNamedLWLockTranche(TRANCHE_DEADLOCKS, 1);
+}
+
+void
+dlock_deadlocks_shmem_init(void)
+{
+	bool		found;
+
+	ring = ShmemInitStruct("dlock deadlocks", dlock_deadlocks_shmem_size(),
+						   &found);
+	ring_lock = &GetNamedLWLockTranche(TRANCHE_DEADLOCKS)->lock;
+	if (!found)
+		memset(ring, 0, sizeof(*ring));
+}
+
+static DlockDeadlock *
+entry(uint64 id)
+{
+	return &ring->entries[id % DLOCK_DEADLOCKS_KEPT];
+}
+
+/*
+ * dlock_deadlocks_note keeps a deadlock, in place of the oldest one, and gives
+ * its number.
+ */
+uint64
+dlock_deadlocks_note(const DlockDeadlock *deadlock)
+{
+	uint64		id;
+
+	LWLockAcquire(ring_lock, LW_EXCLUSIVE);
+	id = ++ring->newest;
+	*entry(id) = *deadlock;
+	entry(id)->id = id;
+	LWLockRelease(ring_lock);
+	return id;
+}
+
+/*
+ * dlock_deadlocks_retract forgets one that was gone before it was broken.
+ */
+void
+dlock_deadlocks_retract(uint64 id)
+{
+	LWLockAcquire(ring_lock, LW_EXCLUSIVE);
+	if (entry(id)->id == id)
+		entry(id)->id = 0;
+	LWLockRelease(ring_lock);
+}
+
+/*
+ * dlock_deadlocks_get copies one; false where it is not kept any more.
+ */
+bool
+dlock_deadlocks_get(uint64 id, DlockDeadlock *deadlock)
+{
+	bool		found;
+
+	LWLockAcquire(ring_lock, LW_SHARED);
+	found = id != 0 && entry(id)->id == id;
+	if (found)
+		*deadlock = *entry(id);
+	LWLockRelease(ring_lock);
+	return found;
+}
+
+/*
+ * dlock_deadlocks_newest gives the number of the last one, which is how many
+ * there were since the server started.
+ */
+uint64
+dlock_deadlocks_newest(void)
+{
+	uint64		newest;
+
+	LWLockAcquire(ring_lock, LW_SHARED);
+	newest = ring->newest;
+	LWLockRelease(ring_lock);
+	return newest;
+}

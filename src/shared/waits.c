@@ -1,0 +1,175 @@
+/*
+ * waits.c
+ *	  Copies of all queues at once, for the search for deadlocks.
+ *
+ * Each resource is copied under its partition lock; no two of them at the same
+ * instant, which is why a deadlock is believed only when a second copy shows
+ * it as well (see lease/deadlock.c).  Resources are found by way of the
+ * waiters' slots, for there may be far more that nobody waits for.
+ *
+ * IDENTIFICATION
+ *	  src/shared/waits.c
+ */
+#include "postgres.h"
+
+#include "base/config.h"
+#include "shared/client.h"
+#include "shared/table.h"
+#include "shared/waits.h"
+
+/*
+ * dlock_waits_count tells how many wait, all databases together.
+ */
+uint32
+dlock_waits_count(void)
+{
+	return dlock_waiter_count();
+}
+
+static void
+copy_name(char *to, uint32 client)
+{
+	DlockClient *from = dlock_client_at(client);
+
+	memcpy(to, from->name, from->name_len);
+	to[from->name_len] = '\0';
+}
+
+static void
+copy_wait(DlockWaits *waits, uint32 slot)
+{
+	DlockWaiter *waiter = dlock_waiter_at(slot);
+	DlockWaitCopy *copy = &waits->waits[waits->nwaits++];
+
+	copy->slot = slot;
+	copy->client = waiter->client;
+	copy->queue = waits->nqueues;
+	copy->pid = waiter->pid;
+	copy->ticket = waiter->ticket;
+	copy->priority = waiter->priority;
+	copy->mode = waiter->mode;
+	copy->upgrade = waiter->upgrade;
+	copy->deadline = waiter->deadline;
+	copy->waiting_since = waiter->waiting_since;
+	copy_name(copy->client_name, waiter->client);
+}
+
+static void
+copy_hold(DlockWaits *waits, const DlockLease *lease)
+{
+	DlockHoldCopy *copy = &waits->holds[waits->nholds++];
+
+	copy->client = lease->client;
+	copy->mode = lease->mode;
+	copy->token = lease->token;
+	copy->deadline = lease->deadline;
+	copy_name(copy->client_name, lease->client);
+}
+
+/*
+ * copy_queue copies a resource; false where there is no room.  Partition lock
+ * held.
+ */
+static bool
+copy_queue(DlockWaits *waits, const DlockResource *res)
+{
+	DlockQueueCopy *queue = &waits->queues[waits->nqueues];
+
+	Assert(dlock_partition_held(res->hash));
+	if (waits->nqueues == waits->queue_capacity ||
+		res->nholders > waits->hold_capacity - waits->nholds ||
+		res->nwaiters > waits->wait_capacity - waits->nwaits)
+		return false;
+	queue->dboid = res->dboid;
+	queue->database = res->database;
+	memcpy(queue->resource, res->name, res->name_len);
+	queue->resource[res->name_len] = '\0';
+	queue->first_hold = waits->nholds;
+	for (uint32 i = res->holders; i != DLOCK_NONE; i = dlock_lease_at(i)->next)
+		copy_hold(waits, dlock_lease_at(i));
+	queue->first_wait = waits->nwaits;
+	if (res->upgrader != DLOCK_NONE)
+		copy_wait(waits, res->upgrader);
+	for (uint32 i = res->queue_head; i != DLOCK_NONE; i = dlock_waiter_at(i)->next)
+		copy_wait(waits, i);
+	queue->nholds = waits->nholds - queue->first_hold;
+	queue->nwaits = waits->nwaits - queue->first_wait;
+	waits->nqueues++;
+	return true;
+}
+
+/*
+ * grow makes room for at least as many as one resource has at the moment.
+ */
+static void
+grow(DlockWaits *waits, int nholds, int nwaits)
+{
+	waits->queue_capacity = 2 * waits->queue_capacity + 64;
+	waits->hold_capacity = 2 * waits->hold_capacity + 2 * nholds + 64;
+	waits->wait_capacity = 2 * waits->wait_capacity + 2 * nwaits + 64;
+	waits->queues = repalloc_huge(waits->queues, waits->queue_capacity *
+								  sizeof(DlockQueueCopy));
+	waits->holds = repalloc_huge(waits->holds, waits->hold_capacity *
+								 sizeof(DlockHoldCopy));
+	waits->waits = repalloc_huge(waits->waits, waits->wait_capacity *
+								 sizeof(DlockWaitCopy));
+}
+
+/*
+ * visit copies the resource in a slot, if somebody waits for it.  The slot may
+ * change hands at any moment: whatever stands in it under the lock is a
+ * resource with a queue, or is passed over.
+ */
+static void
+visit(DlockWaits *waits, uint32 slot)
+{
+	DlockResource *res = dlock_resource_at(slot);
+
+	for (;;)
+	{
+		uint32		hash = *(volatile uint32 *) &res->hash;
+		bool		done = true;
+		int			nholds;
+		int			nwaits;
+
+		dlock_partition_lock(hash, DLOCK_LOCK_READ);
+		nwaits = *(volatile int32 *) &res->nwaiters;
+		nholds = *(volatile int32 *) &res->nholders;
+		pg_read_barrier();
+		if (nwaits > 0 && res->hash == hash)
+			done = copy_queue(waits, res);
+		dlock_partition_unlock(hash);
+		if (done)
+			return;
+		grow(waits, nholds, nwaits);
+	}
+}
+
+/*
+ * dlock_waits_copy copies every resource that somebody waits for, into the
+ * current memory context.
+ */
+void
+dlock_waits_copy(DlockWaits *waits)
+{
+	bool	   *seen = palloc0(dlock_max_leases * sizeof(bool));
+	uint32		used = dlock_waiter_high_water();
+
+	memset(waits, 0, sizeof(*waits));
+	waits->queues = palloc(1);
+	waits->holds = palloc(1);
+	waits->waits = palloc(1);
+	grow(waits, 0, 0);
+	for (uint32 i = 0; i < used; i++)
+	{
+		uint32		slot = *(volatile uint32 *) &dlock_waiter_at(i)->resource;
+
+		/* a waiter that has gone still names the place where it stood */
+		if (slot >= (uint32) dlock_max_leases || seen[slot])
+			continue;
+		seen[slot] = true;
+		if (*(volatile int32 *) &dlock_resource_at(slot)->nwaiters > 0)
+			visit(waits, slot);
+	}
+	pfree(seen);
+}

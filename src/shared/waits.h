@@ -1,0 +1,69 @@
+/*
+ * waits.h
+ *	  Copies of all queues at once, for the search for deadlocks.
+ *
+ * IDENTIFICATION
+ *	  src/shared/waits.h
+ */
+#ifndef DLOCK_SHARED_WAITS_H
+#define DLOCK_SHARED_WAITS_H
+
+#include "datatype/timestamp.h"
+
+#include "base/clock.h"
+#include "base/key.h"
+#include "base/mode.h"
+
+typedef struct DlockHoldCopy
+{
+	uint32		client;
+	DlockMode	mode;
+	int64		token;
+	DlockTime	deadline;
+	char		client_name[DLOCK_NAME_MAX + 1];
+} DlockHoldCopy;
+
+typedef struct DlockWaitCopy
+{
+	uint32		slot;
+	uint32		client;
+	int			queue;			/* number of the queue it stands in */
+	int			pid;
+	int64		ticket;			/* unique in the database, for ever */
+	int32		priority;
+	DlockMode	mode;
+	bool		upgrade;		/* stands ahead of the queue */
+	DlockTime	deadline;
+	TimestampTz waiting_since;
+	char		client_name[DLOCK_NAME_MAX + 1];
+} DlockWaitCopy;
+
+/* a resource that somebody waits for */
+typedef struct DlockQueueCopy
+{
+	Oid			dboid;
+	uint16		database;
+	int			first_hold;
+	int			nholds;
+	int			first_wait;		/* in the order of service */
+	int			nwaits;
+	char		resource[DLOCK_NAME_MAX + 1];
+} DlockQueueCopy;
+
+typedef struct DlockWaits
+{
+	DlockQueueCopy *queues;
+	DlockHoldCopy *holds;
+	DlockWaitCopy *waits;
+	int			nqueues;
+	int			nholds;
+	int			nwaits;
+	int			queue_capacity;
+	int			hold_capacity;
+	int			wait_capacity;
+} DlockWaits;
+
+extern uint32 dlock_waits_count(void);
+extern void dlock_waits_copy(DlockWaits *waits);
+
+#endif							/* DLOCK_SHARED_WAITS_H */
