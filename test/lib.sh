@@ -114,6 +114,29 @@ private_bin()
 	echo "$1$("$(make_var PG_CONFIG)" --bindir)"
 }
 
+# wrap_server DIR has the servers of the private installation run with the
+# environment DLOCK_SERVER_ENV or under the tool DLOCK_SERVER_TOOL, if these
+# are set; see test/memory.
+wrap_server()
+{
+	local postgres start
+	[ -n "${DLOCK_SERVER_ENV:-}${DLOCK_SERVER_TOOL:-}" ] || return 0
+	postgres=$(private_bin "$1")/postgres
+	# what "pg_ctl restart" starts is what the server was called as
+	start="${DLOCK_SERVER_ENV:-} exec -a \"\$0\""
+	[ -z "${DLOCK_SERVER_TOOL:-}" ] || start="exec $DLOCK_SERVER_TOOL"
+	mv "$postgres" "$postgres.bin"
+	cat >"$postgres" <<-END
+		#!/bin/bash
+		# who starts a server tells first where its data is
+		case \$1 in
+			-D*) $start "$postgres.bin" "\$@" ;;
+			*) exec "$postgres.bin" "\$@" ;;
+		esac
+	END
+	chmod 755 "$postgres"
+}
+
 # The functions below use the private installation's binaries.
 bin=${bin:-}
 

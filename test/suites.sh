@@ -18,6 +18,38 @@ trap 'exit 130' INT TERM HUP
 # Longest time for one suite, in seconds: a hang is a failure, not a stuck CI.
 limit=${DLOCK_SUITE_LIMIT:-1000}
 
+# What the servers' logs may say, by suite, where the output of a test does not
+# show it.  Extended regular expressions, one a line.
+may_log="
+isolation | client backend .*FATAL:  (terminating connection due to administrator command|connection to client lost)
+"
+# the writer may be at work when the server is stopped; a driver tries to
+# connect before it is up
+always='dlock writer FATAL:  terminating background worker "dlock writer" due to administrator command
+client backend .*FATAL:  the database system is starting up'
+
+# log_is_clean SUITE LOG... fails where a server complained: a process of its
+# own of anything, a session of more than an ERROR, which its test has seen.
+# Where the line ought to be announced, add it to the table above.
+log_is_clean()
+{
+	local suite=$1 log complaints allowed
+	shift
+	allowed=$(sed -n "s/^$suite | //p" <<<"$may_log"; echo "$always")
+	for log; do
+		complaints=$(perl -ne '
+			print if /^TRAP:|was terminated by|Sanitizer|: runtime error: /
+				|| (/^\d{4}-\S+ \S+ \S+ \[\d+\] (client backend|parallel worker)?.*?\b([A-Z]+\d?):  /
+					&& ($2 =~ /^(?:WARNING|FATAL|PANIC)$/
+						|| ($2 eq "ERROR" && !defined $1)))' "$log")
+		complaints=$(grep -vE -- "$allowed" <<<"$complaints" || true)
+		[ -n "$complaints" ] || continue
+		echo "unexpected in ${log##*/}:"
+		head -n 20 <<<"$complaints"
+		return 1
+	done
+}
+
 # regression DIR DRIVER LIST OPTION... runs pg_regress or its isolation twin.
 regression()
 {
@@ -41,6 +73,7 @@ regression()
 		tail_logs "$dir"/log/postmaster.log
 	fi
 	rm -rf "$dir/server"
+	log_is_clean "${dir##*/}" "$dir"/log/postmaster.log || rc=1
 	return $rc
 }
 
@@ -88,6 +121,7 @@ suite_pgtap()
 			"${list[@]}" 2>&1 | tee "$dir/output" || rc=$?
 	[ $rc = 0 ] || tail_logs "$dir/server.log"
 	stop_server "$dir" || true
+	log_is_clean pgtap "$dir/server.log" || rc=1
 	rm -rf "$dir/data"
 	return $rc
 }

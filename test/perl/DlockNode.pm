@@ -1,5 +1,8 @@
 # DlockNode - what the Perl tests of dlock share
 #
+# When a test is done, its servers are stopped and their logs are read: a
+# complaint that expect_log did not announce is a failed test.
+#
 # No test sleeps in place of an order: a wait polls for a condition and dies
 # when it has not come true within $PostgreSQL::Test::Utils::timeout_default.
 package DlockNode;
@@ -16,8 +19,8 @@ use Time::HiRes qw(usleep time);
 
 our @EXPORT_OK = qw(dlock_node crash kill_postmaster poll_start poll_until
   limit session ask try_ask begin_ask end_ask is_waiting abandon backend_pid
-  set_stop clear_stop wait_stopped log_position log_is_clean
-  worker_pid poll_ready rows try_rows poll_rows table_matches run_bounded);
+  set_stop clear_stop wait_stopped log_position expect_log
+  worker_pid processes poll_ready rows try_rows poll_rows table_matches run_bounded);
 
 # dlock_node(NAME, CONF, ...) gives a running server with dlock in database
 # postgres.  test/dlock.conf is in effect already (TEMP_CONFIG); CONF comes
@@ -259,21 +262,28 @@ sub monitor_pid
 {
 	my ($node) = @_;
 
-	return poll_until(
-		'there is a dlock monitor',
-		sub {
-			foreach my $stat (glob '/proc/[0-9]*/stat')
-			{
-				my $pid = (split '/', $stat)[2];
-				my $text = eval { slurp_file($stat) } // '';
-				my $title = eval { slurp_file("/proc/$pid/cmdline") } // '';
+	return poll_until('there is a dlock monitor',
+		sub { (processes($node, 'dlock monitor'))[0] });
+}
 
-				return $pid
-				  if $text =~ /\) \S $node->{_pid} /
-				  && $title =~ /dlock monitor/;
-			}
-			return;
-		});
+# processes(NODE, TITLE) gives the pids of a server's processes of that title.
+sub processes
+{
+	my ($node, $title) = @_;
+	my @pids;
+
+	foreach my $stat (glob '/proc/[0-9]*/stat')
+	{
+		my $pid = (split '/', $stat)[2];
+		# it may be gone by now
+		my $text = eval { slurp_file($stat) } // '';
+		my $command = eval { slurp_file("/proc/$pid/cmdline") } // '';
+
+		push @pids, $pid
+		  if $text =~ /\) \S $node->{_pid} /
+		  && $command =~ /: \Q$title\E[\s\0]*\z/;
+	}
+	return @pids;
 }
 
 # set_stop(NODE, POINT) makes processes stop at a point from now on, and
@@ -315,23 +325,83 @@ sub log_position
 	return -s $node->logfile;
 }
 
-# log_is_clean(NODE, PATTERN...) tests that the log has no complaint but
-# those that match a pattern, and that no process died of a signal.
-sub log_is_clean
-{
-	my ($node, @expected) = @_;
-	my @complaints =
-	  grep { /\b(?:WARNING|ERROR|FATAL|PANIC):  |TRAP:|was terminated by/ }
-	  split /\n/, slurp_file($node->logfile);
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
+my %expected;	# patterns, by name of the node
 
-	foreach my $pattern (@expected)
+# expect_log(NODE, PATTERN...) announces complaints.  A pattern may tell the
+# kind of process too, which stands before the severity: "client backend",
+# "dlock writer" and so on.
+sub expect_log
+{
+	my ($node, @patterns) = @_;
+
+	push @{ $expected{ $node->name } }, @patterns;
+	return;
+}
+
+# complaints(LOG) gives the lines of a log that nobody wants to see.  What a
+# statement or a name has in it does not count: the severity comes first.
+sub complaints
+{
+	my ($log) = @_;
+	my $severity = qr/^\d{4}-\S+ \S+ \S+ \[\d+\] .*?\b([A-Z]+\d?):  /;
+
+	return grep {
+		/^TRAP:|was terminated by|Sanitizer|: runtime error: /
+		  || (/$severity/ && $1 =~ /^(?:WARNING|ERROR|FATAL|PANIC)$/)
+	} split /\n/, $log;
+}
+
+# what a fast shutdown may come upon
+my @at_stop = (
+	qr/client backend .*FATAL:  terminating connection due to administrator command/,
+	qr/dlock writer FATAL:  terminating background worker "dlock writer" due to administrator command/);
+
+sub unexpected
+{
+	my ($log, @patterns) = @_;
+	my @found = complaints($log);
+
+	foreach my $pattern (@patterns)
 	{
-		@complaints = grep { !/$pattern/ } @complaints;
+		@found = grep { !/$pattern/ } @found;
 	}
-	splice @complaints, 20;
-	return is(join("\n", @complaints),
-		'', 'nothing unexpected in the log of ' . $node->name);
+	return @found;
+}
+
+# check_logs stops all servers and tests that their logs are as announced.
+sub check_logs
+{
+	foreach my $node (@PostgreSQL::Test::Cluster::all_nodes)
+	{
+		my @expected = @{ $expected{ $node->name } // [] };
+		my $position = -s $node->logfile // 0;
+		my @found;
+
+		$node->stop;
+		next unless -e $node->logfile;
+		@found = (
+			unexpected(
+				substr(slurp_file($node->logfile), 0, $position), @expected),
+			unexpected(slurp_file($node->logfile, $position),
+				@expected, @at_stop));
+		splice @found, 20;
+		is(join("\n", @found),
+			'', 'nothing unexpected in the log of ' . $node->name);
+	}
+	return;
+}
+
+# No test can forget it.
+{
+	no warnings 'redefine';
+	my $done_testing = \&Test::Builder::done_testing;
+
+	*Test::Builder::done_testing = sub {
+		local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+		check_logs() unless defined $_[0]->parent;
+		return $done_testing->(@_);
+	};
 }
 
 #

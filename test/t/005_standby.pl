@@ -7,16 +7,23 @@
 # Why it could fail: a standby has the table only, not the shared memory; a
 # wait for synchronous standbys that is cancelled has committed all the same,
 # and looks like one that was confirmed.
+#
+# Here requests wait for the standby as long as it takes: dlock.quorum_timeout
+# is for 014_quorum.pl.
 use strict;
 use warnings;
 
-use DlockNode qw(dlock_node);
+use DlockNode qw(dlock_node expect_log);
 use DlockSession qw(sql_error error_parts);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $conf = "max_connections = 30\nwal_sender_timeout = 0\n";
+my $conf = <<'EOCONF';
+max_connections = 30
+wal_sender_timeout = 0
+dlock.quorum_timeout = 0
+EOCONF
 my $primary = dlock_node('primary', $conf, allows_streaming => 1);
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -128,7 +135,10 @@ foreach my $call (
 	my $error = sql_error($standby, 'postgres', "SELECT $call");
 
 	is($error->{state}, '25006', "25006 on a standby: $call");
-	isnt($error->{hint}, '', "hint: $call");
+	is( $error->{hint},
+		sprintf('Connect to the primary server. This one replicates from "%s", port %d.',
+			$primary->host, $primary->port),
+		"the hint tells where to go: $call");
 }
 is(on_standby($leases), on_primary($leases), 'nothing has changed');
 $waiter->close;
@@ -325,6 +335,12 @@ my $promoted_at = on_standby('SELECT clock_timestamp()');
 is( on_standby(qq{SELECT count(*) FROM dlock_list()
 	WHERE resource ~ '^promote:' AND expires_at > '$promoted_at'::timestamptz + '20 min' - '50 ms'::interval}),
 	'0', 'so far every lease would end within 20 minutes from now');
+# nobody can be named who is not there
+$standby->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_stat_wal_receiver')
+  or die 'the standby has not noticed';
+is( sql_error($standby, 'postgres', q{SELECT dlock_acquire('promote:early')})->{hint},
+	'Connect to the primary server, for example with "target_session_attrs=read-write".',
+	'the hint of a standby without a primary');
 $standby->promote;
 
 my ($first_token, $error) =
@@ -352,5 +368,18 @@ like(on_standby(q{SELECT dlock_try_acquire('promote:1', client => 'sb-thief')}),
 	qr/^\d+$/, 'then the next one gets it');
 $stayed->close;
 $session->close;
+
+expect_log(
+	$primary,
+	# waits for the standby that we cut short, and a fast shutdown
+	qr/client backend .*ERROR:  canceling statement due to (?:statement timeout|user request)/,
+	qr/client backend .*FATAL:  (?:terminating connection due to administrator command|connection to client lost)/,
+	qr/walsender .*FATAL:  the database system is (?:shutting down|starting up|not yet accepting connections)/,
+	qr/dlock writer WARNING:  canceling the wait for synchronous replication and terminating connection due to administrator command/);
+expect_log(
+	$standby,
+	qr/client backend .*ERROR:  cannot change leases during recovery/,
+	# one of the two servers is away
+	qr/walreceiver FATAL:  (?:terminating walreceiver process due to administrator command|could not receive data from WAL stream|could not connect to the primary server)/);
 
 done_testing();

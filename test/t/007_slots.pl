@@ -10,7 +10,7 @@
 use strict;
 use warnings;
 
-use DlockNode qw(dlock_node poll_rows);
+use DlockNode qw(dlock_node expect_log poll_rows);
 use DlockSession qw(sql_error error_parts);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -240,5 +240,14 @@ is(value(q{SELECT count(dlock_renew('slot:' || i, client => 'slots')) FROM gener
 # one restart later, as what the failed loads have left must not be lost on them
 $node->restart;
 is(value($leases), $before, 'and again');
+
+expect_log(
+	$node,
+	qr/client backend .*ERROR:  out of dlock (?:lease|waiter|client) slots/,
+	qr/client backend .*ERROR:  lease on resource "client:7" is not held/,
+	qr/client backend .*ERROR:  canceling statement due to user request/,
+	# a restart with fewer slots than leases
+	qr/client backend .*ERROR:  dlock is not ready in database "postgres"/,
+	qr/dlock writer ERROR:  could not load the leases of database "postgres"/);
 
 done_testing();

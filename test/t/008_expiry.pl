@@ -11,7 +11,7 @@
 use strict;
 use warnings;
 
-use DlockNode qw(dlock_node poll_rows poll_start poll_ready set_stop
+use DlockNode qw(dlock_node expect_log poll_rows poll_start poll_ready set_stop
   clear_stop wait_stopped log_position kill_postmaster);
 use DlockSession qw(sql_error error_parts);
 use PostgreSQL::Test::Cluster;
@@ -270,7 +270,16 @@ SKIP:
 	is($patient->answer, 't', 'who waited all the time is served');
 	$patient->close;
 	$jump->('+0');
-	$faked->stop;
+	expect_log($faked,
+		qr/client backend .*ERROR:  could not obtain a lease on resource "jump"/);
 }
+
+expect_log(
+	$node,
+	# killed by us
+	qr/postmaster LOG:  server process \(PID \d+\) was terminated by signal 9: Killed/,
+	qr/client backend .*FATAL:  terminating connection due to (?:unexpected postmaster exit|administrator command)/,
+	qr/client backend .*FATAL:  the database system is (?:in recovery mode|not yet accepting connections|starting up)/,
+	qr/client backend .*ERROR:  canceling statement due to statement timeout/);
 
 done_testing();

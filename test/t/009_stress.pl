@@ -9,7 +9,7 @@
 use strict;
 use warnings;
 
-use DlockNode qw(dlock_node poll_rows poll_until table_matches run_bounded limit);
+use DlockNode qw(dlock_node expect_log poll_rows poll_until table_matches run_bounded limit);
 use DlockSession;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
@@ -330,5 +330,11 @@ $gone->close;
 ok( $node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM dlock_queue('static1')}),
 	'a waiter that loses its connection leaves the queue');
 $static->close;
+
+expect_log(
+	$node,
+	# the victims' lot
+	qr/client backend victim ERROR:  (?:canceling statement due to user request|could not obtain a lease on resource)/,
+	qr/client backend 009_stress.pl FATAL:  connection to client lost/);
 
 done_testing();
