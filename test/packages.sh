@@ -1,7 +1,10 @@
 #!/bin/bash
 # Installs the Debian packages that are missing, and says what each is for.
 #
-#     test/packages.sh GROUP...     groups: build, test, lint, all
+#     test/packages.sh GROUP...     groups: build, test, lint, memory, bench, ha, all
+#
+# "all" is without memory, bench and ha: nobody needs valgrind, other lock
+# servers, or what makes a cluster, to build and test.
 #
 # Nothing is asked: as root it uses apt-get, as another user "sudo -n" where
 # that works; else it prints the command that somebody has to run.
@@ -24,14 +27,29 @@ build | postgresql-server-dev-$major | $pginclude/server/postgres.h | headers fo
 test  | postgresql-$major-pgtap      | $pgshare/extension/pgtap.control | SQL tests
 test  | libtap-parser-sourcehandler-pgtap-perl | pg_prove                 | runs the pgTAP tests
 test  | libipc-run-perl          | perl:IPC::Run                          | PostgreSQL::Test::Cluster needs it
+test  | libdbd-pg-perl           | perl:DBD::Pg                           | connects the clients of the torture test
 test  | perl                     | prove                                  | runs the Perl tests
 test  | pgbouncer                | pgbouncer                              | a real pooler for the tests
 test  | faketime                 | faketime                               | lets a test move the wall clock
+memory | valgrind                | valgrind                               | make memcheck
 lint  | git                      | git                                    | whitespace check
 lint  | binutils                 | nm                                     | lists the exported symbols
 lint  | cppcheck                 | cppcheck                               | static analysis
 lint  | clang-tidy               | clang-tidy                             | static analysis
 lint  | shellcheck               | shellcheck                             | checks these scripts
+lint  | libhiredis-dev           | /usr/include/hiredis/hiredis.h         | headers that test/bench/load includes
+lint  | libnghttp2-dev           | /usr/include/nghttp2/nghttp2.h         | headers that test/bench/load includes
+bench | redis-server             | redis-server                           | a peer of the bench
+bench | libhiredis-dev           | /usr/include/hiredis/hiredis.h         | its load generator
+bench | etcd-server              | etcd                                   | a peer of the bench
+bench | libnghttp2-dev           | /usr/include/nghttp2/nghttp2.h         | its load generator
+ha    | patroni                  | patroni                                | promotes a standby when the primary fails
+ha    | python3-etcd             | /usr/lib/python3/dist-packages/etcd/__init__.py | Patroni speaks to etcd with it
+ha    | etcd-server              | etcd                                   | says who is the primary
+ha    | haproxy                  | haproxy                                | leads clients to the primary
+ha    | iproute2                 | ip                                     | gives each node a network of its own
+ha    | iptables                 | iptables                               | cuts that network
+ha    | util-linux               | unshare                                | the same for processes
 "
 
 # Debian's sbin folders are not in every user's PATH.
@@ -50,7 +68,7 @@ missing=()
 while IFS='|' read -r group package proof why; do
 	read -r group <<<"$group"; read -r package <<<"$package"
 	read -r proof <<<"$proof"
-	[[ -n $group && ( " $* " == *" $group "* || " $* " == *" all "* ) ]] || continue
+	[[ -n $group && ( " $* " == *" $group "* || " $* " == *" all "* && $group != memory && $group != bench && $group != ha ) ]] || continue
 	is_there "$proof" && continue
 	case $proof in
 		"$pglib"/* | "$pgshare"/* | "$pginclude"/*)
@@ -80,7 +98,20 @@ command -v apt-get >/dev/null || {
 install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive
 	apt-get install -y -qq --no-install-recommends "${missing[@]}")
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=/usr/sbin/policy-rc.d
+# shellcheck disable=SC2317	# called by the trap
+clean_up()
+{
+	rm -f "$log"
+	[ -z "${our_policy:-}" ] || "${as_root[@]}" rm -f "$policy"
+}
+trap clean_up EXIT
+# Debian starts the services that it installs.  Nobody asked for those.
+if [[ " $* " == *" ha "* && ! -e $policy ]]; then
+	our_policy=yes
+	printf '%s\n' '#!/bin/sh' 'exit 101' | "${as_root[@]}" tee "$policy" >/dev/null
+	"${as_root[@]}" chmod 755 "$policy"
+fi
 echo "installing: ${missing[*]}"
 # The lists of a fresh machine or image are empty or old: try, update, try.
 if ! "${install[@]}" >"$log" 2>&1 </dev/null; then

@@ -1,4 +1,4 @@
 -- contender empty: two calls of a C function that does nothing
-\set n random(1, 1000000)
-SELECT bench_empty('r:' || :client_id::text || ':' || :n::text);
-SELECT bench_empty('r:' || :client_id::text || ':' || :n::text);
+\set n :client_id * 1000000 + random(0, 999999)
+SELECT bench_empty(:n);
+SELECT bench_empty(:n);

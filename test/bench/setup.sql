@@ -11,3 +11,6 @@ CREATE TABLE lease_table (
 
 CREATE FUNCTION bench_empty(text) RETURNS bigint
 AS :'empty', 'bench_empty' LANGUAGE C VOLATILE;
+
+-- how late each waiter of workload expiry came back
+CREATE UNLOGGED TABLE expiry_sample (late_ms double precision NOT NULL);
