@@ -320,7 +320,7 @@ sub _check_due
 	my @parts = grep { $_->{from} < $look->{tr} && $_->{to} > $look->{ti} } _spans($lease);
 	my $holds = min(map { $_->{count} } @parts) // 0;
 	my $wrong =
-	    !$row ? 'is not there'
+		!$row ? 'is not there'
 	  : $row->{mode} eq 'shared' && @parts && !(any { $_->{mode} eq 'shared' } @parts)
 	  ? 'is only shared'
 	  : $row->{count} < $holds ? "has only $row->{count} of $holds holds"

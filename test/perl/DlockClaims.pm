@@ -249,7 +249,7 @@ sub _guaranteed
 	my ($self, $lease, $op) = @_;
 
 	return
-	     defined $lease
+		defined $lease
 	  && $lease->{from} <= $op->{ti}
 	  && $lease->{end} >= end_of($op)
 	  && !($lease->{volatile} && $self->_crashed($lease->{from}, end_of($op)));

@@ -120,7 +120,7 @@ sub _replay_granted
 	my $arg = $op->{arg};
 	my $lease = $key->{lease};
 	my $again =
-	     $lease
+		$lease
 	  && $lease->{token} == $op->{res}{token}
 	  && $self->_prove($lease, $op->{ti}, $op);
 
@@ -188,7 +188,7 @@ sub _replay_new_lease
 		$before->[0]{op}, $op)
 	  if $before && ($before->[0]{key} != $key || $self->_is_zero($key, $op->{tr}));
 	$op->{fresh} =
-	     !$before
+		!$before
 	  && !$key->{unknown}
 	  && !$key->{tainted}
 	  && !($key->{first_miss} < $op->{ti} && $self->_crashed($key->{first_miss}, $op->{tr}));
@@ -305,7 +305,7 @@ sub _replay_released
 	# holds of transactions end with them, asked or not
 	$asked = grep { $_->{what} eq 'release' && $_->{key} == $key } @{ $tx->{events} };
 	return
-	     if $self->_is_exact($key, $op->{tr})
+		if $self->_is_exact($key, $op->{tr})
 	  && $key->{T} > 0
 	  && $key->{L} + $key->{S} <= $asked;
 	push @{ $tx->{events} },

@@ -10,7 +10,7 @@
 \pset pager off
 
 BEGIN;
-SELECT plan(65);
+SELECT plan(71);
 
 CREATE ROLE regress_dlock_priv_nobody;
 CREATE ROLE regress_dlock_priv_monitor IN ROLE pg_monitor;
@@ -26,6 +26,9 @@ SELECT function_privs_are('public', name, types, role, '{EXECUTE}')
                ('dlock_renew', '{text,interval,bigint,text}'),
                ('dlock_renew_all', '{interval,text}'),
                ('dlock_set_options', '{text,text,interval,integer,bigint,text,interval}'),
+               ('dlock_fence', '{text,bigint}'),
+               ('dlock_protect', '{regclass,text}'),
+               ('dlock_unprotect', '{regclass}'),
                ('dlock_status', '{text}'),
                ('dlock_list', '{text}'),
                ('dlock_queue', '{text}'),

@@ -20,8 +20,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = dlock_node('fencing', <<'EOCONF');
-wal_level = logical
+my $node = dlock_node('fencing', <<'EOCONF', allows_streaming => 'logical');
+max_connections = 60
 synchronous_standby_names = ''
 wal_retrieve_retry_interval = 100ms
 dlock.quorum_timeout = 0
@@ -31,7 +31,8 @@ EOCONF
 expect_log(
 	$node,
 	qr/client backend .*ERROR:  could not commit because a lease was lost/,
-	qr/client backend .*ERROR:  cannot (?:write to|truncate) table/);
+	qr/client backend .*ERROR:  cannot (?:write to|truncate) table/,
+	qr/client backend .*ERROR:  token 33 of "plan" is out of date/);
 
 sub on_node { return rows($node, @_); }
 
@@ -310,6 +311,32 @@ is($stopped->answer, '', 'it commits');
 is($waiting->answer, "t\n1001", 'and the next holder reads what it wrote');
 $_->quit foreach $stopped, $holder, $waiting;
 
+# waits(SESSION) tells whether a session waits for a standby, once it does or has
+# its answer.
+sub waits
+{
+	my ($session) = @_;
+	my $is_waiting = 'SELECT 1 FROM pg_stat_activity WHERE pid = '
+	  . $session->pid . q{ AND wait_event = 'SyncRep'};
+
+	return poll_until('it waits or is answered',
+		sub { on_node($is_waiting) ? 'yes' : $session->answered && 'no' }) eq 'yes';
+}
+
+# commits_wait() tells whether commits wait for standbys.
+sub commits_wait
+{
+	my $probe = DlockSession->new($node);
+	my $result;
+
+	$probe->tell(q{SELECT pg_logical_emit_message(true, 'probe', '')});
+	$result = waits($probe);
+	on_node('SELECT pg_cancel_backend(' . $probe->pid . ')') if $result;
+	$probe->answer;
+	$probe->quit;
+	return $result;
+}
+
 # set_standbys(NAMES) makes commits wait for standbys, or for none.  What the
 # setting shows is not yet what commits do: another process has to see it.
 sub set_standbys
@@ -318,14 +345,8 @@ sub set_standbys
 
 	$node->adjust_conf('postgresql.conf', 'synchronous_standby_names', "'$names'");
 	$node->reload;
-	return poll_until(
-		"commits wait for '$names'",
-		sub {
-			my $answer = try_rows($node,
-				q{SET statement_timeout = '100ms'; SELECT pg_current_xact_id() IS NULL});
-
-			return ($names ne '') == ($answer =~ /canceling wait for synchronous/);
-		});
+	return poll_until("commits wait for '$names'",
+		sub { commits_wait() == ($names ne '') });
 }
 
 foreach my $end (qw(cancel terminate))
@@ -337,8 +358,7 @@ foreach my $end (qw(cancel terminate))
 	$session->ask("SELECT dlock_release('stock:$end')") if $end eq 'terminate';
 	set_standbys('nobody');
 	$session->tell('COMMIT');
-	poll_rows($node,
-		'SELECT wait_event FROM pg_stat_activity WHERE pid = ' . $session->pid, 'SyncRep');
+	ok(waits($session), "$end: a commit waits for a standby");
 	$waiting = wait_in_line("stock:$end");
 	run_out("stock:$end", 'replicated');
 	is(on_node("SELECT waiters FROM dlock_status('stock:$end')"),
@@ -359,7 +379,8 @@ foreach my $end (qw(cancel terminate))
 }
 expect_log(
 	$node,
-	qr/client backend .*WARNING:  canceling wait for synchronous replication/,
+	qr/client backend .*WARNING:  canceling (?:the )?wait for synchronous replication/,
+	qr/client backend .*FATAL:  terminating connection due to unexpected postmaster exit/,
 	qr/client backend .*FATAL:  terminating connection due to administrator command/);
 
 #
@@ -386,8 +407,7 @@ $token = $crashed->ask('SELECT :token');
 write_fenced($crashed, 'stock:crash2', 1005);
 set_standbys('nobody');
 $crashed->tell('COMMIT');
-poll_rows($node,
-	'SELECT wait_event FROM pg_stat_activity WHERE pid = ' . $crashed->pid, 'SyncRep');
+ok(waits($crashed), 'crash: a commit waits for a standby');
 $node->adjust_conf('postgresql.conf', 'synchronous_standby_names', q{''});
 crash($node);
 $crashed->close;

@@ -280,7 +280,7 @@ sub acquire
 	my $patient = !$in_transaction && $scope eq 'lease' && chance(0.08)
 	  && !grep { $holds{ $_->[0] }{ $_->[1] }{kept} } all_holds();
 	my $timeout =
-	    $patient ? undef
+		$patient ? undef
 	  : $try && chance(0.4) ? 0
 	  : int(1_000_000 * $opt{'max-wait'} * rand()**2);
 	my $given = $scope ne 'transaction' || chance(0.5);
