@@ -334,7 +334,7 @@ $static->close;
 expect_log(
 	$node,
 	# the victims' lot
-	qr/client backend victim ERROR:  (?:canceling statement due to user request|could not obtain a lease on resource)/,
+	qr/client backend victim ERROR:  (?:canceling statement due to user request|could not obtain a lease on resource|current transaction is aborted)/,
 	qr/client backend 009_stress.pl FATAL:  connection to client lost/);
 
 done_testing();

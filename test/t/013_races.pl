@@ -40,13 +40,15 @@ sub create_database
 }
 
 # use_slot(DATABASE) has a lease that comes and goes.  The first one after a
-# start waits for the writer, to make a block of tokens durable.
+# start waits for the writer, to make a block of tokens durable.  Slots that
+# another database has just given back may not be there for this one yet.
 sub use_slot
 {
 	my ($dbname) = @_;
+	my $sql = "BEGIN; SELECT dlock_acquire('used', scope := 'transaction', client := 'one'); ROLLBACK";
 
-	rows($node, "BEGIN; SELECT dlock_acquire('used', scope := 'transaction', client := 'one'); ROLLBACK", $dbname);
-	return;
+	return poll_until('there is a slot',
+		sub { (try_rows($node, $sql, $dbname) // '') =~ /^\d+$/ });
 }
 
 # fresh(DATABASE...) starts anew: of all slots but the first, none was ever
