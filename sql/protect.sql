@@ -242,6 +242,11 @@ SELECT dlock_acquire('account:1') AS token1 \gset
 BEGIN;
 UPDATE t_account SET balance = 0 WHERE id = 1;
 PREPARE TRANSACTION 't_protect';
+-- one that is there all the same must not hold up all that follows
+SELECT count(*) > 0 AS prepared FROM pg_prepared_xacts WHERE gid = 't_protect' \gset
+\if :prepared
+ROLLBACK PREPARED 't_protect';
+\endif
 \set VERBOSITY default
 
 --

@@ -130,6 +130,7 @@ foreach my $call (
 	q{dlock_renew('sb:excl', client => 'sb-alice')},
 	q{dlock_renew_all(client => 'sb-alice')},
 	q{dlock_set_options('sb:excl', mode => 'shared', client => 'sb-alice')},
+	q{dlock_fence('sb:excl', 1)},
 	q{dlock_force_release('sb:excl')})
 {
 	my $error = sql_error($standby, 'postgres', "SELECT $call");
