@@ -32,6 +32,7 @@ OBJS = \
 	src/lease/deadlock.o \
 	src/lease/engine.o \
 	src/lease/fence.o \
+	src/lease/flush.o \
 	src/lease/holding.o \
 	src/lease/quorum.o \
 	src/lease/scope.o \
@@ -43,6 +44,7 @@ OBJS = \
 	src/shared/database.o \
 	src/shared/deadline.o \
 	src/shared/deadlocks.o \
+	src/shared/ends.o \
 	src/shared/pending.o \
 	src/shared/queue.o \
 	src/shared/snapshot.o \

@@ -24,6 +24,7 @@
 #include "shared/client.h"
 #include "shared/database.h"
 #include "shared/deadlocks.h"
+#include "shared/ends.h"
 #include "shared/pending.h"
 #include "shared/slots.h"
 #include "worker/hooks.h"
@@ -46,6 +47,7 @@ static const struct
 	{dlock_database_shmem_size, dlock_database_shmem_init},
 	{dlock_table_shmem_size, dlock_table_shmem_init},
 	{dlock_client_shmem_size, dlock_client_shmem_init},
+	{dlock_ends_shmem_size, dlock_ends_shmem_init},
 	{dlock_pending_shmem_size, dlock_pending_shmem_init},
 	{dlock_actor_shmem_size, dlock_actor_shmem_init},
 	{dlock_deadlocks_shmem_size, dlock_deadlocks_shmem_init},

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 
 #include "api/args.h"
+#include "base/clock.h"
 #include "base/config.h"
 #include "lease/access.h"
 #include "lease/acquire.h"
@@ -36,6 +37,7 @@ read_options(FunctionCallInfo fcinfo, DlockRequest *request)
 	int64		lease;
 	char	   *client;
 
+	request->arrived = dlock_clock_now();
 	lease = dlock_arg_lease(fcinfo, 2);
 	request->mode = dlock_arg_mode(fcinfo, 3);
 	request->priority = dlock_arg_priority(fcinfo, 4);

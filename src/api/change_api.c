@@ -177,6 +177,7 @@ convert(DlockGate gate, const DlockKey *key, uint32 client,
 			dlock_scope_downgrade(gate, ref);
 		return;
 	}
+	request.arrived = dlock_clock_now();
 	request.gate = gate;
 	request.key = *key;
 	request.client = client;

@@ -14,16 +14,14 @@
 
 #include "miscadmin.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "storage/proc.h"
-#include "utils/wait_event.h"
 
-#include "base/compat.h"
 #include "base/debug_point.h"
 #include "base/errors.h"
 #include "base/interval.h"
 #include "lease/acquire.h"
 #include "lease/deadlock.h"
+#include "lease/flush.h"
 #include "lease/quorum.h"
 #include "lease/scope.h"
 #include "shared/pending.h"
@@ -56,48 +54,6 @@ abandon(int code, Datum arg)
 }
 
 /*
- * sleep_watching waits for the latch or the time, and for the client to go
- * away: the set of events that a backend reads its client with knows all that.
- */
-static void
-sleep_watching(long timeout)
-{
-	WaitEvent	event;
-
-	ModifyWaitEvent(FeBeWaitSet, DLOCK_CLIENT_SOCKET, WL_SOCKET_CLOSED, NULL);
-	if (WaitEventSetWait(FeBeWaitSet, timeout, &event, 1, PG_WAIT_EXTENSION) == 0)
-		return;
-	if (event.events & WL_POSTMASTER_DEATH)
-		proc_exit(1);
-	if (event.events & WL_SOCKET_CLOSED)
-	{
-		ClientConnectionLost = true;
-		InterruptPending = true;
-	}
-}
-
-/*
- * sleep_until waits for the latch or the time; with "watch" for the client to
- * go away as well.
- */
-static void
-sleep_until(DlockTime until, bool watch)
-{
-	long		timeout = dlock_clock_ms_until(until, dlock_clock_now());
-	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
-
-	if (timeout >= 0)
-		events |= WL_TIMEOUT;
-	/* a background worker has no client */
-	if (watch && FeBeWaitSet != NULL && WaitEventSetCanReportClosed())
-		sleep_watching(timeout);
-	else
-		(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-}
-
-/*
  * dlock_wait_in_line sleeps until the request is granted, or its time is over.
  */
 DlockOutcome
@@ -115,106 +71,19 @@ dlock_wait_in_line(const DlockRequest *request, DlockGrant *grant,
 		if (dlock_clock_now() >= request->deadline &&
 			dlock_engine_leave_queue(request, grant, refusal))
 			return DLOCK_TIMED_OUT;
-		sleep_until(request->deadline, true);
+		dlock_sleep_until(request->deadline, true);
 	}
-}
-
-typedef enum Flush
-{
-	FLUSH_DONE,
-	FLUSH_LATE,					/* not in time */
-	FLUSH_NO_QUORUM,			/* the standbys do not confirm it */
-} Flush;
-
-/*
- * is_settled tells whether there is nothing more to wait for.
- */
-static bool
-is_settled(DlockGate gate, uint64 batch)
-{
-	return dlock_pending_is_durable(gate.db, batch) ||
-		!dlock_database_is_open(gate.db, gate.epoch);
-}
-
-/*
- * wait_flushed sleeps until a batch is durable, the database is shut, or it is
- * no use to wait any longer.  The caller ends the notice.
- */
-static Flush
-wait_flushed(DlockGate gate, uint64 batch, DlockTime until)
-{
-	bool		watch = false;
-
-	if (is_settled(gate, batch))
-		return FLUSH_DONE;
-	dlock_pending_nap(gate.db, batch);
-	CHECK_FOR_INTERRUPTS();
-	if (is_settled(gate, batch))
-		return FLUSH_DONE;
-	dlock_pending_notify(gate.db, MyProc->pgprocno, batch);
-	while (!is_settled(gate, batch))
-	{
-		DlockTime	now = dlock_clock_now();
-		DlockTime	limit = dlock_quorum_limit(gate.db);
-		DlockTime	wake = Min(until, limit);
-
-		if (now >= until)
-			return FLUSH_LATE;
-		if (now >= limit)
-			return FLUSH_NO_QUORUM;
-		/* usually it takes no longer than a flush */
-		if (!watch)
-			wake = Min(wake, dlock_clock_after(now, FLUSH_TIME));
-		sleep_until(wake, watch);
-		watch = now + FLUSH_TIME <= dlock_clock_now();
-	}
-	return FLUSH_DONE;
-}
-
-/*
- * wait_for_tokens waits for the first block of tokens.  It is not made before
- * it is needed: a dump that is being restored brings its bound only after the
- * extension was created.
- */
-static Flush
-wait_for_tokens(DlockGate gate, DlockTime until)
-{
-	Flush		flush = FLUSH_DONE;
-
-	while (flush == FLUSH_DONE && pg_atomic_read_u64(&gate.db->token_limit) == 0 &&
-		   dlock_database_is_open(gate.db, gate.epoch))
-	{
-		uint64		batch = pg_atomic_read_u64(&gate.db->open_batch);
-
-		dlock_pending_wake_writer(gate.db, true);
-		flush = wait_flushed(gate, batch, until);
-	}
-	dlock_pending_unnotify(MyProc->pgprocno);
-	return flush;
 }
 
 /*
  * unflushed gives the outcome for a request that was not made durable.
  */
 static DlockOutcome
-unflushed(Flush flush, DlockRefusal *refusal)
+unflushed(DlockFlush flush, DlockRefusal *refusal)
 {
 	memset(refusal, 0, sizeof(*refusal));
 	refusal->unflushed = true;
-	return flush == FLUSH_NO_QUORUM ? DLOCK_NO_QUORUM : DLOCK_TIMED_OUT;
-}
-
-/*
- * is_too_late tells whether a server that took our place since the standbys
- * confirmed the grant could have seen it expire already: then it may be
- * somebody else's there.
- */
-static bool
-is_too_late(const DlockRequest *request)
-{
-	return dlock_quorum_is_wanted() && request->hold.counts &&
-		dlock_clock_after(dlock_pending_confirmed_since(request->gate.db),
-						  request->hold.duration) <= dlock_clock_now();
+	return flush == DLOCK_FLUSH_NO_QUORUM ? DLOCK_NO_QUORUM : DLOCK_TIMED_OUT;
 }
 
 /*
@@ -226,13 +95,13 @@ dlock_wait_granted(const DlockRequest *request, uint64 batch,
 				   DlockRefusal *refusal)
 {
 	DlockTime	soonest = dlock_clock_after(dlock_clock_now(), FLUSH_TIME);
-	Flush		flush = wait_flushed(request->gate, batch,
-									 Max(request->deadline, soonest));
+	DlockFlush	flush = dlock_flush_wait(request->gate, batch,
+										 Max(request->deadline, soonest));
 
-	if (flush != FLUSH_DONE)
+	if (flush != DLOCK_FLUSH_DONE)
 		return unflushed(flush, refusal);
 	DLOCK_DEBUG_POINT(DLOCK_STOP_GRANT_FLUSHED);
-	return is_too_late(request) ? DLOCK_LOST : DLOCK_GRANTED;
+	return DLOCK_GRANTED;
 }
 
 /*
@@ -256,8 +125,11 @@ finish(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
 		}
 	}
 	if (!dlock_engine_acknowledge(request, grant))
+	{
+		dlock_engine_take_back(request, grant);
 		return dlock_database_is_open(request->gate.db, request->gate.epoch) ?
 			DLOCK_LOST : DLOCK_SHUT;
+	}
 	return DLOCK_GRANTED;
 }
 
@@ -289,13 +161,13 @@ static DlockOutcome
 ensure_tokens(const DlockRequest *request, DlockRefusal *refusal)
 {
 	DlockTime	soonest;
-	Flush		flush;
+	DlockFlush	flush;
 
 	if (likely(pg_atomic_read_u64(&request->gate.db->token_limit) != 0))
 		return DLOCK_GRANTED;
 	soonest = dlock_clock_after(dlock_clock_now(), FLUSH_TIME);
-	flush = wait_for_tokens(request->gate, Max(request->deadline, soonest));
-	return flush == FLUSH_DONE ? DLOCK_GRANTED : unflushed(flush, refusal);
+	flush = dlock_flush_wait_tokens(request->gate, Max(request->deadline, soonest));
+	return flush == DLOCK_FLUSH_DONE ? DLOCK_GRANTED : unflushed(flush, refusal);
 }
 
 /*
@@ -315,10 +187,11 @@ dlock_acquire_prepare(DlockRequest *requests, int count, int64 *timeout,
 	*by_setting = LockTimeout > 0 && *timeout > LockTimeout * (int64) 1000;
 	if (*by_setting)
 		*timeout = LockTimeout * (int64) 1000;
-	first->deadline = dlock_clock_after(dlock_clock_now(), *timeout);
+	first->deadline = dlock_clock_after(first->arrived, *timeout);
 	for (int i = 0; i < count; i++)
 	{
 		requests[i].deadline = first->deadline;
+		requests[i].quorum = dlock_quorum_is_wanted();
 		requests[i].hold.mode = requests[i].mode;
 	}
 	return ensure_tokens(first, refusal);
@@ -338,6 +211,18 @@ dlock_acquire_note(const DlockRequest *request, const DlockGrant *grant)
 }
 
 /*
+ * dlock_acquire_again tells whether a request that has come to nothing is to
+ * be made anew: the lease that it joined has ended before the hold was durable,
+ * so that its client holds nothing any more, as if it had asked a moment later.
+ */
+bool
+dlock_acquire_again(const DlockRequest *request, DlockOutcome outcome,
+					const DlockGrant *grant)
+{
+	return outcome == DLOCK_LOST && request->hold.counts && grant->joined;
+}
+
+/*
  * dlock_acquire_lease serves a request; timeout in microseconds, 0: do not
  * wait in line, DLOCK_NEVER: no limit.
  */
@@ -350,11 +235,17 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 												 &by_setting, refusal);
 
 	if (outcome == DLOCK_GRANTED)
-		outcome = dlock_engine_acquire(request, timeout > 0, grant, refusal);
-
-	if (outcome == DLOCK_QUEUED ||
-		(outcome == DLOCK_GRANTED && grant->must_flush))
-		outcome = see_through(request, outcome, grant, refusal);
+	{
+		do
+		{
+			CHECK_FOR_INTERRUPTS();
+			outcome = dlock_engine_acquire(request, timeout > 0, grant,
+										   refusal);
+			if (outcome == DLOCK_QUEUED ||
+				(outcome == DLOCK_GRANTED && grant->must_flush))
+				outcome = see_through(request, outcome, grant, refusal);
+		} while (dlock_acquire_again(request, outcome, grant));
+	}
 
 	if (outcome == DLOCK_GRANTED && request->hold.counts)
 		dlock_acquire_note(request, grant);
@@ -362,23 +253,6 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 	if (outcome == DLOCK_TIMED_OUT && by_setting)
 		return DLOCK_LOCK_TIMEOUT;
 	return outcome;
-}
-
-/*
- * dlock_wait_durable waits for a change to a lease that is held already; an
- * error where that is in vain.
- */
-void
-dlock_wait_durable(DlockGate gate, uint64 batch)
-{
-	Flush		flush;
-
-	if (batch == 0)
-		return;
-	flush = wait_flushed(gate, batch, DLOCK_NEVER);
-	dlock_pending_unnotify(MyProc->pgprocno);
-	if (flush == FLUSH_NO_QUORUM)
-		dlock_quorum_report(gate.db);
 }
 
 /*

@@ -27,8 +27,9 @@ extern DlockOutcome dlock_wait_in_line(const DlockRequest *request,
 									   DlockRefusal *refusal);
 extern DlockOutcome dlock_wait_granted(const DlockRequest *request,
 									   uint64 batch, DlockRefusal *refusal);
+extern bool dlock_acquire_again(const DlockRequest *request,
+								DlockOutcome outcome, const DlockGrant *grant);
 extern void dlock_acquire_note(const DlockRequest *request,
 							   const DlockGrant *grant);
-extern void dlock_wait_durable(DlockGate gate, uint64 batch);
 
 #endif							/* DLOCK_LEASE_ACQUIRE_H */

@@ -163,11 +163,19 @@ dlock_acquire_all_leases(DlockRequest *requests, int count, int64 timeout,
 	{
 		PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&all));
 		{
-			outcome = get_all(&all, timeout > 0, which, refusal);
-			if (outcome == DLOCK_GRANTED)
-				outcome = acknowledge_all(&all, which, refusal);
-			if (outcome != DLOCK_GRANTED)
-				take_back_all(&all);
+			bool		again;
+
+			do
+			{
+				CHECK_FOR_INTERRUPTS();
+				outcome = get_all(&all, timeout > 0, which, refusal);
+				if (outcome == DLOCK_GRANTED)
+					outcome = acknowledge_all(&all, which, refusal);
+				again = dlock_acquire_again(&requests[*which], outcome,
+											&grants[*which]);
+				if (outcome != DLOCK_GRANTED)
+					take_back_all(&all);
+			} while (again);
 			all.active = false;
 		}
 		PG_END_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&all));

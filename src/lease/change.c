@@ -12,8 +12,8 @@
 #include "utils/wait_event.h"
 
 #include "base/config.h"
-#include "lease/acquire.h"
 #include "lease/change.h"
+#include "lease/flush.h"
 #include "lease/quorum.h"
 #include "lease/scope.h"
 
@@ -112,7 +112,7 @@ dlock_renew_lease(DlockGate gate, const DlockKey *key, uint32 client,
 		batch = dlock_holding_barrier(gate);
 	if (!dlock_durable || batch == 0)
 		return true;
-	dlock_wait_durable(gate, batch);
+	dlock_flush_wait_change(gate, batch);
 	return dlock_holding_is_running(gate, &ref);
 }
 
@@ -186,7 +186,7 @@ dlock_renew_client(DlockGate gate, uint32 client, int64 duration)
 		last_batch = dlock_holding_barrier(gate);
 	if (!dlock_durable || last_batch == 0)
 		return count;
-	dlock_wait_durable(gate, last_batch);
+	dlock_flush_wait_change(gate, last_batch);
 	/* some may have run out meanwhile, and others have come */
 	return Min(count, count_running(gate, client));
 }

@@ -10,8 +10,8 @@
  *	  dlock_engine_acknowledge	the client is told: the lease's clock starts
  *	  dlock_engine_take_back	the client will not be told
  *
- * Each takes the resource's partition lock once, and no other lock; acquire_all
- * takes those of all its resources.
+ * Each takes the resource's partition lock, and no other lock; acquire_all takes
+ * those of all its resources.
  *
  * IDENTIFICATION
  *	  src/lease/engine.c
@@ -97,9 +97,11 @@ add_hold(const DlockRequest *request, uint32 idx, DlockGrant *grant,
 
 	grant->lease = idx;
 	grant->token = dlock_lease_at(idx)->token;
-	grant->batch = dlock_hold_add(idx, &request->hold, after);
+	grant->joined = dlock_lease_at(idx)->state == DLOCK_LEASE_HELD;
+	dlock_hold_add(idx, &request->hold, after);
 	grant->claims = dlock_lease_at(idx)->claims;
-	grant->must_flush = dlock_hold_must_flush(db, idx, &request->hold);
+	grant->batch = dlock_hold_batch(db, idx, &request->hold);
+	grant->must_flush = grant->batch != 0;
 	if (!grant->must_flush)
 	{
 		acknowledge(idx);
@@ -107,8 +109,6 @@ add_hold(const DlockRequest *request, uint32 idx, DlockGrant *grant,
 	}
 	/* a lease that is held already must not run out while we flush */
 	dlock_clock_restart(idx, dlock_clock_now());
-	if (grant->batch == 0)
-		grant->batch = pg_atomic_read_u64(&db->open_batch);
 	after->urgent = true;
 }
 
@@ -138,7 +138,9 @@ stand_in_line(const DlockRequest *request, uint32 resource, uint32 lease,
 	waiter->upgrade = upgrade;
 	waiter->upgraded = false;
 	waiter->must_flush = false;
-	waiter->eager = request->eager;
+	waiter->joined = false;
+	/* whoever sees to it that standbys do not keep it waiting for ever, too */
+	waiter->eager = request->eager || request->quorum;
 	waiter->hold = request->hold;
 	waiter->ticket = (int64) pg_atomic_add_fetch_u64(&request->gate.db->next_ticket, 1);
 	waiter->token = upgrade ? dlock_lease_at(lease)->token : 0;
@@ -242,7 +244,7 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 	if (res->nholders == 1)
 	{
 		grant->upgraded = true;
-		dlock_mode_set(own, request->mode, after);
+		dlock_lease_strengthen(own, request->mode, after);
 		add_hold(request, own, grant, after);
 		dlock_client_serve(res, own, after);
 		return DLOCK_GRANTED;
@@ -487,6 +489,7 @@ take_result(DlockGrant *grant)
 	grant->batch = waiter->batch;
 	grant->must_flush = waiter->must_flush;
 	grant->upgraded = waiter->upgraded;
+	grant->joined = waiter->joined;
 	grant->claims = waiter->claims;
 	return DLOCK_GRANTED;
 }
@@ -624,8 +627,29 @@ still_granted(const DlockRequest *request, const DlockGrant *grant)
 }
 
 /*
+ * is_over tells whether a lease has run out while its hold was being made
+ * durable.  Here, by its own clock, which stands still before it is first
+ * acknowledged.  Or on a server that has taken our place since the standbys
+ * confirmed it: that one goes by the duration that the confirmed row shows, and
+ * may have given the resource to somebody else.
+ */
+static bool
+is_over(const DlockRequest *request, const DlockGrant *grant)
+{
+	const DlockLease *lease = dlock_lease_at(grant->lease);
+	DlockTime	now = dlock_clock_now();
+
+	if (lease->deadline <= now)
+		return true;
+	return grant->must_flush && request->quorum && lease->durable &&
+		dlock_clock_after(dlock_pending_confirmed_since(request->gate.db),
+						  dlock_duration_sure(lease)) <= now;
+}
+
+/*
  * dlock_engine_acknowledge starts the lease's clock: its client is being told
- * now.  False if it was taken away by force since it was granted.
+ * now.  False if it was taken away by force since it was granted, or has run
+ * out.
  */
 bool
 dlock_engine_acknowledge(const DlockRequest *request, DlockGrant *grant)
@@ -633,7 +657,7 @@ dlock_engine_acknowledge(const DlockRequest *request, DlockGrant *grant)
 	bool		stands;
 
 	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
-	stands = still_granted(request, grant);
+	stands = still_granted(request, grant) && !is_over(request, grant);
 	if (stands)
 		acknowledge(grant->lease);
 	dlock_partition_unlock(request->key.hash);
@@ -661,19 +685,16 @@ dlock_engine_take_back(const DlockRequest *request, DlockGrant *grant)
 	{
 		bool		session = request->hold.scope == DLOCK_SCOPE_SESSION;
 		bool		transaction = request->hold.scope == DLOCK_SCOPE_TRANSACTION;
-		uint32		resource = dlock_lease_at(grant->lease)->resource;
 
 		/* unless another session of the client was given it as exclusive */
 		if (grant->upgraded &&
 			dlock_lease_at(grant->lease)->claims == grant->claims)
-			dlock_mode_set(grant->lease, DLOCK_SHARED, &after);
+			dlock_lease_weaken(grant->lease, &after);
 		if (request->hold.counts)
 			dlock_holds_drop(grant->lease, 1, session, transaction,
 							 session ||
 							 (transaction && !request->hold.duration_given),
 							 &after);
-		if (grant->upgraded && dlock_lease_is_live(dlock_lease_at(grant->lease)))
-			dlock_queue_serve(resource, &after);
 	}
 	dlock_partition_unlock(request->key.hash);
 	dlock_aftermath_run(&after);

@@ -30,9 +30,11 @@ typedef struct DlockRequest
 	DlockMode	mode;
 	int32		priority;
 	DlockHold	hold;
+	DlockTime	arrived;		/* when the call began */
 	DlockTime	deadline;		/* of the wait, to be shown */
 	int64		token;			/* mode change: of this lease; 0: any */
 	bool		eager;			/* has more to do before it waits for the flush */
+	bool		quorum;			/* grants are confirmed by standbys */
 } DlockRequest;
 
 typedef enum DlockOutcome
@@ -62,6 +64,7 @@ typedef struct DlockGrant
 	uint64		batch;
 	bool		must_flush;		/* not acknowledged yet: wait for batch */
 	bool		upgraded;		/* was shared before */
+	bool		joined;			/* was held before, by the same client */
 	uint32		claims;			/* the lease's, with this one */
 	uint64		deadlock;		/* number of the one that ended the wait */
 } DlockGrant;

@@ -20,6 +20,7 @@
 #include "lease/transition.h"
 #include "shared/client.h"
 #include "shared/deadline.h"
+#include "shared/ends.h"
 #include "shared/pending.h"
 #include "shared/queue.h"
 
@@ -158,31 +159,28 @@ stands(DlockGate gate, const DlockLeaseRef *ref)
  * dlock_holding_keep fences a lease for a transaction that is about to commit:
  * whatever happens to the lease, nobody else gets it before the fence is let
  * go.  Its clock runs on meanwhile.  False where the lease is over, or is not
- * held in that mode any more.
+ * held any more in the mode of the reference.
+ *
+ * batch is raised to the one that must be durable before the commit.  There is
+ * one if another session of the client has made the lease exclusive, and still
+ * waits until the ends of those who shared it are durable.
  */
 bool
-dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode)
+dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, uint64 *batch)
 {
 	bool		held;
 
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
 	held = stands(gate, ref) && is_running(dlock_lease_at(ref->lease)) &&
-		dlock_mode_covers(dlock_lease_at(ref->lease)->mode, mode);
+		dlock_mode_covers(dlock_lease_at(ref->lease)->mode, ref->mode);
 	if (held)
+	{
 		dlock_lease_at(ref->lease)->fences++;
+		if (ref->mode == DLOCK_EXCLUSIVE)
+			*batch = Max(*batch, dlock_ends_batch(gate.db, ref->hash));
+	}
 	dlock_partition_unlock(ref->hash);
 	return held;
-}
-
-/*
- * make_shared lets in whom an exclusive lease kept out.
- */
-static void
-make_shared(uint32 idx, DlockAftermath *after)
-{
-	dlock_lease_at(idx)->downgrade = false;
-	dlock_mode_set(idx, DLOCK_SHARED, after);
-	dlock_queue_serve(dlock_lease_at(idx)->resource, after);
 }
 
 /*
@@ -202,7 +200,7 @@ last_fence_gone(uint32 idx, DlockAftermath *after)
 	if (lease->deadline != DLOCK_NEVER && !lease->in_heap)
 		dlock_deadline_set(idx, lease->deadline);
 	if (lease->downgrade)
-		make_shared(idx, after);
+		dlock_lease_weaken(idx, after);
 }
 
 /*
@@ -312,27 +310,31 @@ dlock_holding_end_transaction(DlockGate gate, const DlockLeaseRef *ref,
  * as the row may promise less than that.
  */
 static uint64
-change_duration(DlockLease *lease, uint32 idx, int64 duration,
-				DlockAftermath *after)
+change_duration(uint32 idx, int64 duration, DlockAftermath *after)
 {
-	bool		longer = duration > lease->duration;
-	uint64		batch;
+	DlockLease *lease = dlock_lease_at(idx);
 
-	if (lease->durable && duration != lease->duration)
-	{
-		batch = dlock_pending_mark(after->db, idx);
-		after->marked = true;
-		/* a longer one that was asked for before may not be durable yet */
-		if (longer ||
-			!dlock_pending_is_durable(after->db, lease->duration_batch))
-			lease->duration_batch = batch;
-	}
-	lease->duration = duration;
-	batch = lease->duration_batch;
-	if (!lease->durable || dlock_pending_is_durable(after->db, batch))
+	if (duration != lease->duration)
+		dlock_duration_set(idx, duration, after);
+	if (!lease->durable ||
+		dlock_pending_is_durable(after->db, lease->duration_batch))
 		return 0;
-	after->urgent = true;
-	return batch;
+	return lease->duration_batch;
+}
+
+/*
+ * make_promise sees to it that the row of a lease that was acknowledged without
+ * becomes durable; gives the batch to wait for, 0 if there is nothing to do.
+ */
+static uint64
+make_promise(uint32 idx, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	if (!dlock_durable || !lease->durable || lease->promised)
+		return 0;
+	dlock_lease_promise(idx, after);
+	return lease->duration_batch;
 }
 
 /*
@@ -366,9 +368,11 @@ dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref, int64 duration,
 	{
 		DlockLease *lease = dlock_lease_at(ref->lease);
 
-		*batch = 0;
+		*batch = make_promise(ref->lease, &after);
 		if (duration != 0)
-			*batch = change_duration(lease, ref->lease, duration, &after);
+			*batch = Max(*batch,
+						 change_duration(ref->lease, duration, &after));
+		after.urgent |= *batch != 0;
 		if (lease->durable && must_confirm())
 		{
 			/* a flush that carries the row is as good as any */
@@ -436,12 +440,7 @@ dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref)
 	if (stands(gate, ref) &&
 		dlock_lease_at(ref->lease)->mode == DLOCK_EXCLUSIVE &&
 		dlock_lease_at(ref->lease)->claims == ref->claims)
-	{
-		if (dlock_lease_at(ref->lease)->fences > 0)
-			dlock_lease_at(ref->lease)->downgrade = true;
-		else
-			make_shared(ref->lease, &after);
-	}
+		dlock_lease_weaken(ref->lease, &after);
 	dlock_partition_unlock(ref->hash);
 	dlock_aftermath_run(&after);
 }

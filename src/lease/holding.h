@@ -39,7 +39,7 @@ extern bool dlock_holding_stands(DlockGate gate, const DlockLeaseRef *ref);
 extern bool dlock_holding_find_holder(DlockGate gate, const DlockKey *key,
 									  int64 token, DlockHolder *holder);
 extern bool dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref,
-							   DlockMode mode);
+							   uint64 *batch);
 extern bool dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref,
 								int64 duration, DlockTime *deadline,
 								int *waiters, uint64 *batch,

@@ -11,7 +11,8 @@
  * visible by then, so that whoever is granted the lease next reads them.  A
  * transaction's holds, and the leases that it fences, are checked in
  * XACT_EVENT_PRE_COMMIT, after the deferred triggers have run; from then until
- * the changes are visible nobody else gets them.
+ * the changes are visible nobody else gets them.  The commit also waits until
+ * the end of whoever had them before is durable (see shared/ends.c).
  *
  * Nothing that runs at the end of a transaction allocates or throws, but for
  * that check.  Entries of an opening of the database that has ended are left
@@ -29,7 +30,9 @@
 #include "base/config.h"
 #include "base/errors.h"
 #include "lease/access.h"
+#include "lease/flush.h"
 #include "lease/scope.h"
+#include "shared/pending.h"
 
 typedef enum EventKind
 {
@@ -373,24 +376,28 @@ forget_session_holds(const DlockLeaseRef *ref, int32 count)
 static void
 keep_leases(void)
 {
+	DlockGate	gate = events[0].gate;
+	uint64		batch = 0;
+
 	for (int i = 0; i < nevents; i++)
 	{
 		Event	   *event = &events[i];
 
 		if (event->kind == EVENT_HOLD)
 		{
-			if (!dlock_holding_keep(event->gate, &event->ref, DLOCK_SHARED))
+			if (!dlock_holding_keep(event->gate, &event->ref, &batch))
 				ereport(ERROR,
 						(errcode(ERRCODE_DLOCK_LEASE_LOST),
 						 errmsg("could not commit because a lease was lost"),
-						 errdetail("The lease with token %lld ended before the transaction that held it.",
-								   (long long) event->ref.token),
+						 errdetail("The lease with token %lld, which the transaction holds, is not held in %s mode any more.",
+								   (long long) event->ref.token,
+								   dlock_mode_name(event->ref.mode)),
 						 errhint("Retry the transaction, with a longer lease or without one.")));
 			event->fenced = true;
 		}
 		else if (event->kind == EVENT_FENCE)
 		{
-			if (!dlock_holding_keep(event->gate, &event->ref, event->ref.mode))
+			if (!dlock_holding_keep(event->gate, &event->ref, &batch))
 				ereport(ERROR,
 						(errcode(ERRCODE_DLOCK_LEASE_LOST),
 						 errmsg("could not commit because a lease was lost"),
@@ -400,6 +407,11 @@ keep_leases(void)
 						 errhint("Acquire the resource again, and read again what is to be changed.")));
 			event->fenced = true;
 		}
+	}
+	if (batch > 0 && !dlock_pending_is_durable(gate.db, batch))
+	{
+		dlock_pending_wake_writer(gate.db, true);
+		dlock_flush_wait_change(gate, batch);
 	}
 }
 

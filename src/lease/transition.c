@@ -15,10 +15,10 @@
  */
 #include "postgres.h"
 
-#include "lease/quorum.h"
 #include "lease/transition.h"
 #include "shared/client.h"
 #include "shared/deadline.h"
+#include "shared/ends.h"
 #include "shared/pending.h"
 #include "shared/queue.h"
 
@@ -60,6 +60,19 @@ mark(uint32 idx, DlockAftermath *after)
 {
 	after->marked = true;
 	return dlock_pending_mark(after->db, idx);
+}
+
+/*
+ * note_end says that a lease is not any more what its row shows: it has ended,
+ * needs no row, or is weaker.  What was never written cannot come back.
+ */
+static void
+note_end(uint32 idx, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	if (lease->written)
+		dlock_ends_note(after->db, lease->hash, mark(idx, after));
 }
 
 /*
@@ -110,6 +123,7 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	lease->token = 0;
 	lease->claims = 0;
 	lease->duration = hold->duration;
+	lease->sure_duration = hold->duration;
 	lease->duration_batch = 0;
 	lease->deadline = DLOCK_NEVER;
 	lease->hash = hash;
@@ -124,6 +138,9 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	lease->mode = mode;
 	lease->scope = hold->scope;
 	lease->durable = false;
+	lease->promised = false;
+	lease->replaces |= lease->written;
+	lease->written = false;
 	dlock_client_pin(client);
 }
 
@@ -143,6 +160,7 @@ dlock_lease_grant(uint32 resource, uint32 idx, DlockAftermath *after)
 	pg_write_barrier();
 	lease->state = DLOCK_LEASE_PENDING;
 	lease->token = (int64) pg_atomic_add_fetch_u64(&after->db->next_token, 1);
+	lease->granted_at = dlock_clock_now();
 	lease->acquired_at = dlock_clock_wall();
 	lease->resource = resource;
 	lease->prev = DLOCK_NONE;
@@ -156,21 +174,76 @@ dlock_lease_grant(uint32 resource, uint32 idx, DlockAftermath *after)
 }
 
 /*
- * dlock_hold_add counts one more hold; gives the batch that will carry it, or
- * 0 where no row shows it.
+ * dlock_duration_set gives a lease another duration.  Where the row may promise
+ * less than that, this ends with the open batch.
  */
-uint64
+void
+dlock_duration_set(uint32 idx, int64 duration, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	if (duration > lease->duration ||
+		!dlock_pending_is_durable(after->db, lease->duration_batch))
+	{
+		lease->sure_duration = Min(dlock_duration_sure(lease), duration);
+		if (lease->durable)
+			lease->duration_batch = pg_atomic_read_u64(&after->db->open_batch);
+	}
+	lease->duration = duration;
+	if (lease->durable)
+		(void) mark(idx, after);
+}
+
+/*
+ * dlock_duration_sure gives a duration that the durable row of a lease does not
+ * fall short of.
+ */
+int64
+dlock_duration_sure(const DlockLease *lease)
+{
+	DlockDatabase *db = dlock_database_at(lease->database);
+
+	return dlock_pending_is_durable(db, lease->duration_batch) ?
+		lease->duration : lease->sure_duration;
+}
+
+/*
+ * dlock_lease_promise has the row of a lease written with the open batch, for
+ * somebody who is told only then.
+ */
+void
+dlock_lease_promise(uint32 idx, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	Assert(lease->durable);
+	lease->promised = true;
+	lease->duration_batch = mark(idx, after);
+}
+
+/*
+ * is_promise tells whether a hold is not acknowledged before it is durable.
+ * One of scope transaction has no row.
+ */
+static bool
+is_promise(const DlockLease *lease, const DlockHold *hold)
+{
+	return hold->durable && lease->durable &&
+		(hold->scope != DLOCK_SCOPE_TRANSACTION || !hold->counts);
+}
+
+/*
+ * dlock_hold_add counts one more hold.
+ */
+void
 dlock_hold_add(uint32 idx, const DlockHold *hold, DlockAftermath *after)
 {
 	DlockLease *lease = dlock_lease_at(idx);
-	bool		longer = hold->duration_given &&
-		hold->duration > lease->duration;
 	bool		first = !lease->durable;
-	uint64		batch;
 
 	Assert(dlock_lease_is_live(lease));
-	if (longer)
-		lease->duration = hold->duration;
+	if (hold->duration_given && hold->duration > lease->duration)
+		dlock_duration_set(idx, hold->duration, after);
 	if (hold->mode == DLOCK_EXCLUSIVE)
 	{
 		lease->claims++;
@@ -193,24 +266,36 @@ dlock_hold_add(uint32 idx, const DlockHold *hold, DlockAftermath *after)
 			lease->durable = true;
 	}
 	if (!lease->durable)
-		return 0;
-	batch = mark(idx, after);
-	if (longer || first)
-		lease->duration_batch = batch;
-	return batch;
+		return;
+	(void) mark(idx, after);
+	if (first)
+		lease->duration_batch = pg_atomic_read_u64(&after->db->open_batch);
+	if (is_promise(lease, hold) && !lease->promised)
+		dlock_lease_promise(idx, after);
 }
 
 /*
- * dlock_hold_must_flush tells whether a hold may be acknowledged only once its
- * batch is durable.  A token beyond the durable bound never may at once: after
- * a crash it would be given out again.
+ * dlock_hold_batch gives the batch that has to be durable before a hold that
+ * was just added may be acknowledged; 0 where that may be at once.  It is
+ *
+ *	  the open one, which shows the hold, if that was promised to be durable;
+ *	  the open one if the token is beyond the durable bound, since after a crash
+ *	  it would be given out again;
+ *	  the one that shows the end of whoever had the resource before.
+ *
+ * The last goes for every hold.  That the lease is held already proves nothing:
+ * another session of the client may be waiting for that very batch.
  */
-bool
-dlock_hold_must_flush(DlockDatabase *db, uint32 idx, const DlockHold *hold)
+uint64
+dlock_hold_batch(DlockDatabase *db, uint32 idx, const DlockHold *hold)
 {
-	return (hold->durable && dlock_lease_at(idx)->durable &&
-			(hold->scope != DLOCK_SCOPE_TRANSACTION || !hold->counts)) ||
-		dlock_lease_at(idx)->token > (int64) pg_atomic_read_u64(&db->token_limit);
+	const DlockLease *lease = dlock_lease_at(idx);
+	uint64		ended = dlock_ends_batch(db, lease->hash);
+
+	if (is_promise(lease, hold) ||
+		lease->token > (int64) pg_atomic_read_u64(&db->token_limit))
+		return pg_atomic_read_u64(&db->open_batch);
+	return dlock_pending_is_durable(db, ended) ? 0 : ended;
 }
 
 /*
@@ -278,23 +363,55 @@ dlock_holds_drop(uint32 idx, int32 count, int32 session, int32 transaction,
 		(void) mark(idx, after);
 		/* what is left needs no row */
 		if (lease->hold_count == lease->transaction_holds)
+		{
 			lease->durable = false;
+			lease->promised = false;
+			note_end(idx, after);
+		}
 	}
 	if (lease->deadline == DLOCK_NEVER)
 		dlock_clock_restart(idx, dlock_clock_now());
 }
 
-/*
- * dlock_mode_set converts a lease.  A weaker mode may let waiters in.
- */
-void
-dlock_mode_set(uint32 idx, DlockMode mode, DlockAftermath *after)
+static void
+set_mode(uint32 idx, DlockMode mode, DlockAftermath *after)
 {
 	DlockLease *lease = dlock_lease_at(idx);
 
+	Assert(lease->fences == 0 || dlock_mode_covers(mode, lease->mode));
 	lease->mode = mode;
 	if (lease->durable)
 		(void) mark(idx, after);
+}
+
+/*
+ * dlock_lease_strengthen gives a lease a mode that covers its own.
+ */
+void
+dlock_lease_strengthen(uint32 idx, DlockMode mode, DlockAftermath *after)
+{
+	Assert(dlock_mode_covers(mode, dlock_lease_at(idx)->mode));
+	set_mode(idx, mode, after);
+}
+
+/*
+ * dlock_lease_weaken makes an exclusive lease a shared one, and lets in whom it
+ * kept out.  Where commits depend on it, that waits for the last of them.
+ */
+void
+dlock_lease_weaken(uint32 idx, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	if (lease->fences > 0)
+	{
+		lease->downgrade = true;
+		return;
+	}
+	lease->downgrade = false;
+	set_mode(idx, DLOCK_SHARED, after);
+	note_end(idx, after);
+	dlock_queue_serve(lease->resource, after);
 }
 
 /*
@@ -376,6 +493,7 @@ dlock_lease_end(uint32 idx, DlockAftermath *after)
 	uint32		upgrader = DLOCK_NONE;
 
 	Assert(dlock_lease_is_live(lease));
+	Assert(lease->fences == 0);
 	if (res->upgrader != DLOCK_NONE &&
 		dlock_waiter_at(res->upgrader)->lease == idx)
 		upgrader = res->upgrader;
@@ -394,6 +512,7 @@ dlock_lease_end(uint32 idx, DlockAftermath *after)
 	lease->hold_count = 0;
 	if (lease->durable)
 		(void) mark(idx, after);
+	note_end(idx, after);
 	dlock_lease_free(after->db, idx, dlock_clock_now());
 
 	if (upgrader != DLOCK_NONE)
@@ -418,11 +537,8 @@ dlock_waiter_dismiss(uint32 idx, DlockWaitState why, DlockAftermath *after)
 	if (why == DLOCK_WAIT_GRANTED && waiter->must_flush)
 	{
 		after->urgent = true;
-		/*
-		 * It need not know before it may say so, unless it has more to do, or
-		 * has to see to it that standbys do not keep it waiting for ever.
-		 */
-		wake = waiter->eager || dlock_quorum_is_wanted();
+		/* it need not know before it may say so, unless it has more to do */
+		wake = waiter->eager;
 		if (!wake)
 			dlock_pending_notify(after->db, waiter->procno, waiter->batch);
 	}
@@ -442,12 +558,11 @@ give(uint32 idx, uint32 lease_idx, DlockAftermath *after)
 
 	waiter->lease = lease_idx;
 	waiter->token = dlock_lease_at(lease_idx)->token;
-	waiter->batch = dlock_hold_add(lease_idx, &waiter->hold, after);
+	waiter->joined = dlock_lease_at(lease_idx)->state == DLOCK_LEASE_HELD;
+	dlock_hold_add(lease_idx, &waiter->hold, after);
 	waiter->claims = dlock_lease_at(lease_idx)->claims;
-	waiter->must_flush = dlock_hold_must_flush(after->db, lease_idx,
-											   &waiter->hold);
-	if (waiter->must_flush && waiter->batch == 0)
-		waiter->batch = pg_atomic_read_u64(&after->db->open_batch);
+	waiter->batch = dlock_hold_batch(after->db, lease_idx, &waiter->hold);
+	waiter->must_flush = waiter->batch != 0;
 	dlock_waiter_dismiss(idx, DLOCK_WAIT_GRANTED, after);
 }
 
@@ -501,7 +616,7 @@ serve_also(uint32 idx, uint32 lease_idx, DlockAftermath *after)
 				promote(idx, lease_idx, after);
 			return;
 		}
-		dlock_mode_set(lease_idx, waiter->mode, after);
+		dlock_lease_strengthen(lease_idx, waiter->mode, after);
 		waiter->upgraded = true;
 	}
 	share(idx, lease_idx, after);
@@ -567,7 +682,8 @@ dlock_queue_serve(uint32 resource, DlockAftermath *after)
 	{
 		uint32		lease = dlock_waiter_at(res->upgrader)->lease;
 
-		dlock_mode_set(lease, dlock_waiter_at(res->upgrader)->mode, after);
+		dlock_lease_strengthen(lease, dlock_waiter_at(res->upgrader)->mode,
+							   after);
 		dlock_waiter_at(res->upgrader)->upgraded = true;
 		give(res->upgrader, lease, after);
 		dlock_client_serve(res, lease, after);

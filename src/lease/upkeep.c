@@ -65,6 +65,8 @@ dlock_upkeep_restore(DlockDatabase *db, const DlockRecord *record,
 		lease->acquired_at = record->acquired_at;
 		lease->state = DLOCK_LEASE_HELD;
 		lease->durable = true;
+		lease->promised = true;
+		lease->written = true;
 	}
 	else
 		dlock_lease_free(db, idx, dlock_clock_now());
@@ -134,7 +136,11 @@ empty_resource(DlockDatabase *db, uint32 slot)
 			dismiss_first(db, res, &after);
 		/* with the last one the resource goes, and may become another's */
 		for (int n = res->nholders; n > 0; n--)
+		{
+			/* commits that depend on it find the gate shut */
+			dlock_lease_at(res->holders)->fences = 0;
 			dlock_lease_end(res->holders, &after);
+		}
 	}
 	dlock_partition_unlock(hash);
 	dlock_aftermath_run(&after);

@@ -83,6 +83,7 @@ entry_init(DlockDatabase *db, uint16 slot)
 	pg_atomic_init_u64(&db->flush_began, 0);
 	pg_atomic_init_u64(&db->confirmed_since, 0);
 	pg_atomic_init_u32(&db->barrier, 0);
+	pg_atomic_init_u64(&db->ends_upto, 0);
 	for (int i = 0; i < DLOCK_TIDES; i++)
 		pg_atomic_init_u32(&db->tides[i], 0);
 	SpinLockInit(&db->free_lock);

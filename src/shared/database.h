@@ -74,6 +74,9 @@ typedef struct DlockDatabase
 	pg_atomic_uint32 tides[DLOCK_TIDES];	/* of batches: who waits for a
 											 * batch naps on its tide */
 
+	pg_atomic_uint64 ends_upto; /* see ends.c; raised under any partition
+								 * lock */
+
 	/* free slots that may have a row; under free_lock, links in the slots */
 	slock_t		free_lock;
 	uint32		free_head;

@@ -20,6 +20,11 @@
  * partition locks do it at the same time, and emptied under all of these
  * locks, so no pop ever races with a push (there is no ABA).
  *
+ * A lease that was acknowledged before it is durable (dlock.durable = off) is
+ * left in the list as long as it is young: most are over before anybody would
+ * have read their rows.  One that was never written cannot come back after a
+ * crash, so its end need not be waited for either (see ends.c).
+ *
  * Whoever waits for a batch naps on its tide first, a word that changes once
  * the batch is durable: one call wakes all of them.  If that takes longer than
  * a flush should, or if it stands in line as well, it has a notice in its
@@ -45,6 +50,10 @@
 static pg_atomic_uint64 *notices;
 
 #define DLOCK_NOTICE_BITS 16
+
+/* how old a lease gets before its row is written that nobody waits for */
+#define ROW_DELAY (500 * 1000)
+
 static uint64
 make_notice(DlockDatabase *db, uint64 batch)
 {
@@ -286,6 +295,8 @@ copy_slot(uint32 idx, DlockRecord *record, DlockTime now, TimestampTz wall)
 		(lease->state == DLOCK_LEASE_PENDING ||
 		 lease->state == DLOCK_LEASE_HELD);
 	record->token = lease->token;
+	lease->written = record->held;
+	lease->replaces = false;
 	if (record->held)
 	{
 		DlockResource *res = dlock_resource_at(lease->resource);
@@ -330,31 +341,58 @@ make_room(DlockDatabase *db, DlockBatch *batch)
 											batch->capacity * sizeof(DlockRecord));
 }
 
+/*
+ * may_be_left tells whether a slot's row can wait for a later batch: nobody was
+ * promised that it is durable, and the row that is there, if any, shows nothing
+ * that has changed.
+ */
+static bool
+may_be_left(const DlockLease *lease, DlockTime now)
+{
+	return (lease->state == DLOCK_LEASE_PENDING ||
+			lease->state == DLOCK_LEASE_HELD) &&
+		!lease->promised && !lease->written && !lease->replaces &&
+		now < dlock_clock_after(lease->granted_at, ROW_DELAY);
+}
+
 static void
-take_slots(DlockDatabase *db, DlockBatch *batch)
+take_slots(DlockDatabase *db, DlockBatch *batch, bool all)
 {
 	DlockTime	now = dlock_clock_now();
 	TimestampTz wall = dlock_clock_wall();
 	uint32		idx = pg_atomic_read_u32(&db->dirty_head);
+	uint32		left = DLOCK_NONE;
+	uint32		nleft = 0;
 
 	batch->nrecords = 0;
 	while (idx != DLOCK_NONE)
 	{
 		DlockLease *lease = dlock_lease_at(idx);
+		uint32		next = lease->dirty_next;
 
-		copy_slot(idx, &batch->records[batch->nrecords++], now, wall);
-		lease->on_dirty = false;
-		idx = lease->dirty_next;
+		if (!all && may_be_left(lease, now))
+		{
+			lease->dirty_next = left;
+			left = idx;
+			nleft++;
+		}
+		else
+		{
+			copy_slot(idx, &batch->records[batch->nrecords++], now, wall);
+			lease->on_dirty = false;
+		}
+		idx = next;
 	}
-	pg_atomic_write_u32(&db->dirty_head, DLOCK_NONE);
-	pg_atomic_write_u32(&db->dirty_count, 0);
+	pg_atomic_write_u32(&db->dirty_head, left);
+	pg_atomic_write_u32(&db->dirty_count, nleft);
 }
 
 /*
- * dlock_pending_collect cuts off the open batch and opens the next one.
+ * dlock_pending_collect cuts off the open batch and opens the next one.  What
+ * may be left for later is left, unless "all" is asked for.
  */
 void
-dlock_pending_collect(DlockDatabase *db, DlockBatch *batch)
+dlock_pending_collect(DlockDatabase *db, DlockBatch *batch, bool all)
 {
 	for (;;)
 	{
@@ -364,7 +402,7 @@ dlock_pending_collect(DlockDatabase *db, DlockBatch *batch)
 			break;
 		dlock_partition_unlock_all();
 	}
-	take_slots(db, batch);
+	take_slots(db, batch, all);
 	batch->number = pg_atomic_read_u64(&db->open_batch);
 	pg_atomic_write_u64(&db->open_batch, batch->number + 1);
 	batch->last_token = (int64) pg_atomic_read_u64(&db->next_token);

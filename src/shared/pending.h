@@ -43,7 +43,8 @@ extern bool dlock_pending_any(DlockDatabase *db);
 extern uint32 dlock_pending_count(DlockDatabase *db);
 extern bool dlock_pending_nap_for_work(DlockDatabase *db);
 extern void dlock_pending_doze(DlockDatabase *db, bool dozing);
-extern void dlock_pending_collect(DlockDatabase *db, DlockBatch *batch);
+extern void dlock_pending_collect(DlockDatabase *db, DlockBatch *batch,
+								  bool all);
 extern void dlock_pending_flush_begins(DlockDatabase *db);
 extern void dlock_pending_flush_ends(DlockDatabase *db);
 extern void dlock_pending_publish(DlockDatabase *db, uint64 batch);

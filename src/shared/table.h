@@ -46,10 +46,13 @@ typedef struct DlockLease
 {
 	int64		token;
 	int64		duration;		/* microseconds */
-	uint64		duration_batch; /* durable with that batch */
+	int64		sure_duration;	/* the row says no less before duration_batch
+								 * is durable */
+	uint64		duration_batch; /* the duration is durable with that batch */
 	DlockTime	deadline;		/* DLOCK_NEVER while pending or kept; in a
 								 * database's free list: since when */
 	DlockTime	heap_key;		/* place in the heap, <= deadline */
+	DlockTime	granted_at;
 	TimestampTz acquired_at;
 	uint32		hash;			/* of the resource */
 	uint32		resource;
@@ -75,6 +78,13 @@ typedef struct DlockLease
 	uint8		mode;			/* a DlockMode */
 	uint8		scope;			/* a DlockScope, of the first hold left */
 	bool		durable;		/* has, or is to have, a row */
+	bool		promised;		/* its row is to be durable before somebody is
+								 * told; else it may follow later */
+	bool		written;		/* the last batch that was cut with this slot
+								 * shows it as held, or its row was loaded: it
+								 * may come back after a crash */
+	bool		replaces;		/* the row shows an earlier lease of this slot
+								 * as held, which is over */
 	bool		on_dirty;		/* in the dirty list */
 	bool		in_heap;
 	bool		downgrade;		/* to be made shared with its last fence */
@@ -137,6 +147,7 @@ typedef struct DlockWaiter
 	bool		upgrade;		/* stands ahead of the queue */
 	bool		upgraded;		/* once granted: the lease was shared before */
 	bool		must_flush;		/* once granted: wait for batch */
+	bool		joined;			/* once granted: the lease was held before */
 	DlockHold	hold;
 	int64		ticket;			/* arrival number within the database */
 	int64		token;			/* once granted; upgrade: from the start */

@@ -426,7 +426,7 @@ write_batch(bool nowait)
 		dlock_store_clear();
 		dlock_pending_mark_all(db);
 	}
-	dlock_pending_collect(db, &batch);
+	dlock_pending_collect(db, &batch, nowait);
 	DLOCK_DEBUG_POINT(DLOCK_STOP_BATCH_COLLECTED);
 
 	token_upto = extend_tokens(&found);

@@ -223,14 +223,22 @@ foreach my $resource ('sync:cancel', 'sync:kill')
 like( on_primary(q{
 	SET statement_timeout = '60s';
 	SET dlock.durable = off;
-	SELECT dlock_acquire('sync:cancel', client => 'sync-other')}),
-	qr/^\d+$/, 'another client gets it, with dlock.durable = off');
+	SELECT dlock_acquire('sync:other', client => 'sync-other')}),
+	qr/^\d+$/, 'a grant with dlock.durable = off does not wait for the standby');
 is( on_primary(q{
 	SET statement_timeout = '60s';
-	SELECT dlock_release('sync:cancel', client => 'sync-other')}),
-	't', 'a release does not wait for the standby');
-is(on_primary(q{SELECT status FROM dlock_status('sync:cancel')}),
-	'free', 'and takes effect');
+	SELECT dlock_release('sync:other', client => 'sync-other')}),
+	't', 'nor does a release');
+is(on_primary(q{SELECT status FROM dlock_status('sync:other')}),
+	'free', 'which takes effect');
+# ... unless a row is under way that would come back in its place
+$wait{next} = DlockSession->new($primary);
+$wait{next}->ask('SET dlock.durable = off');
+$wait{next}->tell(q{SELECT dlock_acquire('sync:cancel', client => 'sync-next')});
+$primary->poll_query_until('postgres',
+	q{SELECT status = 'held' FROM dlock_status('sync:cancel')})
+  or die 'sync:cancel is not granted';
+unanswered($wait{next}, 'what was undone may be on its way to the standby');
 
 # The writer itself is told to stop.
 my $writer = sync_wait('postgres');
@@ -276,6 +284,8 @@ is( sql_error($primary, 'sb_local', q{
 $standby->start;
 like($wait{writer}->answer, qr/^\d+$/, 'the grant is acknowledged once the standby is back');
 like($tokens->answer, qr/^\d+$/, 'and so is the token');
+like($wait{next}->answer, qr/^\d+$/, 'and so is what came after an undone grant');
+is($wait{next}->ask(q{SELECT dlock_release('sync:cancel', client => 'sync-next')}), 't', 'it is released');
 $tokens->close;
 $primary->poll_query_until('postgres', q{
 	SELECT count(*) = 0 FROM dlock.locks

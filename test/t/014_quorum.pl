@@ -369,7 +369,7 @@ foreach my $name (sort keys %renewals)
 # A lease that runs out while its renewal is being confirmed is lost, and may
 # be another client's by now.
 {
-	my (@renewals, @answers);
+	my (@renewals, @answers, $next);
 
 	on_primary(q{SELECT dlock_acquire('short:' || i, client => 'short') FROM generate_series(1, 3) i});
 	hold($east);
@@ -379,10 +379,13 @@ foreach my $name (sort keys %renewals)
 	  q{SELECT dlock_renew_all()};
 	wait_sync_rep($primary);
 	expire('short:1', 'short:2', 'short:3');
-	like(on_primary(q{SET dlock.durable = off; SELECT dlock_acquire('short:1', client => 'next')}),
-		qr/^\d+$/, 'a lease runs out while its renewal waits for the standby');
+	$next = waiting(q{SET dlock.durable = off; SELECT dlock_acquire('short:1', client => 'next')});
+	is(on_primary(q{SELECT holder FROM dlock_status('short:1')}), 'next',
+		'a lease runs out while its renewal waits for the standby');
 	is(join(' ', map { $_->answered || 0 } @renewals), '0 0 0', 'which it still does');
+	ok(!$next->answered, 'and so does the next holder, for its end');
 	let_go($east);
+	like(scalar $next->answer, qr/^\d+$/, 'who is told once that is confirmed');
 	@answers = map { [ $_->answer ] } @renewals;
 	is(error_parts($answers[$_][1])->{state} . $answers[$_][0], 'LK001', "its client is told that it is lost: call $_")
 	  foreach 0, 1;
@@ -623,6 +626,48 @@ missing('*', '', 'Not connected: "*".');
 	is_free('late', 'and is undone');
 }
 
+# The same for a lease that is held already, by a session whose server may be no
+# primary any more: a stronger mode, and one more hold, which asks for a longer
+# time than the lease has.
+foreach my $call (
+	q{SELECT dlock_set_options('late:more', mode => 'exclusive', client => 'alice')},
+	q{SELECT dlock_acquire('late:more', mode => 'shared', client => 'alice')})
+{
+	my $position = log_position($primary);
+	my $keeper = DlockSession->new($primary);
+	my $late = DlockSession->new($primary);
+	my ($over, $out, $err);
+
+	$keeper->ask(q{SELECT dlock_acquire('late:more', lease => '500 ms', mode => 'shared',
+		scope => 'session', client => 'alice')});
+	set_stop($primary, 'grant_flushed');
+	$late->tell($call);
+	wait_stopped($primary, 'grant_flushed', $position);
+	$over = on_primary(q{SELECT clock_timestamp() + '500 ms'});
+	poll_rows($primary, "SELECT clock_timestamp() > '$over'", 't');
+	hold($west);
+	clear_stop($primary);
+	if ($call =~ /set_options/)
+	{
+		($out, $err) = $late->answer;
+		is(error_parts($err)->{state} . $out, 'LK001',
+			'an upgrade of a lease that could be over elsewhere is not acknowledged');
+		is(on_primary(q{SELECT mode FROM dlock_status('late:more')}), 'shared', 'and is undone');
+		let_go($west);
+	}
+	else
+	{
+		wait_sync_rep($primary);
+		poll_until('it waits or has its answer', sub { $late->answered || sleeping($late->pid) });
+		ok(!$late->answered, 'nor is a hold of it, before it is confirmed again');
+		let_go($west);
+		like(scalar $late->answer, qr/^\d+$/, 'and then it is');
+	}
+	$_->quit foreach $keeper, $late;
+	poll_rows($primary, q{SELECT count(*) FROM dlock_list('alice') WHERE scope = 'session'}, '0');
+	on_primary(q{SELECT dlock_force_release('late:more')});
+}
+
 {
 	my $patient;
 
@@ -640,7 +685,7 @@ expect_log(
 	qr/client backend .*ERROR:  could not obtain a lease on resource "grant:timeout"/,
 	qr/client backend .*ERROR:  canceling statement due to (?:user request|lock timeout)/,
 	qr/client backend .*ERROR:  deadlock detected/,
-	qr/client backend .*ERROR:  lease on resource "(?:short:[12]|late)" is not held/,
+	qr/client backend .*ERROR:  lease on resource "(?:short:[12]|late|late:more)" is not held/,
 	qr/client backend .*FATAL:  (?:terminating connection due to administrator command|connection to client lost)/,
 	qr/dlock writer WARNING:  canceling the wait for synchronous replication and terminating connection due to administrator command/);
 expect_log(

@@ -141,8 +141,11 @@ foreach my $end (qw(cancel terminate disconnect))
 	pass("$end: none is held");
 	is(value("SELECT count(*) FROM dlock_try_acquire_all(" . names($end, 100)
 			. q{, client => 'next', scope => 'transaction')}),
-		100, "$end: they are free for others");
+		0, "$end: nobody has them before that is durable");
 	clear_stop($node);
+	is(value("SELECT count(*) FROM dlock_try_acquire_all(" . names($end, 100)
+			. q{, client => 'next', scope => 'transaction')}),
+		100, "$end: then they are free for others");
 	table_matches($node);
 	is(value("SELECT count(*) FROM dlock.locks WHERE resource_name LIKE '$end:%' AND status = 'held'"),
 		0, "$end: nor is there any row");
@@ -274,7 +277,7 @@ foreach my $case (
 	}
 	is(sql_error($node, 'postgres', 'SELECT dlock_try_acquire_all(' . names('standby', 10) . q{, client => 'standby')})->{state},
 		'LK003', 'to try is an error as well');
-	is(value('SELECT count(*) FROM dlock_acquire_all(' . names('standby', 10)
+	is(value('SELECT count(*) FROM dlock_acquire_all(' . names('xact', 10)
 			. q{, client => 'standby', scope => 'transaction')}), 10, 'a transaction\'s leases wait for no standby');
 
 	value(q{SELECT dlock_release_all('holder')});

@@ -1,0 +1,27 @@
+/*
+ * flush.h
+ *	  Sleep until something is durable.
+ *
+ * IDENTIFICATION
+ *	  src/lease/flush.h
+ */
+#ifndef DLOCK_LEASE_FLUSH_H
+#define DLOCK_LEASE_FLUSH_H
+
+#include "base/clock.h"
+#include "lease/engine.h"
+
+typedef enum DlockFlush
+{
+	DLOCK_FLUSH_DONE,
+	DLOCK_FLUSH_LATE,			/* not in time */
+	DLOCK_FLUSH_NO_QUORUM,		/* the standbys do not confirm it */
+} DlockFlush;
+
+extern void dlock_sleep_until(DlockTime until, bool watch);
+extern DlockFlush dlock_flush_wait(DlockGate gate, uint64 batch,
+								   DlockTime until);
+extern DlockFlush dlock_flush_wait_tokens(DlockGate gate, DlockTime until);
+extern void dlock_flush_wait_change(DlockGate gate, uint64 batch);
+
+#endif							/* DLOCK_LEASE_FLUSH_H */
