@@ -34,8 +34,10 @@ OBJS = \
 	src/lease/fence.o \
 	src/lease/flush.o \
 	src/lease/holding.o \
+	src/lease/holds.o \
 	src/lease/quorum.o \
 	src/lease/scope.o \
+	src/lease/session_holds.o \
 	src/lease/transition.o \
 	src/lease/upkeep.o \
 	src/lease/waitgraph.o \
@@ -67,7 +69,7 @@ ISOLATION = fifo priority shared-groups timeout lock-timeout statement-timeout \
 	upgrade-same-client downgrade-overruled session-holds \
 	fence-expiry fence-savepoint protect-write \
 	deadlock-simple deadlock-hard deadlock-soft deadlock-soft-2 \
-	deadlock-parallel deadlock-two-sessions deadlock-locks
+	deadlock-parallel deadlock-two-sessions deadlock-two-clients deadlock-locks
 
 # "make installcheck" brings its own server, because dlock must be preloaded;
 # it uses the binaries of the installed server and cannot run as root.

@@ -44,6 +44,7 @@
 #include "base/config.h"
 #include "lease/access.h"
 #include "lease/scope.h"
+#include "lease/session_holds.h"
 #include "shared/actor.h"
 #include "shared/client.h"
 
@@ -131,13 +132,13 @@ unpin(Pinned *pinned)
 
 /*
  * dlock_access_end_transaction: a client that was named in a call stands for
- * this session until the transaction is over, or as long as it keeps leases of
- * it.  With a pooler the next transaction may be somebody else's.
+ * this session until the transaction is over.  With a pooler the next one may be
+ * somebody else's.  Holds that end with the session are known by it.
  */
 void
-dlock_access_end_transaction(bool keeps_leases)
+dlock_access_end_transaction(void)
 {
-	if (acts_as_named && !named_by_setting && !keeps_leases)
+	if (acts_as_named && !named_by_setting)
 		act_as(DLOCK_NONE, false);
 }
 
@@ -155,7 +156,7 @@ dlock_access_forget(void)
 static void
 at_exit(int code, Datum arg)
 {
-	dlock_scope_end_session();
+	dlock_session_end();
 	dlock_access_forget();
 }
 

@@ -24,7 +24,7 @@ extern void dlock_access_check_holder(Oid role, const char *name);
 
 /* DISCARD ALL, and the end of the process */
 extern void dlock_access_forget(void);
-extern void dlock_access_end_transaction(bool keeps_leases);
+extern void dlock_access_end_transaction(void);
 
 /* called at server start */
 extern void dlock_access_set_preloaded(void);

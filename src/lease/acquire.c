@@ -193,6 +193,7 @@ dlock_acquire_prepare(DlockRequest *requests, int count, int64 *timeout,
 		requests[i].deadline = first->deadline;
 		requests[i].quorum = dlock_quorum_is_wanted();
 		requests[i].hold.mode = requests[i].mode;
+		requests[i].hold.session = MyProc->pgprocno;
 	}
 	return ensure_tokens(first, refusal);
 }
@@ -357,6 +358,9 @@ dlock_acquire_report(const DlockRequest *request, DlockOutcome outcome,
 			break;
 		case DLOCK_NO_LEASE_SLOT:
 			report_no_slot("lease", "dlock.max_leases");
+			break;
+		case DLOCK_NO_HOLD_SLOT:
+			report_no_slot("hold", "dlock.max_leases");
 			break;
 		case DLOCK_NO_WAITER_SLOT:
 			report_no_slot("waiter", "dlock.max_waiters");

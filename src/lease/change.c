@@ -33,7 +33,7 @@ dlock_release_lease(DlockGate gate, const DlockKey *key, uint32 client,
 	if (!dlock_holding_find(gate, key, client, &ref) ||
 		(token != 0 && token != ref.token))
 		return false;
-	return dlock_scope_release(gate, &ref, false, dlock_scope_mark());
+	return dlock_scope_release(gate, &ref, false);
 }
 
 /*
@@ -44,7 +44,6 @@ int64
 dlock_release_client(DlockGate gate, uint32 client)
 {
 	uint32		used = dlock_lease_high_water();
-	int			mark = dlock_scope_mark();
 	int64		count = 0;
 
 	for (uint32 i = 0; i < used; i++)
@@ -52,7 +51,7 @@ dlock_release_client(DlockGate gate, uint32 client)
 		DlockLeaseRef ref;
 
 		if (dlock_holding_find_slot(gate, i, client, &ref) &&
-			dlock_scope_release(gate, &ref, true, mark))
+			dlock_scope_release(gate, &ref, true))
 			count++;
 		if (i % 1024 == 0)
 			CHECK_FOR_INTERRUPTS();

@@ -23,6 +23,7 @@
 
 #include "base/config.h"
 #include "lease/engine.h"
+#include "lease/holds.h"
 #include "lease/transition.h"
 #include "shared/client.h"
 #include "shared/pending.h"
@@ -90,15 +91,15 @@ acknowledge(uint32 idx)
  * nothing needs to be flushed first.
  */
 static void
-add_hold(const DlockRequest *request, uint32 idx, DlockGrant *grant,
-		 DlockAftermath *after)
+add_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
+		 DlockGrant *grant, DlockAftermath *after)
 {
 	DlockDatabase *db = request->gate.db;
 
 	grant->lease = idx;
 	grant->token = dlock_lease_at(idx)->token;
 	grant->joined = dlock_lease_at(idx)->state == DLOCK_LEASE_HELD;
-	dlock_hold_add(idx, &request->hold, after);
+	dlock_hold_add(idx, &request->hold, spare, after);
 	grant->claims = dlock_lease_at(idx)->claims;
 	grant->batch = dlock_hold_batch(db, idx, &request->hold);
 	grant->must_flush = grant->batch != 0;
@@ -127,6 +128,16 @@ stand_in_line(const DlockRequest *request, uint32 resource, uint32 lease,
 		return DLOCK_NO_WAITER_SLOT;
 
 	waiter = dlock_waiter_at(idx);
+	waiter->spare = DLOCK_NONE;
+	if (request->hold.counts)
+	{
+		waiter->spare = dlock_hold_count_alloc();
+		if (waiter->spare == DLOCK_NONE)
+		{
+			dlock_waiter_free(idx);
+			return DLOCK_NO_HOLD_SLOT;
+		}
+	}
 	pg_atomic_init_u32(&waiter->state, DLOCK_WAIT_QUEUED);
 	waiter->resource = resource;
 	waiter->client = request->client;
@@ -221,7 +232,7 @@ line_up(const DlockRequest *request, uint32 resource, DlockGrant *grant)
 	dlock_lease_prepare(idx, request->key.hash, request->client, request->mode,
 						request->priority, &request->hold);
 	outcome = stand_in_line(request, resource, idx, false, grant);
-	if (outcome == DLOCK_NO_WAITER_SLOT)
+	if (outcome != DLOCK_QUEUED)
 	{
 		dlock_client_unpin(request->client);
 		dlock_lease_free(db, idx, dlock_clock_now());
@@ -235,8 +246,8 @@ line_up(const DlockRequest *request, uint32 resource, DlockGrant *grant)
  * with it.
  */
 static DlockOutcome
-strengthen(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
-		   DlockGrant *grant, DlockAftermath *after)
+strengthen(const DlockRequest *request, uint32 resource, uint32 own,
+		   uint32 *spare, bool wait, DlockGrant *grant, DlockAftermath *after)
 {
 	DlockResource *res = dlock_resource_at(resource);
 	DlockOutcome outcome;
@@ -245,7 +256,7 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 	{
 		grant->upgraded = true;
 		dlock_lease_strengthen(own, request->mode, after);
-		add_hold(request, own, grant, after);
+		add_hold(request, own, spare, grant, after);
 		dlock_client_serve(res, own, after);
 		return DLOCK_GRANTED;
 	}
@@ -267,6 +278,7 @@ start(const DlockRequest *request, uint32 resource, bool wait,
 	  DlockGrant *grant, DlockAftermath *after)
 {
 	uint32		idx;
+	uint32		spare = DLOCK_NONE;
 
 	if (!may_be_granted(dlock_resource_at(resource), request))
 	{
@@ -282,7 +294,7 @@ start(const DlockRequest *request, uint32 resource, bool wait,
 	dlock_lease_prepare(idx, request->key.hash, request->client, request->mode,
 						request->priority, &request->hold);
 	dlock_lease_grant(resource, idx, after);
-	add_hold(request, idx, grant, after);
+	add_hold(request, idx, &spare, grant, after);
 	dlock_client_serve(dlock_resource_at(resource), idx, after);
 	return DLOCK_GRANTED;
 }
@@ -307,6 +319,36 @@ find_resource(const DlockRequest *request, DlockAftermath *after)
 	return resource;
 }
 
+/*
+ * hold_more serves a client that holds the resource already.
+ */
+static DlockOutcome
+hold_more(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
+		  DlockGrant *grant, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(own);
+	uint32		spare = DLOCK_NONE;
+	DlockOutcome outcome = DLOCK_GRANTED;
+
+	if (request->token != 0 && request->token != lease->token)
+		return DLOCK_NOT_HELD;
+	if (lease->hold_count == PG_INT32_MAX)
+		return DLOCK_TOO_MANY_HOLDS;
+	if (dlock_holds_need_room(lease, &request->hold))
+	{
+		spare = dlock_hold_count_alloc();
+		if (spare == DLOCK_NONE)
+			return DLOCK_NO_HOLD_SLOT;
+	}
+	if (!dlock_mode_covers(lease->mode, request->mode))
+		outcome = strengthen(request, resource, own, &spare, wait, grant,
+							 after);
+	else
+		add_hold(request, own, &spare, grant, after);
+	dlock_hold_count_free(spare);
+	return outcome;
+}
+
 static DlockOutcome
 acquire(const DlockRequest *request, bool wait, DlockGrant *grant,
 		DlockRefusal *refusal, DlockAftermath *after)
@@ -328,18 +370,8 @@ acquire(const DlockRequest *request, bool wait, DlockGrant *grant,
 		outcome = DLOCK_NOT_HELD;
 	else if (own == DLOCK_NONE)
 		outcome = start(request, resource, wait, grant, after);
-	else if (request->token != 0 &&
-			 request->token != dlock_lease_at(own)->token)
-		outcome = DLOCK_NOT_HELD;
-	else if (dlock_lease_at(own)->hold_count == PG_INT32_MAX)
-		outcome = DLOCK_TOO_MANY_HOLDS;
-	else if (!dlock_mode_covers(dlock_lease_at(own)->mode, request->mode))
-		outcome = strengthen(request, resource, own, wait, grant, after);
 	else
-	{
-		add_hold(request, own, grant, after);
-		outcome = DLOCK_GRANTED;
-	}
+		outcome = hold_more(request, resource, own, wait, grant, after);
 
 	if (outcome != DLOCK_GRANTED && outcome != DLOCK_QUEUED)
 	{
@@ -683,18 +715,16 @@ dlock_engine_take_back(const DlockRequest *request, DlockGrant *grant)
 	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
 	if (still_granted(request, grant))
 	{
-		bool		session = request->hold.scope == DLOCK_SCOPE_SESSION;
-		bool		transaction = request->hold.scope == DLOCK_SCOPE_TRANSACTION;
-
 		/* unless another session of the client was given it as exclusive */
 		if (grant->upgraded &&
 			dlock_lease_at(grant->lease)->claims == grant->claims)
 			dlock_lease_weaken(grant->lease, &after);
-		if (request->hold.counts)
-			dlock_holds_drop(grant->lease, 1, session, transaction,
-							 session ||
-							 (transaction && !request->hold.duration_given),
-							 &after);
+		if (request->hold.counts &&
+			dlock_holds_take_back(dlock_lease_at(grant->lease),
+								  &request->hold))
+			dlock_lease_settle(grant->lease,
+							   request->hold.scope != DLOCK_SCOPE_TRANSACTION,
+							   &after);
 	}
 	dlock_partition_unlock(request->key.hash);
 	dlock_aftermath_run(&after);

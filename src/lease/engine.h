@@ -49,6 +49,7 @@ typedef enum DlockOutcome
 	DLOCK_TOO_MANY_HOLDS,		/* the hold count is at its maximum */
 	DLOCK_NO_LEASE_SLOT,
 	DLOCK_NO_WAITER_SLOT,
+	DLOCK_NO_HOLD_SLOT,			/* too many sessions hold leases together */
 	DLOCK_SHUT,					/* the extension was dropped */
 	DLOCK_TIMED_OUT,			/* left the queue unserved */
 	DLOCK_LOCK_TIMEOUT,			/* likewise, because of lock_timeout */

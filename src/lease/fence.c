@@ -44,7 +44,7 @@ dlock_fence_own(DlockGate gate, const DlockKey *key, DlockHolder *holder)
 		return DLOCK_FENCE_NOT_HELD;
 	if (holder->ref.mode != DLOCK_EXCLUSIVE)
 		return DLOCK_FENCE_NOT_EXCLUSIVE;
-	if (!dlock_scope_is_ours(&holder->ref))
+	if (!dlock_scope_is_ours(gate, &holder->ref))
 	{
 		if (!dlock_access_is_me(gate, holder->client, holder->name))
 			return DLOCK_FENCE_NOT_OURS;

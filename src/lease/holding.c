@@ -16,6 +16,7 @@
 #include "base/config.h"
 #include "base/debug_point.h"
 #include "lease/holding.h"
+#include "lease/holds.h"
 #include "lease/quorum.h"
 #include "lease/transition.h"
 #include "shared/client.h"
@@ -220,13 +221,13 @@ dlock_holding_let_go(DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_holding_release gives holds back: those of the caller's session
- * first, then plain ones, then those of other sessions of the same client.
- * Holds of a transaction end with it, not here.
+ * dlock_holding_release gives holds back: those of the caller's session first,
+ * then those of scope lease, then those of other sessions of the client, the
+ * oldest first.  Holds of a transaction end with it, not here.
  */
 void
-dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref,
-					  int32 count, int32 session_count)
+dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref, uint32 session,
+					  int32 count)
 {
 	DlockAftermath after;
 
@@ -235,53 +236,51 @@ dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref,
 	if (stands(gate, ref))
 	{
 		DlockLease *lease = dlock_lease_at(ref->lease);
-		int32		plain = lease->hold_count - lease->session_holds -
-			lease->transaction_holds;
-		int32		session = Min(session_count, lease->session_holds);
+		int32		n;
 
-		count = Min(count, lease->hold_count - lease->transaction_holds);
-		session = Min(session, count);
-		if (count - session > plain)
-			session = count - plain;
-		if (count > 0)
-			dlock_holds_drop(ref->lease, count, session, 0, session, &after);
+		n = dlock_holds_remove(lease, session, DLOCK_SCOPE_SESSION, -1, count);
+		n += dlock_holds_remove(lease, DLOCK_NO_SESSION, DLOCK_SCOPE_LEASE, -1,
+								count - n);
+		n += dlock_holds_remove_oldest(lease, DLOCK_SCOPE_SESSION, count - n);
+		if (n > 0)
+			dlock_lease_settle(ref->lease, true, &after);
 	}
 	dlock_partition_unlock(ref->hash);
 	dlock_aftermath_run(&after);
 }
 
 /*
- * dlock_holding_end_session takes holds of a session away that has ended; any
- * that were released by another session are not there any more.
+ * dlock_holding_end_session takes away what a session that is over held, and
+ * nobody has given back.
  */
 void
 dlock_holding_end_session(DlockGate gate, const DlockLeaseRef *ref,
-						  int32 count)
+						  uint32 session)
 {
 	DlockAftermath after;
 
 	dlock_aftermath_init(&after, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
-	if (stands(gate, ref))
-	{
-		count = Min(count, dlock_lease_at(ref->lease)->session_holds);
-		if (count > 0)
-			dlock_holds_drop(ref->lease, count, count, 0, count, &after);
-	}
+	if (stands(gate, ref) &&
+		dlock_holds_remove(dlock_lease_at(ref->lease), session,
+						   DLOCK_SCOPE_SESSION, -1, PG_INT32_MAX) > 0)
+		dlock_lease_settle(ref->lease, true, &after);
 	dlock_partition_unlock(ref->hash);
 	dlock_aftermath_run(&after);
 }
 
 /*
- * dlock_holding_stands tells whether a lease is still the one referred to.
+ * dlock_holding_of_session tells whether a session has a hold of a lease.
  */
 bool
-dlock_holding_stands(DlockGate gate, const DlockLeaseRef *ref)
+dlock_holding_of_session(DlockGate gate, const DlockLeaseRef *ref,
+						 uint32 session)
 {
 	bool		result;
 
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_READ);
-	result = stands(gate, ref);
+	result = stands(gate, ref) &&
+		dlock_holds_of_session(dlock_lease_at(ref->lease), session);
 	dlock_partition_unlock(ref->hash);
 	return result;
 }
@@ -292,49 +291,37 @@ dlock_holding_stands(DlockGate gate, const DlockLeaseRef *ref)
  */
 void
 dlock_holding_end_transaction(DlockGate gate, const DlockLeaseRef *ref,
-							  bool kept)
+							  uint32 session, bool kept)
 {
 	DlockAftermath after;
 
 	dlock_aftermath_init(&after, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
 	if (stands(gate, ref) &&
-		dlock_lease_at(ref->lease)->transaction_holds > 0)
-		dlock_holds_drop(ref->lease, 1, 0, 1, kept, &after);
+		dlock_holds_remove(dlock_lease_at(ref->lease), session,
+						   DLOCK_SCOPE_TRANSACTION, kept, 1) > 0)
+		dlock_lease_settle(ref->lease, false, &after);
 	dlock_partition_unlock(ref->hash);
 	dlock_aftermath_run(&after);
 }
 
 /*
- * change_duration sets a lease's duration; gives the batch to wait for as long
- * as the row may promise less than that.
+ * row_batch gives the batch that has to be durable before a lease's row says no
+ * less than memory does; 0 where it does already, where there is to be no row,
+ * or where the session does not wait for rows.
  */
 static uint64
-change_duration(uint32 idx, int64 duration, DlockAftermath *after)
+row_batch(uint32 idx, DlockAftermath *after)
 {
 	DlockLease *lease = dlock_lease_at(idx);
 
-	if (duration != lease->duration)
-		dlock_duration_set(idx, duration, after);
-	if (!lease->durable ||
-		dlock_pending_is_durable(after->db, lease->duration_batch))
+	if (!lease->durable || !dlock_durable)
 		return 0;
-	return lease->duration_batch;
-}
-
-/*
- * make_promise sees to it that the row of a lease that was acknowledged without
- * becomes durable; gives the batch to wait for, 0 if there is nothing to do.
- */
-static uint64
-make_promise(uint32 idx, DlockAftermath *after)
-{
-	DlockLease *lease = dlock_lease_at(idx);
-
-	if (!dlock_durable || !lease->durable || lease->promised)
-		return 0;
-	dlock_lease_promise(idx, after);
-	return lease->duration_batch;
+	/* acknowledged without, until somebody asks for more */
+	if (!lease->promised)
+		dlock_lease_promise(idx, after);
+	return dlock_pending_is_durable(after->db, lease->duration_batch) ?
+		0 : lease->duration_batch;
 }
 
 /*
@@ -368,10 +355,10 @@ dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref, int64 duration,
 	{
 		DlockLease *lease = dlock_lease_at(ref->lease);
 
-		*batch = make_promise(ref->lease, &after);
-		if (duration != 0)
-			*batch = Max(*batch,
-						 change_duration(ref->lease, duration, &after));
+		if (duration != 0 && duration != lease->duration)
+			dlock_duration_set(ref->lease, duration, &after);
+		/* also where another session has asked for what the row lacks */
+		*batch = row_batch(ref->lease, &after);
 		after.urgent |= *batch != 0;
 		if (lease->durable && must_confirm())
 		{

@@ -35,7 +35,8 @@ extern bool dlock_holding_find(DlockGate gate, const DlockKey *key,
 							   uint32 client, DlockLeaseRef *ref);
 extern bool dlock_holding_find_slot(DlockGate gate, uint32 slot, uint32 client,
 									DlockLeaseRef *ref);
-extern bool dlock_holding_stands(DlockGate gate, const DlockLeaseRef *ref);
+extern bool dlock_holding_of_session(DlockGate gate, const DlockLeaseRef *ref,
+									 uint32 session);
 extern bool dlock_holding_find_holder(DlockGate gate, const DlockKey *key,
 									  int64 token, DlockHolder *holder);
 extern bool dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref,
@@ -55,11 +56,13 @@ extern int	dlock_holding_force_release(DlockGate gate, const DlockKey *key,
 
 /* called at transaction end as well: these cannot fail */
 extern void dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref,
-								  int32 count, int32 session_count);
+								  uint32 session, int32 count);
 extern void dlock_holding_end_session(DlockGate gate,
-									  const DlockLeaseRef *ref, int32 count);
+									  const DlockLeaseRef *ref,
+									  uint32 session);
 extern void dlock_holding_end_transaction(DlockGate gate,
-										  const DlockLeaseRef *ref, bool kept);
+										  const DlockLeaseRef *ref,
+										  uint32 session, bool kept);
 extern void dlock_holding_let_go(DlockGate gate, const DlockLeaseRef *ref);
 extern void dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref);
 

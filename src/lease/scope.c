@@ -24,7 +24,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "storage/ipc.h"
+#include "port/pg_bitutils.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 
 #include "base/config.h"
@@ -32,11 +33,13 @@
 #include "lease/access.h"
 #include "lease/flush.h"
 #include "lease/scope.h"
+#include "lease/session_holds.h"
 #include "shared/pending.h"
 
 typedef enum EventKind
 {
 	EVENT_HOLD,					/* a hold of scope transaction */
+	EVENT_GIVEN_BACK,			/* such a hold, which ends at the end anyway */
 	EVENT_RELEASE,				/* holds to be released at commit */
 	EVENT_DOWNGRADE,			/* a lease to be made shared at commit */
 	EVENT_FENCE,				/* a lease that the commit depends on */
@@ -48,22 +51,27 @@ typedef struct Event
 	SubTransactionId subxact;
 	DlockGate	gate;
 	DlockLeaseRef ref;
+	int			next;			/* the one before it in its chain, or -1 */
+	int			hold;			/* GIVEN_BACK: which HOLD */
 	int32		count;			/* RELEASE: how many */
 	bool		kept;			/* HOLD: it stops the lease's clock */
+	bool		given_back;		/* HOLD: its release has been asked for */
 	bool		fenced;			/* HOLD, FENCE: a fence is up until the end */
-	SubTransactionId released_by;	/* HOLD: who asked for its release, or
-									 * InvalidSubTransactionId */
 } Event;
 
-typedef struct SessionHold
-{
-	DlockGate	gate;
-	DlockLeaseRef ref;
-} SessionHold;
+/* more room than this is not kept from one transaction to the next */
+#define KEEP_CAPACITY 1024
 
+/*
+ * In the order in which they came.  So those of a subtransaction, and of its own
+ * that have committed, stand at the end as long as it is the current one.
+ */
 static Event *events;
 static int	nevents;
-static int	event_capacity;
+static int	event_capacity;		/* a power of two */
+
+/* chains of events by lease, as many as there is room; the newest comes first */
+static int *chains;
 
 /* which leases are fenced, by slot and mode; NULL before the first one */
 static uint8 *fence_bits;
@@ -71,58 +79,81 @@ static uint8 *fence_bits;
 /* changes whenever a fence may be gone */
 static uint64 fence_generation = 1;
 
-static SessionHold *session_holds;
-static int	nsession_holds;
-static int	session_capacity;
-
 static bool
 same_lease(const DlockLeaseRef *a, const DlockLeaseRef *b)
 {
 	return a->lease == b->lease && a->token == b->token;
 }
 
-static bool
-same_gate(DlockGate a, DlockGate b)
+static int *
+chain_of(const DlockLeaseRef *ref)
 {
-	return a.db == b.db && a.epoch == b.epoch;
+	return &chains[ref->lease & (uint32) (event_capacity - 1)];
 }
 
 static void
+link_event(int i)
+{
+	int		   *chain = chain_of(&events[i].ref);
+
+	events[i].next = *chain;
+	*chain = i;
+}
+
+/*
+ * pop_event takes the last event off; it is the first of its chain.
+ */
+static void
+pop_event(void)
+{
+	Event	   *event = &events[--nevents];
+
+	Assert(*chain_of(&event->ref) == nevents);
+	*chain_of(&event->ref) = event->next;
+}
+
+/*
+ * reserve_events makes room for so many more.
+ */
+static void
 reserve_events(int count)
 {
-	int			wanted = Max(16, 2 * event_capacity + count);
+	int			wanted = (int) pg_nextpower2_32(Max(16, nevents + count));
+	int		   *new_chains;
 
 	if (nevents + count <= event_capacity)
 		return;
+	new_chains = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(int));
 	if (events == NULL)
 		events = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(Event));
 	else
 		events = repalloc_huge(events, wanted * sizeof(Event));
+	if (chains != NULL)
+		pfree(chains);
+	chains = new_chains;
 	event_capacity = wanted;
+	memset(chains, 0xFF, wanted * sizeof(int));
+	for (int i = 0; i < nevents; i++)
+		link_event(i);
 }
 
 /*
- * drop_stale forgets the session's holds in an earlier opening.
+ * forget_events begins anew, for the next transaction.
  */
 static void
-drop_stale(DlockGate gate)
+forget_events(void)
 {
-	if (nsession_holds > 0 && !same_gate(session_holds[0].gate, gate))
-		nsession_holds = 0;
-}
-
-/*
- * drop_ended forgets the session holds whose leases others have ended.
- */
-static void
-drop_ended(void)
-{
-	int			kept = 0;
-
-	for (int i = 0; i < nsession_holds; i++)
-		if (dlock_holding_stands(session_holds[i].gate, &session_holds[i].ref))
-			session_holds[kept++] = session_holds[i];
-	nsession_holds = kept;
+	if (event_capacity > KEEP_CAPACITY)
+	{
+		pfree(events);
+		pfree(chains);
+		events = NULL;
+		chains = NULL;
+		event_capacity = 0;
+		nevents = 0;
+	}
+	while (nevents > 0)
+		pop_event();
 }
 
 /*
@@ -131,21 +162,8 @@ drop_ended(void)
 void
 dlock_scope_reserve(DlockGate gate, int count)
 {
-	int			wanted = Max(16, 2 * session_capacity + count);
-
-	drop_stale(gate);
 	reserve_events(count);
-	if (nsession_holds + count > session_capacity)
-		drop_ended();
-	if (nsession_holds + count <= session_capacity)
-		return;
-	if (session_holds == NULL)
-		session_holds = MemoryContextAllocHuge(TopMemoryContext,
-											   wanted * sizeof(SessionHold));
-	else
-		session_holds = repalloc_huge(session_holds,
-									  wanted * sizeof(SessionHold));
-	session_capacity = wanted;
+	dlock_session_reserve(gate, count);
 }
 
 static DlockLeaseRef
@@ -163,14 +181,15 @@ ref_of(const DlockRequest *request, const DlockGrant *grant)
 static Event *
 add_event(EventKind kind, DlockGate gate, const DlockLeaseRef *ref)
 {
-	Event	   *event = &events[nevents++];
+	Event	   *event = &events[nevents];
 
-	Assert(nevents <= event_capacity);
+	Assert(nevents < event_capacity);
 	memset(event, 0, sizeof(*event));
 	event->kind = kind;
 	event->subxact = GetCurrentSubTransactionId();
 	event->gate = gate;
 	event->ref = *ref;
+	link_event(nevents++);
 	return event;
 }
 
@@ -193,42 +212,59 @@ dlock_scope_note_transaction(const DlockRequest *request,
 void
 dlock_scope_note_session(const DlockRequest *request, const DlockGrant *grant)
 {
-	SessionHold *hold = &session_holds[nsession_holds++];
+	DlockLeaseRef ref = ref_of(request, grant);
 
-	Assert(nsession_holds <= session_capacity);
-	hold->gate = request->gate;
-	hold->ref = ref_of(request, grant);
+	dlock_session_note(request->gate, &ref);
 }
 
 /*
- * dlock_scope_mark tells how much the transaction has asked for so far.
+ * give_back_hold asks for the release of the newest hold of the transaction on a
+ * lease; false where there is none that it was not asked for yet.
  */
-int
-dlock_scope_mark(void)
+static bool
+give_back_hold(DlockGate gate, const DlockLeaseRef *ref)
 {
-	return nevents;
+	int			i = *chain_of(ref);
+
+	while (i >= 0 && !(events[i].kind == EVENT_HOLD && !events[i].given_back &&
+					   same_lease(&events[i].ref, ref)))
+		i = events[i].next;
+	if (i < 0)
+		return false;
+	events[i].given_back = true;
+	add_event(EVENT_GIVEN_BACK, gate, ref)->hold = i;
+	return true;
+}
+
+/*
+ * count_asked tells how many holds of a lease the transaction has asked to be
+ * released at commit.
+ */
+static int32
+count_asked(const DlockLeaseRef *ref)
+{
+	int32		count = 0;
+
+	for (int i = *chain_of(ref); i >= 0; i = events[i].next)
+		if (events[i].kind == EVENT_RELEASE && same_lease(&events[i].ref, ref))
+			count += events[i].count;
+	return count;
 }
 
 /*
  * dlock_scope_release asks for the release of one hold, or of all, at commit;
- * false where all of them are asked for already.  What was asked for is looked
- * for up to mark: whoever releases lease after lease need not look through
- * what it has just asked for.
+ * false where all of them are asked for already.
  */
 bool
-dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref, bool all,
-					int mark)
+dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref, bool all)
 {
 	int32		available = ref->hold_count - ref->transaction_holds;
 	bool		asked = false;
 
-	drop_stale(gate);
-	for (int i = 0; i < mark; i++)
-		if (events[i].kind == EVENT_RELEASE && same_lease(&events[i].ref, ref))
-			available -= events[i].count;
+	reserve_events(1);
+	available -= count_asked(ref);
 	if (available > 0)
 	{
-		reserve_events(1);
 		add_event(EVENT_RELEASE, gate, ref)->count = all ? available : 1;
 		asked = true;
 	}
@@ -236,17 +272,13 @@ dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref, bool all,
 		return true;
 
 	/* those of the transaction end at its end, asked for or not */
-	for (int i = mark - 1; i >= 0; i--)
+	do
 	{
-		if (events[i].kind == EVENT_HOLD && same_lease(&events[i].ref, ref) &&
-			events[i].released_by == InvalidSubTransactionId)
-		{
-			events[i].released_by = GetCurrentSubTransactionId();
-			asked = true;
-			if (!all)
-				break;
-		}
-	}
+		reserve_events(1);
+		if (!give_back_hold(gate, ref))
+			break;
+		asked = true;
+	} while (all);
 	return asked;
 }
 
@@ -304,17 +336,10 @@ dlock_scope_fence(DlockGate gate, const DlockLeaseRef *ref)
  * holds it, or this session does, as whatever client.
  */
 bool
-dlock_scope_is_ours(const DlockLeaseRef *ref)
+dlock_scope_is_ours(DlockGate gate, const DlockLeaseRef *ref)
 {
-	if (is_fenced(ref, DLOCK_SHARED) || is_fenced(ref, DLOCK_EXCLUSIVE))
-		return true;
-	for (int i = 0; i < nevents; i++)
-		if (events[i].kind == EVENT_HOLD && same_lease(&events[i].ref, ref))
-			return true;
-	for (int i = 0; i < nsession_holds; i++)
-		if (same_lease(&session_holds[i].ref, ref))
-			return true;
-	return false;
+	return is_fenced(ref, DLOCK_SHARED) || is_fenced(ref, DLOCK_EXCLUSIVE) ||
+		dlock_holding_of_session(gate, ref, MyProc->pgprocno);
 }
 
 /*
@@ -332,13 +357,17 @@ dlock_scope_fence_generation(void)
  */
 
 /*
- * drop_event forgets a hold or a fence, and lets the lease go.
+ * drop_event undoes an event: a hold ends, a fence goes, a hold that was to be
+ * given back is not.
  */
 static void
 drop_event(const Event *event)
 {
 	if (event->kind == EVENT_HOLD)
-		dlock_holding_end_transaction(event->gate, &event->ref, event->kept);
+		dlock_holding_end_transaction(event->gate, &event->ref,
+									  MyProc->pgprocno, event->kept);
+	if (event->kind == EVENT_GIVEN_BACK)
+		events[event->hold].given_back = false;
 	if (event->kind == EVENT_FENCE)
 	{
 		Size		bit = fence_bit(&event->ref, event->ref.mode);
@@ -348,25 +377,6 @@ drop_event(const Event *event)
 	}
 	if (event->fenced)
 		dlock_holding_let_go(event->gate, &event->ref);
-}
-
-/*
- * forget_session_holds forgets up to so many holds of the session on a lease,
- * and tells how many there were.
- */
-static int32
-forget_session_holds(const DlockLeaseRef *ref, int32 count)
-{
-	int32		found = 0;
-
-	for (int i = nsession_holds - 1; i >= 0 && found < count; i--)
-	{
-		if (!same_lease(&session_holds[i].ref, ref))
-			continue;
-		session_holds[i] = session_holds[--nsession_holds];
-		found++;
-	}
-	return found;
 }
 
 /*
@@ -418,6 +428,8 @@ keep_leases(void)
 static void
 at_commit(void)
 {
+	int32		released = 0;
+
 	for (int i = 0; i < nevents; i++)
 	{
 		const Event *event = &events[i];
@@ -428,25 +440,28 @@ at_commit(void)
 			case EVENT_FENCE:
 				drop_event(event);
 				break;
+			case EVENT_GIVEN_BACK:
+				break;
 			case EVENT_RELEASE:
-				dlock_holding_release(event->gate, &event->ref, event->count,
-									  forget_session_holds(&event->ref,
-														   event->count));
+				dlock_holding_release(event->gate, &event->ref,
+									  MyProc->pgprocno, event->count);
+				released++;
 				break;
 			case EVENT_DOWNGRADE:
 				dlock_holding_downgrade(event->gate, &event->ref);
 				break;
 		}
 	}
-	nevents = 0;
+	forget_events();
+	dlock_session_tidy(released);
 }
 
 static void
 at_abort(void)
 {
-	for (int i = 0; i < nevents; i++)
+	for (int i = nevents - 1; i >= 0; i--)
 		drop_event(&events[i]);
-	nevents = 0;
+	forget_events();
 }
 
 static void
@@ -454,7 +469,7 @@ xact_callback(XactEvent xact_event, void *arg)
 {
 	if (xact_event == XACT_EVENT_COMMIT || xact_event == XACT_EVENT_ABORT ||
 		xact_event == XACT_EVENT_PREPARE)
-		dlock_access_end_transaction(nsession_holds > 0);
+		dlock_access_end_transaction();
 	if (nevents == 0)
 		return;
 	switch (xact_event)
@@ -479,45 +494,26 @@ xact_callback(XactEvent xact_event, void *arg)
 	}
 }
 
+/*
+ * subxact_callback undoes what the subtransaction has asked for, or passes it
+ * on to its parent.  All of it stands at the end.
+ */
 static void
 subxact_callback(SubXactEvent subxact_event, SubTransactionId mine,
 				 SubTransactionId parent, void *arg)
 {
-	int			kept = 0;
-
-	if (nevents == 0 || (subxact_event != SUBXACT_EVENT_COMMIT_SUB &&
-						 subxact_event != SUBXACT_EVENT_ABORT_SUB))
-		return;
-	for (int i = 0; i < nevents; i++)
+	if (subxact_event == SUBXACT_EVENT_ABORT_SUB)
 	{
-		if (events[i].subxact == mine)
+		while (nevents > 0 && events[nevents - 1].subxact == mine)
 		{
-			if (subxact_event == SUBXACT_EVENT_ABORT_SUB)
-			{
-				drop_event(&events[i]);
-				continue;
-			}
-			events[i].subxact = parent;
+			drop_event(&events[nevents - 1]);
+			pop_event();
 		}
-		if (events[i].released_by == mine)
-			events[i].released_by = subxact_event == SUBXACT_EVENT_ABORT_SUB ?
-				InvalidSubTransactionId : parent;
-		events[kept++] = events[i];
 	}
-	nevents = kept;
-}
-
-/*
- * dlock_scope_end_session gives every hold of the session back.
- */
-void
-dlock_scope_end_session(void)
-{
-	while (nsession_holds > 0)
+	else if (subxact_event == SUBXACT_EVENT_COMMIT_SUB)
 	{
-		SessionHold *hold = &session_holds[--nsession_holds];
-
-		dlock_holding_end_session(hold->gate, &hold->ref, 1);
+		for (int i = nevents - 1; i >= 0 && events[i].subxact == mine; i--)
+			events[i].subxact = parent;
 	}
 }
 

@@ -18,18 +18,14 @@ extern void dlock_scope_note_session(const DlockRequest *request,
 									 const DlockGrant *grant);
 
 /* called by release and set_options */
-extern int	dlock_scope_mark(void);
 extern bool dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref,
-								bool all, int mark);
+								bool all);
 extern void dlock_scope_downgrade(DlockGate gate, const DlockLeaseRef *ref);
 
 /* called by fence */
 extern void dlock_scope_fence(DlockGate gate, const DlockLeaseRef *ref);
-extern bool dlock_scope_is_ours(const DlockLeaseRef *ref);
+extern bool dlock_scope_is_ours(DlockGate gate, const DlockLeaseRef *ref);
 extern uint64 dlock_scope_fence_generation(void);
-
-/* DISCARD ALL, and the end of the process */
-extern void dlock_scope_end_session(void);
 
 /* called once per process that uses dlock */
 extern void dlock_scope_init(void);

@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "lease/holds.h"
 #include "lease/transition.h"
 #include "shared/client.h"
 #include "shared/deadline.h"
@@ -128,10 +129,7 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	lease->deadline = DLOCK_NEVER;
 	lease->hash = hash;
 	lease->client = client;
-	lease->hold_count = 0;
-	lease->session_holds = 0;
-	lease->transaction_holds = 0;
-	lease->kept = 0;
+	dlock_holds_init(lease);
 	lease->fences = 0;
 	lease->downgrade = false;
 	lease->priority = priority;
@@ -233,10 +231,11 @@ is_promise(const DlockLease *lease, const DlockHold *hold)
 }
 
 /*
- * dlock_hold_add counts one more hold.
+ * dlock_hold_add counts one more hold; for spare see dlock_holds_add.
  */
 void
-dlock_hold_add(uint32 idx, const DlockHold *hold, DlockAftermath *after)
+dlock_hold_add(uint32 idx, const DlockHold *hold, uint32 *spare,
+			   DlockAftermath *after)
 {
 	DlockLease *lease = dlock_lease_at(idx);
 	bool		first = !lease->durable;
@@ -251,17 +250,9 @@ dlock_hold_add(uint32 idx, const DlockHold *hold, DlockAftermath *after)
 	}
 	if (hold->counts)
 	{
-		lease->hold_count++;
-		if (hold->scope == DLOCK_SCOPE_SESSION)
-			lease->session_holds++;
-		if (hold->scope == DLOCK_SCOPE_TRANSACTION)
-			lease->transaction_holds++;
-		if (hold->scope == DLOCK_SCOPE_SESSION ||
-			(hold->scope == DLOCK_SCOPE_TRANSACTION && !hold->duration_given))
-		{
-			lease->kept++;
+		dlock_holds_add(lease, hold, spare);
+		if (lease->kept > 0)
 			dlock_deadline_clear(idx);
-		}
 		if (hold->scope != DLOCK_SCOPE_TRANSACTION)
 			lease->durable = true;
 	}
@@ -335,30 +326,23 @@ scope_left(const DlockLease *lease)
 }
 
 /*
- * dlock_holds_drop takes holds away: count in all, of which so many of each
- * kind.  The lease ends with the last one, or with its last fence if that is
- * later.
+ * dlock_lease_settle does what follows when holds were taken away, of which the
+ * row tells if "row" is set.  The lease ends with the last one, or with its
+ * last fence if that is later.
  */
 void
-dlock_holds_drop(uint32 idx, int32 count, int32 session, int32 transaction,
-				 int32 kept, DlockAftermath *after)
+dlock_lease_settle(uint32 idx, bool row, DlockAftermath *after)
 {
 	DlockLease *lease = dlock_lease_at(idx);
 
 	Assert(dlock_lease_is_live(lease));
-	lease->hold_count -= count;
-	lease->session_holds -= session;
-	lease->transaction_holds -= transaction;
-	lease->kept -= kept;
-	Assert(lease->session_holds >= 0 && lease->transaction_holds >= 0 &&
-		   lease->kept >= 0);
 	if (lease->hold_count <= 0 && lease->fences == 0)
 	{
 		dlock_lease_end(idx, after);
 		return;
 	}
 	lease->scope = scope_left(lease);
-	if (lease->durable && count > transaction)
+	if (lease->durable && row)
 	{
 		(void) mark(idx, after);
 		/* what is left needs no row */
@@ -509,7 +493,7 @@ dlock_lease_end(uint32 idx, DlockAftermath *after)
 	dlock_lease_set_client(idx, DLOCK_NONE);
 	dlock_client_drop_lease(lease->client);
 	dlock_client_unpin(lease->client);
-	lease->hold_count = 0;
+	dlock_holds_clear(lease);
 	if (lease->durable)
 		(void) mark(idx, after);
 	note_end(idx, after);
@@ -559,7 +543,7 @@ give(uint32 idx, uint32 lease_idx, DlockAftermath *after)
 	waiter->lease = lease_idx;
 	waiter->token = dlock_lease_at(lease_idx)->token;
 	waiter->joined = dlock_lease_at(lease_idx)->state == DLOCK_LEASE_HELD;
-	dlock_hold_add(lease_idx, &waiter->hold, after);
+	dlock_hold_add(lease_idx, &waiter->hold, &waiter->spare, after);
 	waiter->claims = dlock_lease_at(lease_idx)->claims;
 	waiter->batch = dlock_hold_batch(after->db, lease_idx, &waiter->hold);
 	waiter->must_flush = waiter->batch != 0;

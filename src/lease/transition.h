@@ -34,14 +34,12 @@ extern void dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client,
 								const DlockHold *hold);
 extern void dlock_lease_grant(uint32 resource, uint32 idx,
 							  DlockAftermath *after);
-extern void dlock_hold_add(uint32 idx, const DlockHold *hold,
+extern void dlock_hold_add(uint32 idx, const DlockHold *hold, uint32 *spare,
 						   DlockAftermath *after);
 extern uint64 dlock_hold_batch(DlockDatabase *db, uint32 idx,
 							   const DlockHold *hold);
 extern void dlock_clock_restart(uint32 idx, DlockTime now);
-extern void dlock_holds_drop(uint32 idx, int32 count, int32 session,
-							 int32 transaction, int32 kept,
-							 DlockAftermath *after);
+extern void dlock_lease_settle(uint32 idx, bool row, DlockAftermath *after);
 extern void dlock_lease_strengthen(uint32 idx, DlockMode mode,
 								   DlockAftermath *after);
 extern void dlock_lease_weaken(uint32 idx, DlockAftermath *after);

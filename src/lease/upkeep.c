@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "base/debug_point.h"
+#include "lease/holds.h"
 #include "lease/transition.h"
 #include "lease/upkeep.h"
 #include "shared/client.h"
@@ -61,7 +62,7 @@ dlock_upkeep_restore(DlockDatabase *db, const DlockRecord *record,
 		dlock_lease_grant(resource, idx, &after);
 		lease->token = record->token;
 		dlock_client_set_born(client, record->token);
-		lease->hold_count = record->hold_count;
+		dlock_holds_restore(lease, record->hold_count);
 		lease->acquired_at = record->acquired_at;
 		lease->state = DLOCK_LEASE_HELD;
 		lease->durable = true;

@@ -10,8 +10,10 @@
  *	  session -> those that block it					(LOCK)
  *
  * A holder stands for all waits of its client, in whatever session, and for
- * those of sessions that act as the client.  A client that holds and does not
- * wait can release: there a path ends.  Only the first in line has arcs to
+ * those of sessions that act as the client.  Where it has holds that end with a
+ * session or its transaction, it stands for whatever those sessions wait for as
+ * well, as whatever client.  A client that holds and does not wait can release:
+ * there a path ends.  Only the first in line has arcs to
  * holders; all others wait for it, and so for what it waits for.
  *
  * Waits and leases that end by themselves soon are left out: a waiter that
@@ -156,6 +158,37 @@ add_idle_client(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
 }
 
 /*
+ * ends_with tells whether a lease has holds that end with a session.
+ */
+static bool
+ends_with(const DlockWaitGraph *graph, const DlockHoldCopy *hold, int procno)
+{
+	for (int i = 0; i < hold->nsessions; i++)
+		if (graph->waits.sessions[hold->first_session + i] == (uint32) procno)
+			return true;
+	return false;
+}
+
+/*
+ * add_session_waits adds arcs to the waits for leases of the sessions that a
+ * lease's holds end with.  Those of the lease's own client are there already.
+ */
+static void
+add_session_waits(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
+{
+	for (int s = 0; s < hold->nsessions; s++)
+	{
+		uint32		procno = graph->waits.sessions[hold->first_session + s];
+		int			i = graph->proc_wait[procno];
+
+		/* a session waits for one lease at a time */
+		if (i >= 0 && graph->waits.waits[i].client != hold->client &&
+			!is_left_out(graph, &graph->waits.waits[i]))
+			add_arc(graph, from, i, DLOCK_ARC_HOLDS, hold);
+	}
+}
+
+/*
  * add_hold adds arcs to everything that keeps a holder from releasing.
  */
 static void
@@ -166,8 +199,10 @@ add_hold(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
 	for (int i = graph->client_wait[hold->client]; i >= 0; i = graph->next_wait[i])
 		if (!is_left_out(graph, &graph->waits.waits[i]))
 			add_arc(graph, from, i, DLOCK_ARC_HOLDS, hold);
+	add_session_waits(graph, from, hold);
 	for (int i = 0; i < graph->nsessions; i++)
-		if (dlock_actor_is(graph->sessions[i].leader_procno, hold->client))
+		if (dlock_actor_is(graph->sessions[i].leader_procno, hold->client) ||
+			ends_with(graph, hold, graph->sessions[i].leader_procno))
 			add_arc(graph, from, node_of_session(graph, &graph->sessions[i]),
 					DLOCK_ARC_HOLDS, hold);
 	if (graph->narcs == before && graph->show_idle)
@@ -257,6 +292,8 @@ link_waits(DlockWaitGraph *graph)
 	memset(graph->client_wait, 0xFF, dlock_max_clients * sizeof(int));
 	graph->next_wait = palloc(Max(waits->nwaits, 1) * sizeof(int));
 	graph->ahead = palloc(Max(waits->nwaits, 1) * sizeof(int));
+	graph->proc_wait = palloc(ProcGlobal->allProcCount * sizeof(int));
+	memset(graph->proc_wait, 0xFF, ProcGlobal->allProcCount * sizeof(int));
 	for (int i = 0; i < waits->nwaits; i++)
 	{
 		const DlockWaitCopy *wait = &waits->waits[i];
@@ -271,6 +308,7 @@ link_waits(DlockWaitGraph *graph)
 				graph->ahead[i - 1] : i - 1;
 		graph->next_wait[i] = graph->client_wait[wait->client];
 		graph->client_wait[wait->client] = i;
+		graph->proc_wait[wait->procno] = i;
 	}
 }
 

@@ -58,6 +58,7 @@ typedef struct DlockWaitGraph
 	struct Session *sessions;	/* that wait for a lock */
 	int		   *client_wait;	/* by client: its first wait, -1: none */
 	int		   *next_wait;		/* by wait: the next of the same client */
+	int		   *proc_wait;		/* by process: its wait, -1: none */
 	int		   *ahead;			/* by wait: the one ahead of it, -1: none */
 	bool		show_idle;
 	DlockTime	ignore_before;	/* what ends by then is left out */

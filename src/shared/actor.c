@@ -4,7 +4,8 @@
  *
  * A session that waits for a lock of PostgreSQL keeps the leases of its clients
  * from being released; the search for deadlocks has to know whose these are.
- * Every session tells that itself, for as long as it has the client pinned.
+ * Every session tells that itself, as long as it acts as the client.  Holds that
+ * end with the session are counted by session, and need no telling.
  *
  * IDENTIFICATION
  *	  src/shared/actor.c

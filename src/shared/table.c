@@ -48,6 +48,7 @@ typedef struct Table
 	Pool		leases;
 	Pool		resources;
 	Pool		waiters;
+	Pool		holds;
 	Partition	partitions[DLOCK_NPARTITIONS];
 } Table;
 
@@ -57,12 +58,24 @@ static uint32 *lease_client;	/* by slot; written under partition locks */
 static DlockLease *leases;
 static DlockResource *resources;
 static DlockWaiter *waiters;
+static DlockHoldCount *holds;
 static LWLockPadded *locks;
 
 static uint32
 bucket_count(void)
 {
 	return pg_nextpower2_32(Max(dlock_max_leases, DLOCK_NPARTITIONS));
+}
+
+/*
+ * hold_size gives how many counts of holds there is room for besides the one in
+ * each lease: one for each lease that a second session holds, and one for each
+ * waiter.
+ */
+static int
+hold_size(void)
+{
+	return dlock_max_leases + dlock_max_waiters;
 }
 
 /*
@@ -78,6 +91,7 @@ dlock_table_shmem_size(void)
 	size = add_size(size, mul_size(dlock_max_leases, sizeof(DlockLease)));
 	size = add_size(size, MAXALIGN(mul_size(dlock_max_leases, sizeof(DlockResource))));
 	size = add_size(size, mul_size(dlock_max_waiters, sizeof(DlockWaiter)));
+	size = add_size(size, mul_size(hold_size(), sizeof(DlockHoldCount)));
 	return size;
 }
 
@@ -120,6 +134,8 @@ dlock_table_shmem_init(void)
 	resources = (DlockResource *) (base + offset);
 	offset += MAXALIGN(dlock_max_leases * sizeof(DlockResource));
 	waiters = (DlockWaiter *) (base + offset);
+	offset += dlock_max_waiters * sizeof(DlockWaiter);
+	holds = (DlockHoldCount *) (base + offset);
 
 	if (found)
 		return;
@@ -136,6 +152,7 @@ dlock_table_shmem_init(void)
 	/* a resource exists only while somebody holds it or waits for it */
 	pool_init(&table->resources, dlock_max_leases);
 	pool_init(&table->waiters, dlock_max_waiters);
+	pool_init(&table->holds, hold_size());
 }
 
 /*
@@ -236,6 +253,13 @@ dlock_waiter_at(uint32 idx)
 	return &waiters[idx];
 }
 
+DlockHoldCount *
+dlock_hold_count_at(uint32 idx)
+{
+	Assert(idx < (uint32) hold_size());
+	return &holds[idx];
+}
+
 /*
  * pool_get takes a slot out of a pool; next tells where a slot keeps its link.
  */
@@ -284,6 +308,12 @@ static uint32 *
 waiter_next(uint32 idx)
 {
 	return &waiters[idx].next;
+}
+
+static uint32 *
+hold_next(uint32 idx)
+{
+	return &holds[idx].next;
 }
 
 /*
@@ -404,10 +434,31 @@ dlock_waiter_alloc(void)
 	return pool_get(&table->waiters, waiter_next);
 }
 
+/*
+ * dlock_waiter_free gives a waiter back, and the room that its hold did not
+ * need.  Called by its own backend, once it is out of the queue.
+ */
 void
 dlock_waiter_free(uint32 idx)
 {
+	dlock_hold_count_free(waiters[idx].spare);
 	pool_put(&table->waiters, idx, waiter_next);
+}
+
+uint32
+dlock_hold_count_alloc(void)
+{
+	return pool_get(&table->holds, hold_next);
+}
+
+/*
+ * dlock_hold_count_free gives it back; DLOCK_NONE is none.
+ */
+void
+dlock_hold_count_free(uint32 idx)
+{
+	if (idx != DLOCK_NONE)
+		pool_put(&table->holds, idx, hold_next);
 }
 
 static uint32

@@ -34,6 +34,23 @@ typedef enum DlockLeaseState
 	DLOCK_LEASE_TRIMMED,		/* free; the writer is deleting its row */
 } DlockLeaseState;
 
+/* the session of holds that any session of the client may end */
+#define DLOCK_NO_SESSION PG_UINT32_MAX
+
+/*
+ * Holds of a lease that end by the same event: those of one session and scope,
+ * or those of scope lease.  A session's number is that of its PGPROC: when the
+ * session is gone, so are its holds.
+ */
+typedef struct DlockHoldCount
+{
+	uint32		session;		/* DLOCK_NO_SESSION: scope lease */
+	uint32		next;			/* further ones of the lease; pool's free list */
+	int32		count;			/* 0: unused */
+	uint8		scope;			/* a DlockScope */
+	bool		kept;			/* they stop the clock */
+} DlockHoldCount;
+
 /*
  * One holder on one resource.
  *
@@ -64,6 +81,7 @@ typedef struct DlockLease
 	uint32		heap_next;
 	uint32		heap_prev;
 	uint32		dirty_next;		/* the database's dirty list */
+	DlockHoldCount holds;		/* the oldest; the others follow by age */
 	int32		hold_count;		/* all holds; 0 unless PENDING or HELD, or
 								 * where only fences are left */
 	int32		session_holds;	/* of these: ended by a session's end */
@@ -119,6 +137,7 @@ typedef enum DlockWaitState
 typedef struct DlockHold
 {
 	int64		duration;		/* microseconds */
+	uint32		session;		/* who asks for it */
 	DlockScope	scope;
 	DlockMode	mode;
 	bool		duration_given; /* else it is the default */
@@ -148,6 +167,8 @@ typedef struct DlockWaiter
 	bool		upgraded;		/* once granted: the lease was shared before */
 	bool		must_flush;		/* once granted: wait for batch */
 	bool		joined;			/* once granted: the lease was held before */
+	uint32		spare;			/* room for the hold where it needs any, else
+								 * DLOCK_NONE */
 	DlockHold	hold;
 	int64		ticket;			/* arrival number within the database */
 	int64		token;			/* once granted; upgrade: from the start */
@@ -184,6 +205,9 @@ extern uint32 dlock_lease_alloc(DlockDatabase *db);
 extern void dlock_lease_free(DlockDatabase *db, uint32 idx, DlockTime now);
 extern uint32 dlock_waiter_alloc(void);
 extern void dlock_waiter_free(uint32 idx);
+extern uint32 dlock_hold_count_alloc(void);
+extern void dlock_hold_count_free(uint32 idx);
+extern DlockHoldCount *dlock_hold_count_at(uint32 idx);
 
 extern DlockLease *dlock_lease_at(uint32 idx);
 extern DlockResource *dlock_resource_at(uint32 idx);

@@ -44,6 +44,7 @@ copy_wait(DlockWaits *waits, uint32 slot)
 	copy->slot = slot;
 	copy->client = waiter->client;
 	copy->queue = waits->nqueues;
+	copy->procno = waiter->procno;
 	copy->pid = waiter->pid;
 	copy->ticket = waiter->ticket;
 	copy->priority = waiter->priority;
@@ -54,11 +55,54 @@ copy_wait(DlockWaits *waits, uint32 slot)
 	copy_name(copy->client_name, waiter->client);
 }
 
+/*
+ * next_session steps through the counts of a lease's holds that end with a
+ * session; NULL begins.
+ */
+static const DlockHoldCount *
+next_session(const DlockLease *lease, const DlockHoldCount *count)
+{
+	do
+	{
+		if (count == NULL)
+			count = &lease->holds;
+		else if (count->next == DLOCK_NONE)
+			return NULL;
+		else
+			count = dlock_hold_count_at(count->next);
+	} while (count->count == 0 || count->session == DLOCK_NO_SESSION);
+	return count;
+}
+
+/*
+ * count_sessions tells how much room copy_hold needs for the sessions of all
+ * holders.
+ */
+static int
+count_sessions(const DlockResource *res)
+{
+	int			n = 0;
+
+	for (uint32 i = res->holders; i != DLOCK_NONE; i = dlock_lease_at(i)->next)
+	{
+		const DlockHoldCount *count = NULL;
+
+		while ((count = next_session(dlock_lease_at(i), count)) != NULL)
+			n++;
+	}
+	return n;
+}
+
 static void
 copy_hold(DlockWaits *waits, const DlockLease *lease)
 {
 	DlockHoldCopy *copy = &waits->holds[waits->nholds++];
+	const DlockHoldCount *count = NULL;
 
+	copy->first_session = waits->nsessions;
+	while ((count = next_session(lease, count)) != NULL)
+		waits->sessions[waits->nsessions++] = count->session;
+	copy->nsessions = waits->nsessions - copy->first_session;
 	copy->client = lease->client;
 	copy->mode = lease->mode;
 	copy->token = lease->token;
@@ -67,18 +111,19 @@ copy_hold(DlockWaits *waits, const DlockLease *lease)
 }
 
 /*
- * copy_queue copies a resource; false where there is no room.  Partition lock
- * held.
+ * copy_queue copies a resource; false where there is no room.  nsessions is how
+ * many sessions its holders have.  Partition lock held.
  */
 static bool
-copy_queue(DlockWaits *waits, const DlockResource *res)
+copy_queue(DlockWaits *waits, const DlockResource *res, int nsessions)
 {
 	DlockQueueCopy *queue = &waits->queues[waits->nqueues];
 
 	Assert(dlock_partition_held(res->hash));
 	if (waits->nqueues == waits->queue_capacity ||
 		res->nholders > waits->hold_capacity - waits->nholds ||
-		res->nwaiters > waits->wait_capacity - waits->nwaits)
+		res->nwaiters > waits->wait_capacity - waits->nwaits ||
+		nsessions > waits->session_capacity - waits->nsessions)
 		return false;
 	queue->dboid = res->dboid;
 	queue->database = res->database;
@@ -102,17 +147,20 @@ copy_queue(DlockWaits *waits, const DlockResource *res)
  * grow makes room for at least as many as one resource has at the moment.
  */
 static void
-grow(DlockWaits *waits, int nholds, int nwaits)
+grow(DlockWaits *waits, int nholds, int nwaits, int nsessions)
 {
 	waits->queue_capacity = 2 * waits->queue_capacity + 64;
 	waits->hold_capacity = 2 * waits->hold_capacity + 2 * nholds + 64;
 	waits->wait_capacity = 2 * waits->wait_capacity + 2 * nwaits + 64;
+	waits->session_capacity = 2 * waits->session_capacity + 2 * nsessions + 64;
 	waits->queues = repalloc_huge(waits->queues, waits->queue_capacity *
 								  sizeof(DlockQueueCopy));
 	waits->holds = repalloc_huge(waits->holds, waits->hold_capacity *
 								 sizeof(DlockHoldCopy));
 	waits->waits = repalloc_huge(waits->waits, waits->wait_capacity *
 								 sizeof(DlockWaitCopy));
+	waits->sessions = repalloc_huge(waits->sessions, waits->session_capacity *
+									sizeof(uint32));
 }
 
 /*
@@ -131,17 +179,21 @@ visit(DlockWaits *waits, uint32 slot)
 		bool		done = true;
 		int			nholds;
 		int			nwaits;
+		int			nsessions = 0;
 
 		dlock_partition_lock(hash, DLOCK_LOCK_READ);
 		nwaits = *(volatile int32 *) &res->nwaiters;
 		nholds = *(volatile int32 *) &res->nholders;
 		pg_read_barrier();
 		if (nwaits > 0 && res->hash == hash)
-			done = copy_queue(waits, res);
+		{
+			nsessions = count_sessions(res);
+			done = copy_queue(waits, res, nsessions);
+		}
 		dlock_partition_unlock(hash);
 		if (done)
 			return;
-		grow(waits, nholds, nwaits);
+		grow(waits, nholds, nwaits, nsessions);
 	}
 }
 
@@ -159,7 +211,8 @@ dlock_waits_copy(DlockWaits *waits)
 	waits->queues = palloc(1);
 	waits->holds = palloc(1);
 	waits->waits = palloc(1);
-	grow(waits, 0, 0);
+	waits->sessions = palloc(1);
+	grow(waits, 0, 0, 0);
 	for (uint32 i = 0; i < used; i++)
 	{
 		uint32		slot = *(volatile uint32 *) &dlock_waiter_at(i)->resource;

@@ -20,6 +20,8 @@ typedef struct DlockHoldCopy
 	DlockMode	mode;
 	int64		token;
 	DlockTime	deadline;
+	int			first_session;	/* sessions with holds that end with them */
+	int			nsessions;
 	char		client_name[DLOCK_NAME_MAX + 1];
 } DlockHoldCopy;
 
@@ -28,6 +30,7 @@ typedef struct DlockWaitCopy
 	uint32		slot;
 	uint32		client;
 	int			queue;			/* number of the queue it stands in */
+	int			procno;
 	int			pid;
 	int64		ticket;			/* unique in the database, for ever */
 	int32		priority;
@@ -55,12 +58,15 @@ typedef struct DlockWaits
 	DlockQueueCopy *queues;
 	DlockHoldCopy *holds;
 	DlockWaitCopy *waits;
+	uint32	   *sessions;		/* numbers of their PGPROCs */
 	int			nqueues;
 	int			nholds;
 	int			nwaits;
+	int			nsessions;
 	int			queue_capacity;
 	int			hold_capacity;
 	int			wait_capacity;
+	int			session_capacity;
 } DlockWaits;
 
 extern uint32 dlock_waits_count(void);

@@ -37,7 +37,7 @@
 #include "base/clock.h"
 #include "durable/store.h"
 #include "lease/access.h"
-#include "lease/scope.h"
+#include "lease/session_holds.h"
 #include "shared/database.h"
 #include "worker/hooks.h"
 
@@ -210,7 +210,7 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	if (IsA(statement, DiscardStmt) &&
 		castNode(DiscardStmt, statement)->target == DISCARD_ALL)
 	{
-		dlock_scope_end_session();
+		dlock_session_end();
 		dlock_access_forget();
 	}
 }

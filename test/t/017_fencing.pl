@@ -370,10 +370,12 @@ foreach my $end (qw(cancel terminate))
 	poll_rows($node, 'SELECT wait_event_type FROM pg_stat_activity WHERE pid = '
 		  . $force->pid, 'Extension');
 	on_node("SELECT pg_${end}_backend(" . $session->pid . ')');
+	like($force->answer, qr/^[01]$/, "${end}: dlock_force_release has come to its end");
+	poll_rows($node, "SELECT holder FROM dlock_status('stock:$end')", 'next');
+	ok(!$waiting->answered, "${end}: the next holder is not told before the end is confirmed");
+	set_standbys('');
 	like($waiting->answer, qr/^t\n$amount$/,
 		"${end}: the commit has been made here, and the next holder reads it");
-	like($force->answer, qr/^[01]$/, "${end}: dlock_force_release has come to its end");
-	set_standbys('');
 	$_->quit foreach $waiting, $force;
 	$session->close;
 }

@@ -453,6 +453,42 @@ foreach my $other ('', 'other')
 }
 
 #
+# A renewal promises what the row says, and no more
+#
+
+# Another session of the client has asked for a longer time, or for the first
+# durable hold, and waits for the flush: a renewal without a time of its own is
+# told of the same, and so waits for the same.
+{
+	my $x = connect_to('SET dlock.client = x');
+	my $other = connect_to('SET dlock.client = x');
+	my $holder = connect_to('SET dlock.client = x');
+	my $blocker;
+
+	$x->ask(q{SELECT dlock_acquire('longer', lease := '10 s')});
+	$holder->ask(q{BEGIN; SELECT dlock_acquire('first', scope := 'transaction')});
+	$blocker = block_writer();
+	$x->tell(q{SELECT expires_at > clock_timestamp() + '1 h' FROM dlock_renew('longer', lease := '2 h')});
+	settled($x);
+	$other->tell(q{SELECT expires_at > clock_timestamp() + '1 h' FROM dlock_renew('longer')});
+	settled($other);
+	ok(!$other->answered, 'a renewal waits for a longer time that is not durable');
+	$blocker->ask('ROLLBACK');
+	is($x->answer . $other->answer, 'tt', 'both are told of the longer time then');
+
+	$blocker = block_writer();
+	$x->tell(q{SELECT dlock_acquire('first') > 0});
+	settled($x);
+	$other->tell(q{SELECT waiters FROM dlock_renew('first')});
+	settled($other);
+	ok(!$other->answered, 'a renewal waits for the first row of a lease');
+	$blocker->ask('ROLLBACK');
+	is($x->answer . $other->answer, 't0', 'and is answered then');
+	forget_sessions();
+	rows($node, 'SELECT dlock_force_release(resource) FROM dlock_list()');
+}
+
+#
 # Nothing to wait for
 #
 
