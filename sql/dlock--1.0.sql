@@ -3,6 +3,11 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION dlock" to load this file. \quit
 
+-- Anybody who may create objects in the schema that dlock is installed into may
+-- have made functions and operators there that fit the arguments better than
+-- those of the server.  So everything has its schema, and there are no operators
+-- but OPERATOR(pg_catalog.=): "CASE x WHEN" and "IN" would find others too.
+
 --
 -- Schema and tables
 --
@@ -52,9 +57,9 @@ COMMENT ON TABLE dlock.token_blocks IS 'upper bound of the tokens that may have 
 COMMENT ON COLUMN dlock.token_blocks.database IS 'database that wrote the row; tells a copy of a database from the original';
 
 -- A dump carries clients and how far tokens were given out, never leases.
-SELECT pg_catalog.pg_extension_config_dump('dlock.clients', '');
-SELECT pg_catalog.pg_extension_config_dump('dlock.clients_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('dlock.token_blocks', '');
+SELECT pg_catalog.pg_extension_config_dump('dlock.clients'::pg_catalog.regclass, ''::pg_catalog.text);
+SELECT pg_catalog.pg_extension_config_dump('dlock.clients_id_seq'::pg_catalog.regclass, ''::pg_catalog.text);
+SELECT pg_catalog.pg_extension_config_dump('dlock.token_blocks'::pg_catalog.regclass, ''::pg_catalog.text);
 
 -- The writer changes its rows below the executor, so this stops everybody
 -- else, superusers included, from making the table disagree with memory.
@@ -80,7 +85,7 @@ ALTER TABLE dlock.locks
 --
 -- Acquire
 --
-CREATE FUNCTION dlock_acquire(
+CREATE FUNCTION @extschema@.dlock_acquire(
     resource pg_catalog.text,
     timeout pg_catalog.interval DEFAULT NULL,
     lease pg_catalog.interval DEFAULT NULL,
@@ -91,10 +96,10 @@ CREATE FUNCTION dlock_acquire(
 RETURNS pg_catalog.int8
 AS 'MODULE_PATHNAME', 'dlock_acquire'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_acquire(pg_catalog.text, pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_acquire(pg_catalog.text, pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
 IS 'takes a lease on a resource, waiting for it, and returns its fencing token';
 
-CREATE FUNCTION dlock_try_acquire(
+CREATE FUNCTION @extschema@.dlock_try_acquire(
     resource pg_catalog.text,
     timeout pg_catalog.interval DEFAULT '0',
     lease pg_catalog.interval DEFAULT NULL,
@@ -105,10 +110,10 @@ CREATE FUNCTION dlock_try_acquire(
 RETURNS pg_catalog.int8
 AS 'MODULE_PATHNAME', 'dlock_try_acquire'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_try_acquire(pg_catalog.text, pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_try_acquire(pg_catalog.text, pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
 IS 'like dlock_acquire, but returns NULL where the lease is not to be had in time';
 
-CREATE FUNCTION dlock_acquire_all(
+CREATE FUNCTION @extschema@.dlock_acquire_all(
     resources pg_catalog.text[],
     timeout pg_catalog.interval DEFAULT NULL,
     lease pg_catalog.interval DEFAULT NULL,
@@ -118,13 +123,13 @@ CREATE FUNCTION dlock_acquire_all(
     client pg_catalog.text DEFAULT NULL,
     OUT resource pg_catalog.text,
     OUT token pg_catalog.int8)
-RETURNS SETOF record
+RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'dlock_acquire_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_acquire_all(pg_catalog.text[], pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_acquire_all(pg_catalog.text[], pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
 IS 'waits until all of the resources are to be had, takes them at one instant, and returns their tokens';
 
-CREATE FUNCTION dlock_try_acquire_all(
+CREATE FUNCTION @extschema@.dlock_try_acquire_all(
     resources pg_catalog.text[],
     timeout pg_catalog.interval DEFAULT '0',
     lease pg_catalog.interval DEFAULT NULL,
@@ -134,68 +139,68 @@ CREATE FUNCTION dlock_try_acquire_all(
     client pg_catalog.text DEFAULT NULL,
     OUT resource pg_catalog.text,
     OUT token pg_catalog.int8)
-RETURNS SETOF record
+RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'dlock_try_acquire_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_try_acquire_all(pg_catalog.text[], pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_try_acquire_all(pg_catalog.text[], pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
 IS 'takes all of the resources and returns their tokens, or nothing where they are not to be had in time';
 
 --
 -- Release
 --
-CREATE FUNCTION dlock_release(
+CREATE FUNCTION @extschema@.dlock_release(
     resource pg_catalog.text,
     token pg_catalog.int8 DEFAULT NULL,
     client pg_catalog.text DEFAULT NULL)
 RETURNS pg_catalog.bool
 AS 'MODULE_PATHNAME', 'dlock_release'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_release(pg_catalog.text, pg_catalog.int8, pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_release(pg_catalog.text, pg_catalog.int8, pg_catalog.text)
 IS 'gives one hold on a resource back when the transaction commits';
 
-CREATE FUNCTION dlock_release_all(
+CREATE FUNCTION @extschema@.dlock_release_all(
     client pg_catalog.text DEFAULT NULL)
 RETURNS pg_catalog.int8
 AS 'MODULE_PATHNAME', 'dlock_release_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_release_all(pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_release_all(pg_catalog.text)
 IS 'gives every lease of a client back when the transaction commits; returns how many';
 
-CREATE FUNCTION dlock_force_release(
+CREATE FUNCTION @extschema@.dlock_force_release(
     resource pg_catalog.text,
     token pg_catalog.int8 DEFAULT NULL)
 RETURNS pg_catalog.int8
 AS 'MODULE_PATHNAME', 'dlock_force_release'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_force_release(pg_catalog.text, pg_catalog.int8)
+COMMENT ON FUNCTION @extschema@.dlock_force_release(pg_catalog.text, pg_catalog.int8)
 IS 'ends leases of others on a resource at once; returns how many (administrators)';
 
 --
 -- Renew and change
 --
-CREATE FUNCTION dlock_renew(
+CREATE FUNCTION @extschema@.dlock_renew(
     resource pg_catalog.text,
     lease pg_catalog.interval DEFAULT NULL,
     token pg_catalog.int8 DEFAULT NULL,
     client pg_catalog.text DEFAULT NULL,
     OUT expires_at pg_catalog.timestamptz,
     OUT waiters pg_catalog.int4)
-RETURNS record
+RETURNS pg_catalog.record
 AS 'MODULE_PATHNAME', 'dlock_renew'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_renew(pg_catalog.text, pg_catalog.interval, pg_catalog.int8, pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_renew(pg_catalog.text, pg_catalog.interval, pg_catalog.int8, pg_catalog.text)
 IS 'restarts a lease''s clock; returns its new end and how many wait for it';
 
-CREATE FUNCTION dlock_renew_all(
+CREATE FUNCTION @extschema@.dlock_renew_all(
     lease pg_catalog.interval DEFAULT NULL,
     client pg_catalog.text DEFAULT NULL)
 RETURNS pg_catalog.int8
 AS 'MODULE_PATHNAME', 'dlock_renew_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_renew_all(pg_catalog.interval, pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_renew_all(pg_catalog.interval, pg_catalog.text)
 IS 'restarts the clock of every lease of a client; returns how many';
 
-CREATE FUNCTION dlock_set_options(
+CREATE FUNCTION @extschema@.dlock_set_options(
     resource pg_catalog.text,
     mode pg_catalog.text DEFAULT NULL,
     lease pg_catalog.interval DEFAULT NULL,
@@ -206,19 +211,19 @@ CREATE FUNCTION dlock_set_options(
 RETURNS pg_catalog.bool
 AS 'MODULE_PATHNAME', 'dlock_set_options'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_set_options(pg_catalog.text, pg_catalog.text, pg_catalog.interval, pg_catalog.int4, pg_catalog.int8, pg_catalog.text, pg_catalog.interval)
+COMMENT ON FUNCTION @extschema@.dlock_set_options(pg_catalog.text, pg_catalog.text, pg_catalog.interval, pg_catalog.int4, pg_catalog.int8, pg_catalog.text, pg_catalog.interval)
 IS 'changes a held lease: its duration, its mode, or the priority with which its client waits';
 
 --
 -- Fence
 --
-CREATE FUNCTION dlock_fence(
+CREATE FUNCTION @extschema@.dlock_fence(
     resource pg_catalog.text,
     token pg_catalog.int8)
 RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'dlock_fence'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_fence(pg_catalog.text, pg_catalog.int8)
+COMMENT ON FUNCTION @extschema@.dlock_fence(pg_catalog.text, pg_catalog.int8)
 IS 'makes the commit of the transaction depend on the lease with this token';
 
 CREATE FUNCTION dlock.guard_row()
@@ -233,27 +238,27 @@ AS 'MODULE_PATHNAME', 'dlock_guard_truncate'
 LANGUAGE C;
 COMMENT ON FUNCTION dlock.guard_truncate() IS 'trigger: refuses TRUNCATE of a protected table';
 
-CREATE FUNCTION dlock_protect(
+CREATE FUNCTION @extschema@.dlock_protect(
     "table" pg_catalog.regclass,
     resource_expression pg_catalog.text)
 RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'dlock_protect'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_protect(pg_catalog.regclass, pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_protect(pg_catalog.regclass, pg_catalog.text)
 IS 'lets only those write to a table who hold the resource that an expression gives for the row';
 
-CREATE FUNCTION dlock_unprotect(
+CREATE FUNCTION @extschema@.dlock_unprotect(
     "table" pg_catalog.regclass)
 RETURNS pg_catalog.bool
 AS 'MODULE_PATHNAME', 'dlock_unprotect'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_unprotect(pg_catalog.regclass)
+COMMENT ON FUNCTION @extschema@.dlock_unprotect(pg_catalog.regclass)
 IS 'undoes dlock_protect; returns whether the table was protected';
 
 --
 -- Look
 --
-CREATE FUNCTION dlock_status(
+CREATE FUNCTION @extschema@.dlock_status(
     resource pg_catalog.text,
     OUT resource pg_catalog.text,
     OUT status pg_catalog.text,
@@ -265,13 +270,13 @@ CREATE FUNCTION dlock_status(
     OUT expires_at pg_catalog.timestamptz,
     OUT remaining pg_catalog.interval,
     OUT source pg_catalog.text)
-RETURNS record
+RETURNS pg_catalog.record
 AS 'MODULE_PATHNAME', 'dlock_status'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION dlock_status(pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_status(pg_catalog.text)
 IS 'tells who holds a resource, for how long, and how many wait';
 
-CREATE FUNCTION dlock_list(
+CREATE FUNCTION @extschema@.dlock_list(
     client pg_catalog.text DEFAULT NULL,
     OUT resource pg_catalog.text,
     OUT token pg_catalog.int8,
@@ -285,13 +290,13 @@ CREATE FUNCTION dlock_list(
     OUT remaining pg_catalog.interval,
     OUT waiters pg_catalog.int4,
     OUT source pg_catalog.text)
-RETURNS SETOF record
+RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'dlock_list'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION dlock_list(pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_list(pg_catalog.text)
 IS 'lists the leases of one client, or of all';
 
-CREATE FUNCTION dlock_queue(
+CREATE FUNCTION @extschema@.dlock_queue(
     resource pg_catalog.text DEFAULT NULL,
     OUT resource pg_catalog.text,
     OUT place pg_catalog.int4,
@@ -303,17 +308,17 @@ CREATE FUNCTION dlock_queue(
     OUT pid pg_catalog.int4,
     OUT waiting_since pg_catalog.timestamptz,
     OUT deadline pg_catalog.timestamptz)
-RETURNS SETOF record
+RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'dlock_queue'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION dlock_queue(pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_queue(pg_catalog.text)
 IS 'lists the waiters of one resource, or of all, in the order in which they will be served';
 
 --
 -- Deadlocks
 --
 
-CREATE FUNCTION dlock_wait_graph(
+CREATE FUNCTION @extschema@.dlock_wait_graph(
     OUT waiter pg_catalog.text,
     OUT waiter_pid pg_catalog.int4,
     OUT waits_for pg_catalog.text,
@@ -323,44 +328,48 @@ CREATE FUNCTION dlock_wait_graph(
     OUT blocker pg_catalog.text,
     OUT blocker_pid pg_catalog.int4,
     OUT blocker_waits pg_catalog.bool)
-RETURNS SETOF record
+RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'dlock_wait_graph'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION dlock_wait_graph()
+COMMENT ON FUNCTION @extschema@.dlock_wait_graph()
 IS 'shows who waits for whom, across leases and the locks of PostgreSQL';
 
-CREATE FUNCTION dlock_wait_graph_dot()
+CREATE FUNCTION @extschema@.dlock_wait_graph_dot()
 RETURNS pg_catalog.text
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 BEGIN ATOMIC
     WITH named AS (
-        SELECT pg_catalog.to_json(COALESCE(g.waiter, 'process ' || g.waiter_pid)) AS source,
-               pg_catalog.to_json(COALESCE(g.blocker, 'process ' || g.blocker_pid)) AS target,
-               pg_catalog.to_json(COALESCE(g.resource || ' (' || g.mode || ')', 'lock')
-                                  || CASE g.reason WHEN 'ahead' THEN ', ahead' ELSE '' END) AS label
-          FROM dlock_wait_graph() AS g)
+        SELECT COALESCE(g.waiter, pg_catalog.concat('process ', g.waiter_pid)) AS source,
+               COALESCE(g.blocker, pg_catalog.concat('process ', g.blocker_pid)) AS target,
+               pg_catalog.concat(CASE WHEN g.resource IS NULL THEN 'lock'
+                                      ELSE pg_catalog.concat(g.resource, ' (', g.mode, ')') END,
+                                 CASE WHEN g.reason OPERATOR(pg_catalog.=) 'ahead'::pg_catalog.text THEN ', ahead' END) AS label
+          FROM @extschema@.dlock_wait_graph() AS g)
     SELECT pg_catalog.concat(E'digraph dlock {\n',
                              pg_catalog.string_agg(pg_catalog.format(E'  %s -> %s [label=%s];\n',
-                                                                     source, target, label), ''),
+                                                                     pg_catalog.to_json(n.source),
+                                                                     pg_catalog.to_json(n.target),
+                                                                     pg_catalog.to_json(n.label)),
+                                                   ''::pg_catalog.text),
                              '}')
-      FROM named;
+      FROM named AS n;
 END;
-COMMENT ON FUNCTION dlock_wait_graph_dot()
+COMMENT ON FUNCTION @extschema@.dlock_wait_graph_dot()
 IS 'gives dlock_wait_graph() as a graph for Graphviz';
 
-CREATE FUNCTION dlock_blocking_clients(client pg_catalog.text)
+CREATE FUNCTION @extschema@.dlock_blocking_clients(client pg_catalog.text)
 RETURNS pg_catalog.text[]
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 BEGIN ATOMIC
-    SELECT COALESCE(pg_catalog.array_agg(DISTINCT g.blocker), '{}')
-      FROM dlock_wait_graph() AS g
+    SELECT COALESCE(pg_catalog.array_agg(DISTINCT g.blocker), '{}'::pg_catalog.text[])
+      FROM @extschema@.dlock_wait_graph() AS g
      WHERE g.waiter OPERATOR(pg_catalog.=) dlock_blocking_clients.client
        AND g.blocker IS NOT NULL;
 END;
-COMMENT ON FUNCTION dlock_blocking_clients(pg_catalog.text)
+COMMENT ON FUNCTION @extschema@.dlock_blocking_clients(pg_catalog.text)
 IS 'lists the clients that a waiting client waits for';
 
-CREATE FUNCTION dlock_deadlocks(
+CREATE FUNCTION @extschema@.dlock_deadlocks(
     OUT id pg_catalog.int8,
     OUT detected_at pg_catalog.timestamptz,
     OUT client pg_catalog.text,
@@ -368,17 +377,17 @@ CREATE FUNCTION dlock_deadlocks(
     OUT resource pg_catalog.text,
     OUT waits pg_catalog.int4,
     OUT detail pg_catalog.text)
-RETURNS SETOF record
+RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'dlock_deadlocks'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION dlock_deadlocks()
+COMMENT ON FUNCTION @extschema@.dlock_deadlocks()
 IS 'lists the deadlocks found last, newest first';
 
-CREATE FUNCTION dlock_detect_deadlocks()
+CREATE FUNCTION @extschema@.dlock_detect_deadlocks()
 RETURNS pg_catalog.int4
 AS 'MODULE_PATHNAME', 'dlock_detect_deadlocks'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dlock_detect_deadlocks()
+COMMENT ON FUNCTION @extschema@.dlock_detect_deadlocks()
 IS 'looks for deadlocks at once and breaks them; returns how many';
 
 --
@@ -387,8 +396,8 @@ IS 'looks for deadlocks at once and breaks them; returns how many';
 -- Everybody may lock and look; what a role may touch is decided by the
 -- client that the lease belongs to.  Ending somebody else's lease is for
 -- administrators, and so are the tables.
-REVOKE ALL ON FUNCTION dlock_force_release(pg_catalog.text, pg_catalog.int8) FROM PUBLIC;
-REVOKE ALL ON FUNCTION dlock_detect_deadlocks() FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.dlock_force_release(pg_catalog.text, pg_catalog.int8) FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.dlock_detect_deadlocks() FROM PUBLIC;
 GRANT USAGE ON SCHEMA dlock TO PUBLIC;
 REVOKE ALL ON TABLE dlock.locks, dlock.clients, dlock.token_blocks FROM PUBLIC;
 GRANT SELECT ON TABLE dlock.locks, dlock.clients, dlock.token_blocks TO pg_monitor;
