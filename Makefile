@@ -23,6 +23,7 @@ OBJS = \
 	src/base/key.o \
 	src/base/mode.o \
 	src/base/nap.o \
+	src/base/shape.o \
 	src/dlock.o \
 	src/durable/store.o \
 	src/lease/access.o \

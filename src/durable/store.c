@@ -14,6 +14,9 @@
  *
  * The tables of clients and tokens change rarely; for them SQL does.
  *
+ * Each table is looked at before it is read or written: one whose columns were
+ * changed is refused, and what is known of its rows is not believed any more.
+ *
  * IDENTIFICATION
  *	  src/durable/store.c
  */
@@ -41,10 +44,12 @@
 #include "utils/timestamp.h"
 
 #include "base/interval.h"
+#include "base/shape.h"
 #include "durable/catalog.h"
 #include "durable/store.h"
 
 static Relation locks;			/* open during a batch */
+static AttrNumber locks_numbers[Natts_locks];	/* of its columns */
 static Oid	known_file;			/* the file that places refers to */
 static ItemPointerData *places; /* of each slot's row; invalid: none */
 static uint32 nplaces;
@@ -64,15 +69,41 @@ dlock_store_relation(void)
 	return get_relname_relid("locks", schema);
 }
 
-static Oid
-locks_oid(void)
+/*
+ * open_table opens one of dlock's tables that is as it should be.
+ */
+static Relation
+open_table(const DlockShape *shape, LOCKMODE lock, AttrNumber *numbers)
 {
-	return get_relname_relid("locks", get_namespace_oid("dlock", false));
+	Relation	rel = table_open(dlock_shape_relation(shape), lock);
+
+	dlock_shape_check(shape, rel, numbers);
+	return rel;
 }
 
 /*
  * Reading
  */
+
+/*
+ * take_apart gives the columns of a row, in the order of the shape.
+ */
+static void
+take_apart(const DlockShape *shape, const AttrNumber *numbers, HeapTuple tuple,
+		   TupleDesc desc, Datum *values, bool *nulls)
+{
+	for (int c = 0; c < shape->ncolumns; c++)
+	{
+		values[c] = heap_getattr(tuple, numbers[c], desc, &nulls[c]);
+		if (nulls[c] && !shape->columns[c].nullable)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("row (%u,%u) of table \"dlock.%s\" has a null in column \"%s\"",
+							ItemPointerGetBlockNumber(&tuple->t_self),
+							ItemPointerGetOffsetNumber(&tuple->t_self),
+							shape->table, shape->columns[c].name)));
+	}
+}
 
 static void
 read_name(Datum value, char *name)
@@ -84,13 +115,14 @@ read_name(Datum value, char *name)
  * read_record takes a row apart; false where it does not stand for a lease.
  */
 static bool
-read_record(HeapTuple tuple, TupleDesc desc, DlockRecord *record)
+read_record(HeapTuple tuple, TupleDesc desc, const AttrNumber *numbers,
+			DlockRecord *record)
 {
 	Datum		values[Natts_locks];
 	bool		nulls[Natts_locks];
 	char		word[DLOCK_NAME_MAX + 1];
 
-	heap_deform_tuple(tuple, desc, values, nulls);
+	take_apart(&dlock_locks_shape, numbers, tuple, desc, values, nulls);
 	read_name(values[Anum_locks_status - 1], word);
 	if (strcmp(word, DLOCK_STATUS_HELD) != 0)
 		return false;
@@ -122,7 +154,8 @@ read_record(HeapTuple tuple, TupleDesc desc, DlockRecord *record)
 static void
 read_locks(DlockImage *image)
 {
-	Relation	rel = table_open(locks_oid(), AccessShareLock);
+	AttrNumber	numbers[Natts_locks];
+	Relation	rel = open_table(&dlock_locks_shape, AccessShareLock, numbers);
 	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 	HeapTuple	tuple;
 
@@ -136,7 +169,7 @@ read_locks(DlockImage *image)
 				repalloc_huge(image->records,
 							  image->capacity * sizeof(DlockRecord));
 		}
-		if (read_record(tuple, RelationGetDescr(rel),
+		if (read_record(tuple, RelationGetDescr(rel), numbers,
 						&image->records[image->nrecords]))
 			image->nrecords++;
 	}
@@ -147,9 +180,9 @@ read_locks(DlockImage *image)
 static void
 read_tokens(DlockImage *image)
 {
-	Oid			relid = get_relname_relid("token_blocks",
-										  get_namespace_oid("dlock", false));
-	Relation	rel = table_open(relid, AccessShareLock);
+	AttrNumber	numbers[Natts_token_blocks];
+	Relation	rel = open_table(&dlock_token_blocks_shape, AccessShareLock,
+								 numbers);
 	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 	HeapTuple	tuple;
 	bool		own = false;
@@ -160,7 +193,8 @@ read_tokens(DlockImage *image)
 		Datum		values[Natts_token_blocks];
 		bool		nulls[Natts_token_blocks];
 
-		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		take_apart(&dlock_token_blocks_shape, numbers, tuple,
+				   RelationGetDescr(rel), values, nulls);
 		any = true;
 		own |= DatumGetObjectId(values[Anum_token_blocks_database - 1]) == MyDatabaseId;
 		image->token_upto = Max(image->token_upto,
@@ -189,6 +223,29 @@ dlock_store_read(DlockImage *image)
  */
 
 /*
+ * look_at_locks checks that rows can be written as we mean to.  Rows written
+ * before the table was changed, and repaired, may lack what was in a column.
+ */
+static void
+look_at_locks(void)
+{
+	AttrNumber	numbers[Natts_locks];
+
+	dlock_shape_check(&dlock_locks_shape, locks, numbers);
+	if (memcmp(numbers, locks_numbers, sizeof(numbers)) != 0)
+	{
+		memcpy(locks_numbers, numbers, sizeof(numbers));
+		known_file = InvalidOid;
+	}
+	/* rows are written without regard to indexes */
+	if (RelationGetIndexList(locks) != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot write leases because table \"dlock.locks\" has an index"),
+				 errhint("Drop the index.")));
+}
+
+/*
  * dlock_store_open locks dlock.locks for a batch.  Waiting for the lock is
  * waiting for somebody who drops the extension, perhaps.
  */
@@ -202,12 +259,7 @@ dlock_store_open(Oid relid, bool nowait)
 	locks = try_table_open(relid, nowait ? NoLock : RowExclusiveLock);
 	if (locks == NULL)
 		return DLOCK_STORE_GONE;
-	/* rows are written without regard to indexes */
-	if (RelationGetIndexList(locks) != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot write leases because table \"dlock.locks\" has an index"),
-				 errhint("Drop the index.")));
+	look_at_locks();
 	pruned_block = InvalidBlockNumber;
 	return DLOCK_STORE_OPEN;
 }
@@ -310,6 +362,25 @@ prune(BlockNumber block)
 	pruned_block = block;
 }
 
+/*
+ * put_together makes a row of dlock.locks.  Columns that were dropped are null.
+ */
+static HeapTuple
+put_together(const Datum *values, const bool *nulls)
+{
+	TupleDesc	desc = RelationGetDescr(locks);
+	Datum	   *all_values = palloc0(desc->natts * sizeof(Datum));
+	bool	   *all_nulls = palloc(desc->natts * sizeof(bool));
+
+	memset(all_nulls, true, desc->natts * sizeof(bool));
+	for (int c = 0; c < Natts_locks; c++)
+	{
+		all_values[locks_numbers[c] - 1] = values[c];
+		all_nulls[locks_numbers[c] - 1] = nulls[c];
+	}
+	return heap_form_tuple(desc, all_values, all_nulls);
+}
+
 static HeapTuple
 form_row(const DlockRecord *record)
 {
@@ -341,7 +412,7 @@ form_row(const DlockRecord *record)
 		!record->held || record->expires_at == DT_NOEND;
 	values[Anum_locks_owner_id - 1] = Int64GetDatum(record->client_id);
 	nulls[Anum_locks_owner_id - 1] = !record->held || record->client_id == 0;
-	return heap_form_tuple(RelationGetDescr(locks), values, nulls);
+	return put_together(values, nulls);
 }
 
 static void
@@ -423,6 +494,17 @@ dlock_store_remove(const uint32 *slots, int count)
  * nothing is known of the database's search_path.
  */
 
+/*
+ * check_table checks a table that a statement is going to change.
+ */
+static void
+check_table(const DlockShape *shape)
+{
+	AttrNumber	numbers[MaxHeapAttributeNumber];
+
+	table_close(open_table(shape, RowExclusiveLock, numbers), NoLock);
+}
+
 static bool
 run(const char *query, int nargs, Oid *types, Datum *args)
 {
@@ -455,6 +537,7 @@ dlock_store_add_client(const char *name, int64 *id, Oid *role)
 	Datum		args[2];
 	bool		found;
 
+	check_table(&dlock_clients_shape);
 	SPI_connect();
 	args[0] = CStringGetTextDatum(name);
 	args[1] = ObjectIdGetDatum(*role);
@@ -486,6 +569,7 @@ dlock_store_extend_tokens(int64 last_token, int64 *found)
 	Datum		args[2];
 	int64		upto;
 
+	check_table(&dlock_token_blocks_shape);
 	SPI_connect();
 	*found = 0;
 	if (run("WITH gone AS (DELETE FROM dlock.token_blocks RETURNING upto)"

@@ -42,6 +42,8 @@
 #include "utils/timestamp.h"
 
 #include "base/config.h"
+#include "base/shape.h"
+#include "durable/catalog.h"
 #include "lease/access.h"
 #include "lease/scope.h"
 #include "lease/session_holds.h"
@@ -50,11 +52,6 @@
 
 /* how long a call waits for the leases to be loaded */
 #define READY_TIMEOUT (15 * USECS_PER_SEC)
-
-/* columns of dlock.clients */
-#define Anum_clients_id 1
-#define Anum_clients_name 2
-#define Anum_clients_role 3
 
 typedef struct Pinned
 {
@@ -335,9 +332,10 @@ check_name(const char *name)
 static bool
 read_row(const char *name, int64 *id, Oid *role)
 {
-	Oid			schema = get_namespace_oid("dlock", false);
-	Oid			index = get_relname_relid("clients_name_key", schema);
-	Relation	rel = table_open(get_relname_relid("clients", schema),
+	AttrNumber	numbers[Natts_clients];
+	Oid			index = get_relname_relid("clients_name_key",
+										  get_namespace_oid("dlock", false));
+	Relation	rel = table_open(dlock_shape_relation(&dlock_clients_shape),
 								 AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	ScanKeyData key;
@@ -345,7 +343,8 @@ read_row(const char *name, int64 *id, Oid *role)
 	HeapTuple	tuple;
 	bool		found;
 
-	ScanKeyInit(&key, Anum_clients_name, BTEqualStrategyNumber, F_TEXTEQ,
+	dlock_shape_check(&dlock_clients_shape, rel, numbers);
+	ScanKeyInit(&key, numbers[Anum_clients_name - 1], BTEqualStrategyNumber, F_TEXTEQ,
 				CStringGetTextDatum(name));
 	key.sk_collation = DEFAULT_COLLATION_OID;
 	scan = systable_beginscan(rel, index, OidIsValid(index), snapshot, 1, &key);
@@ -355,9 +354,9 @@ read_row(const char *name, int64 *id, Oid *role)
 	{
 		bool		isnull;
 
-		*id = DatumGetInt64(heap_getattr(tuple, Anum_clients_id,
+		*id = DatumGetInt64(heap_getattr(tuple, numbers[Anum_clients_id - 1],
 										 RelationGetDescr(rel), &isnull));
-		*role = DatumGetObjectId(heap_getattr(tuple, Anum_clients_role,
+		*role = DatumGetObjectId(heap_getattr(tuple, numbers[Anum_clients_role - 1],
 											  RelationGetDescr(rel), &isnull));
 	}
 	systable_endscan(scan);

@@ -51,66 +51,66 @@ sub sets_traps
 	return <<"EOSQL";
 DO \$do\$
 DECLARE
-    words text[] := $words;
-    operators text[] := $operators;
-    types text[] := '{text,integer,bigint,boolean,oid,name,interval,json,timestamptz,regclass,varchar,
-        text[],unknown,anyelement,anyarray,anycompatible,record,poison.trap}';
-    body text := 'BEGIN RAISE WARNING ''sprung by %'', current_user; RETURN NULL; END';
-    word text;
-    l text;
-    r text;
-    statement text;
-    made int := 0;
+	words text[] := $words;
+	operators text[] := $operators;
+	types text[] := '{text,integer,bigint,boolean,oid,name,interval,json,timestamptz,regclass,varchar,
+		text[],unknown,anyelement,anyarray,anycompatible,record,poison.trap}';
+	body text := 'BEGIN RAISE WARNING ''sprung by %'', current_user; RETURN NULL; END';
+	word text;
+	l text;
+	r text;
+	statement text;
+	made int := 0;
 BEGIN
-    CREATE TYPE poison.trap AS (sprung text);
-    CREATE TEMP TABLE trap (statement text);
-    -- as in pg_catalog
-    INSERT INTO trap
-    SELECT format('CREATE FUNCTION poison.%I(%s) RETURNS %s LANGUAGE plpgsql AS %L', proname,
-                  pg_get_function_identity_arguments(oid), pg_get_function_result(oid), body)
-      FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY (words);
-    FOREACH word IN ARRAY words LOOP
-        INSERT INTO trap
-        SELECT format('CREATE FUNCTION poison.%I(%s) RETURNS text LANGUAGE plpgsql AS %L', word,
-                      array_to_string(array_fill(type, ARRAY[n]), ', '), body)
-          FROM unnest(types) AS type, generate_series(1, CASE WHEN type IN ('text', 'anyelement') THEN 4 ELSE 1 END) AS n
-         WHERE word !~ '^dlock';
-        INSERT INTO trap
-        SELECT format('CREATE DOMAIN poison.%I AS pg_catalog.%I CHECK (poison.sprung(value::text))', word, word)
-         WHERE to_regtype(format('pg_catalog.%I', word)) IS NOT NULL;
-    END LOOP;
-    FOREACH l IN ARRAY types LOOP
-        INSERT INTO trap
-        VALUES (format('CREATE FUNCTION poison.to_trap(%s) RETURNS poison.trap LANGUAGE plpgsql AS %L', l, body)),
-               (format('CREATE CAST (%s AS poison.trap) WITH FUNCTION poison.to_trap(%s) AS IMPLICIT', l, l)),
-               (format('CREATE FUNCTION poison.%I(poison.trap) RETURNS %s LANGUAGE plpgsql AS %L', 'to_' || l, l, body)),
-               (format('CREATE CAST (poison.trap AS %s) WITH FUNCTION poison.%I(poison.trap) AS IMPLICIT', l, 'to_' || l));
-        FOREACH r IN ARRAY types LOOP
-            INSERT INTO trap
-            SELECT format('CREATE FUNCTION poison.%I(%s, %s) RETURNS %s LANGUAGE plpgsql AS %L', 'gives_' || result, l, r, result, body)
-              FROM unnest('{text,boolean}'::text[]) AS result;
-            INSERT INTO trap
-            SELECT format('CREATE OPERATOR poison.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = poison.%I)', operator, l, r,
-                          CASE operator WHEN '||' THEN 'gives_text' ELSE 'gives_boolean' END)
-              FROM unnest(operators) AS operator WHERE $condition;
-        END LOOP;
-    END LOOP;
-    CREATE FUNCTION poison.sprung(value text) RETURNS boolean LANGUAGE plpgsql
-        AS 'BEGIN RAISE WARNING ''sprung by %'', current_user; RETURN true; END';
-    FOR statement IN SELECT t.statement FROM trap AS t LOOP
-        BEGIN
-            EXECUTE statement;
-            made := made + 1;
-        EXCEPTION WHEN OTHERS THEN
-            NULL;
-        END;
-    END LOOP;
-    DROP TABLE trap;
-    PERFORM set_config('search_path', 'poison', true);
-    -- poison.name and the like exist, and stand behind those of pg_catalog
-    IF made < 1000 OR to_regtype('poison.text') IS NULL OR to_regoperator('poison.||(text,integer)') IS NULL THEN
-        RAISE EXCEPTION 'only % traps', made;
-    END IF;
+	CREATE TYPE poison.trap AS (sprung text);
+	CREATE TEMP TABLE trap (statement text);
+	-- as in pg_catalog
+	INSERT INTO trap
+	SELECT format('CREATE FUNCTION poison.%I(%s) RETURNS %s LANGUAGE plpgsql AS %L', proname,
+				  pg_get_function_identity_arguments(oid), pg_get_function_result(oid), body)
+	  FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY (words);
+	FOREACH word IN ARRAY words LOOP
+		INSERT INTO trap
+		SELECT format('CREATE FUNCTION poison.%I(%s) RETURNS text LANGUAGE plpgsql AS %L', word,
+					  array_to_string(array_fill(type, ARRAY[n]), ', '), body)
+		  FROM unnest(types) AS type, generate_series(1, CASE WHEN type IN ('text', 'anyelement') THEN 4 ELSE 1 END) AS n
+		 WHERE word !~ '^dlock';
+		INSERT INTO trap
+		SELECT format('CREATE DOMAIN poison.%I AS pg_catalog.%I CHECK (poison.sprung(value::text))', word, word)
+		 WHERE to_regtype(format('pg_catalog.%I', word)) IS NOT NULL;
+	END LOOP;
+	FOREACH l IN ARRAY types LOOP
+		INSERT INTO trap
+		VALUES (format('CREATE FUNCTION poison.to_trap(%s) RETURNS poison.trap LANGUAGE plpgsql AS %L', l, body)),
+			   (format('CREATE CAST (%s AS poison.trap) WITH FUNCTION poison.to_trap(%s) AS IMPLICIT', l, l)),
+			   (format('CREATE FUNCTION poison.%I(poison.trap) RETURNS %s LANGUAGE plpgsql AS %L', 'to_' || l, l, body)),
+			   (format('CREATE CAST (poison.trap AS %s) WITH FUNCTION poison.%I(poison.trap) AS IMPLICIT', l, 'to_' || l));
+		FOREACH r IN ARRAY types LOOP
+			INSERT INTO trap
+			SELECT format('CREATE FUNCTION poison.%I(%s, %s) RETURNS %s LANGUAGE plpgsql AS %L', 'gives_' || result, l, r, result, body)
+			  FROM unnest('{text,boolean}'::text[]) AS result;
+			INSERT INTO trap
+			SELECT format('CREATE OPERATOR poison.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = poison.%I)', operator, l, r,
+						  CASE operator WHEN '||' THEN 'gives_text' ELSE 'gives_boolean' END)
+			  FROM unnest(operators) AS operator WHERE $condition;
+		END LOOP;
+	END LOOP;
+	CREATE FUNCTION poison.sprung(value text) RETURNS boolean LANGUAGE plpgsql
+		AS 'BEGIN RAISE WARNING ''sprung by %'', current_user; RETURN true; END';
+	FOR statement IN SELECT t.statement FROM trap AS t LOOP
+		BEGIN
+			EXECUTE statement;
+			made := made + 1;
+		EXCEPTION WHEN OTHERS THEN
+			NULL;
+		END;
+	END LOOP;
+	DROP TABLE trap;
+	PERFORM set_config('search_path', 'poison', true);
+	-- poison.name and the like exist, and stand behind those of pg_catalog
+	IF made < 1000 OR to_regtype('poison.text') IS NULL OR to_regoperator('poison.||(text,integer)') IS NULL THEN
+		RAISE EXCEPTION 'only % traps', made;
+	END IF;
 END
 \$do\$;
 EOSQL
@@ -152,11 +152,11 @@ sub strangers
 {
 	return rows($node, <<'EOSQL', $_[0]);
 WITH RECURSIVE ours AS (
-    SELECT d.classid, d.objid FROM pg_depend AS d JOIN pg_extension AS e ON d.refobjid = e.oid
-     WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'dlock'
-    UNION
-    SELECT d.classid, d.objid FROM pg_depend AS d JOIN ours AS o ON d.refclassid = o.classid AND d.refobjid = o.objid
-     WHERE d.deptype IN ('a', 'i', 'P', 'S'))
+	SELECT d.classid, d.objid FROM pg_depend AS d JOIN pg_extension AS e ON d.refobjid = e.oid
+	 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'dlock'
+	UNION
+	SELECT d.classid, d.objid FROM pg_depend AS d JOIN ours AS o ON d.refclassid = o.classid AND d.refobjid = o.objid
+	 WHERE d.deptype IN ('a', 'i', 'P', 'S'))
 SELECT DISTINCT pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid)
   FROM pg_depend AS d JOIN ours AS o ON d.classid = o.classid AND d.objid = o.objid
  WHERE d.refclassid NOT IN ('pg_namespace'::regclass, 'pg_extension'::regclass, 'pg_language'::regclass)
@@ -294,8 +294,8 @@ rows(
 	$node,
 	rows($node, <<'EOSQL'), 'shadowed', 'mallory');
 SELECT format('CREATE FUNCTION poison.%I(%s) RETURNS %s LANGUAGE plpgsql AS %L;', proname,
-              concat_ws(', ', nullif(oidvectortypes(proargtypes), ''), 'trap integer DEFAULT 0'),
-              pg_get_function_result(oid), 'BEGIN RAISE WARNING ''sprung by %'', current_user; END')
+			  concat_ws(', ', nullif(oidvectortypes(proargtypes), ''), 'trap integer DEFAULT 0'),
+			  pg_get_function_result(oid), 'BEGIN RAISE WARNING ''sprung by %'', current_user; END')
   FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'dlock%'
 EOSQL
 $position = log_position($node);
