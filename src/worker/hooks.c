@@ -179,6 +179,32 @@ call_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 								params, environment, dest, completion);
 }
 
+/* what is of interest to us when a command is done */
+typedef struct Command
+{
+	bool		creates_extension;
+	bool		discards_all;
+	char		creates_database[NAMEDATALEN];	/* empty: none */
+} Command;
+
+static void
+look_at(Node *statement, Command *command)
+{
+	memset(command, 0, sizeof(*command));
+	if (IsA(statement, CreatedbStmt))
+		strlcpy(command->creates_database,
+				castNode(CreatedbStmt, statement)->dbname, NAMEDATALEN);
+	command->creates_extension = IsA(statement, CreateExtensionStmt) &&
+		strcmp(castNode(CreateExtensionStmt, statement)->extname, "dlock") == 0;
+	command->discards_all = IsA(statement, DiscardStmt) &&
+		castNode(DiscardStmt, statement)->target == DISCARD_ALL;
+}
+
+/*
+ * utility does what is to be done before and after a command.  A command can
+ * free its own statement: a procedure by a ROLLBACK and a DEALLOCATE, for one.
+ * So the statement is not looked at any more when the command is done.
+ */
 static void
 utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		ProcessUtilityContext context, ParamListInfo params,
@@ -187,7 +213,9 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 {
 	Node	   *statement = pstmt->utilityStmt;
 	Oid			dboid = InvalidOid;
+	Command		command;
 
+	look_at(statement, &command);
 	/* these need a transaction of their own, so there is one to look in */
 	if (!RecoveryInProgress() && IsTransactionState() &&
 		(IsA(statement, DropdbStmt) || IsA(statement, RenameStmt) ||
@@ -198,17 +226,14 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	call_utility(pstmt, query_string, read_only_tree, context, params,
 				 environment, dest, completion);
 
-	if (IsA(statement, CreatedbStmt))
+	if (command.creates_database[0] != '\0')
 	{
 		CommandCounterIncrement();
-		created_database =
-			get_database_oid(castNode(CreatedbStmt, statement)->dbname, true);
+		created_database = get_database_oid(command.creates_database, true);
 	}
-	if (IsA(statement, CreateExtensionStmt) &&
-		strcmp(castNode(CreateExtensionStmt, statement)->extname, "dlock") == 0)
+	if (command.creates_extension)
 		extension_changed = true;
-	if (IsA(statement, DiscardStmt) &&
-		castNode(DiscardStmt, statement)->target == DISCARD_ALL)
+	if (command.discards_all)
 	{
 		dlock_session_end();
 		dlock_access_forget();
