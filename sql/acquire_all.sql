@@ -186,6 +186,14 @@ COMMIT;
 -- Wrong
 --
 SELECT dlock_acquire_all(NULL);
+SELECT count(*) AS at_most FROM dlock_acquire_all(ARRAY(SELECT 't_all:' || i FROM generate_series(1, 10000) AS i));
+SELECT dlock_release_all() AS at_most;
+SELECT dlock_acquire_all(ARRAY(SELECT 't_all:' || i FROM generate_series(1, 10001) AS i));
+\set VERBOSITY sqlstate
+SELECT dlock_acquire_all(ARRAY(SELECT 't_all:' || i FROM generate_series(1, 10001) AS i));
+SELECT dlock_try_acquire_all(array_fill('t_all:1'::text, '{100,101}'));
+\set VERBOSITY default
+SELECT dlock_acquire_all(array_fill(NULL::text, '{3000000}'));
 SELECT dlock_try_acquire_all(NULL);
 SELECT dlock_acquire_all('{t_all:1,NULL}');
 SELECT dlock_acquire_all('{t_all:1,""}');

@@ -26,6 +26,9 @@ PG_FUNCTION_INFO_V1(dlock_try_acquire);
 PG_FUNCTION_INFO_V1(dlock_acquire_all);
 PG_FUNCTION_INFO_V1(dlock_try_acquire_all);
 
+/* names in one call: they are granted with all their partitions locked */
+#define RESOURCES_MAX 10000
+
 /*
  * read_options fills a request with what all functions have in common, all but
  * the resource; gives the timeout.
@@ -151,14 +154,9 @@ read_resources(FunctionCallInfo fcinfo, const DlockRequest *options, int *count)
 	int			nnames;
 	DlockRequest *requests;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("resources must not be null")));
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT,
 					  &names, &nulls, &nnames);
-	requests = palloc_extended(Max(nnames, 1) * sizeof(DlockRequest),
-							   MCXT_ALLOC_HUGE);
+	requests = palloc(Max(nnames, 1) * sizeof(DlockRequest));
 	for (int i = 0; i < nnames; i++)
 	{
 		if (nulls[i])
@@ -195,6 +193,31 @@ emit_grants(FunctionCallInfo fcinfo, const DlockRequest *requests,
 }
 
 /*
+ * check_resources refuses more names than one call may have, before anything
+ * is done for any of them.
+ */
+static void
+check_resources(FunctionCallInfo fcinfo)
+{
+	const ArrayType *names;
+	int			nnames;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("resources must not be null")));
+	names = PG_GETARG_ARRAYTYPE_P(0);
+	nnames = ArrayGetNItems(ARR_NDIM(names), ARR_DIMS(names));
+	if (nnames > RESOURCES_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many resources in one call"),
+				 errdetail("The array has %d elements; at most %d are allowed.",
+						   nnames, RESOURCES_MAX),
+				 errhint("Let one resource stand for many of them, or acquire them in several calls.")));
+}
+
+/*
  * acquire_all does what the functions for several resources have in common.
  */
 static void
@@ -210,11 +233,12 @@ acquire_all(FunctionCallInfo fcinfo, bool or_nothing)
 	int			which;
 
 	InitMaterializedSRF(fcinfo, 0);
+	check_resources(fcinfo);
 	timeout = read_options(fcinfo, &options);
 	requests = read_resources(fcinfo, &options, &count);
 	if (count == 0)
 		return;
-	grants = palloc_extended(count * sizeof(DlockGrant), MCXT_ALLOC_HUGE);
+	grants = palloc(count * sizeof(DlockGrant));
 	outcome = dlock_acquire_all_leases(requests, count, timeout, grants, &which,
 									   &refusal);
 	if (or_nothing && is_not_to_be_had(outcome))
