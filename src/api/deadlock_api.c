@@ -66,6 +66,55 @@ set_pid(EdgeRow *row, int column, int pid)
 	row->values[column] = Int32GetDatum(pid);
 }
 
+/*
+ * is_here tells whether a node is about this database, as far as that is known:
+ * a session that waits for a lock can be anywhere.
+ */
+static bool
+is_here(const DlockWaitGraph *graph, const DlockNode *node)
+{
+	return node->kind != DLOCK_NODE_LEASE ||
+		dlock_waitgraph_queue(graph, node)->dboid == MyDatabaseId;
+}
+
+/*
+ * find_shown tells by node which are shown as waiters: the waits for leases of
+ * this database, and the sessions that they lead to.  A wait for a lease of
+ * another database ends a path.
+ */
+static bool *
+find_shown(const DlockWaitGraph *graph)
+{
+	bool	   *shown = palloc0(Max(graph->nnodes, 1) * sizeof(bool));
+	int		   *pending = palloc_extended(Max(graph->nnodes, 1) * sizeof(int),
+										  MCXT_ALLOC_HUGE);
+	int			npending = 0;
+
+	for (int i = 0; i < graph->nnodes; i++)
+		if (graph->nodes[i].kind == DLOCK_NODE_LEASE &&
+			is_here(graph, &graph->nodes[i]))
+		{
+			shown[i] = true;
+			pending[npending++] = i;
+		}
+	while (npending > 0)
+	{
+		int			from = pending[--npending];
+
+		for (int a = graph->first[from]; a < graph->first[from + 1]; a++)
+		{
+			int			to = graph->arcs[a].to;
+
+			if (shown[to] || !is_here(graph, &graph->nodes[to]))
+				continue;
+			shown[to] = true;
+			pending[npending++] = to;
+		}
+	}
+	pfree(pending);
+	return shown;
+}
+
 static void
 set_waiter(EdgeRow *row, const DlockWaitGraph *graph, const DlockNode *node)
 {
@@ -80,7 +129,8 @@ set_waiter(EdgeRow *row, const DlockWaitGraph *graph, const DlockNode *node)
 }
 
 static void
-set_blocker(EdgeRow *row, const DlockArc *arc, const DlockNode *node)
+set_blocker(EdgeRow *row, const DlockWaitGraph *graph, const DlockArc *arc,
+			const DlockNode *node)
 {
 	static const char *const reasons[] = {
 		[DLOCK_ARC_HOLDS] = "holder",
@@ -89,7 +139,8 @@ set_blocker(EdgeRow *row, const DlockArc *arc, const DlockNode *node)
 	};
 	const char *client = arc->hold != NULL ? arc->hold->client_name : NULL;
 
-	if (client == NULL && node->kind == DLOCK_NODE_LEASE)
+	if (client == NULL && node->kind == DLOCK_NODE_LEASE &&
+		is_here(graph, node))
 		client = node->wait->client_name;
 	set_text(row, COL_REASON, reasons[arc->kind]);
 	set_text(row, COL_BLOCKER, client);
@@ -102,13 +153,15 @@ set_blocker(EdgeRow *row, const DlockArc *arc, const DlockNode *node)
 
 /*
  * dlock_wait_graph shows who waits for whom: the waits for leases in this
- * database, and those of sessions that they lead to.
+ * database, and those of sessions that they lead to.  It has no names of other
+ * databases: one of their clients that is in the way is known by its process.
  */
 Datum
 dlock_wait_graph(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	DlockWaitGraph graph;
+	bool	   *shown;
 
 	dlock_access_check_preloaded();
 	InitMaterializedSRF(fcinfo, 0);
@@ -117,17 +170,16 @@ dlock_wait_graph(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	(void) dlock_access_gate();
 	dlock_waitgraph_build(&graph, true, 0);
+	shown = find_shown(&graph);
 	for (int i = 0; i < graph.narcs; i++)
 	{
 		const DlockArc *arc = &graph.arcs[i];
-		const DlockNode *from = &graph.nodes[arc->from];
 		EdgeRow		row = {0};
 
-		if (from->kind == DLOCK_NODE_LEASE &&
-			dlock_waitgraph_queue(&graph, from)->dboid != MyDatabaseId)
+		if (!shown[arc->from])
 			continue;
-		set_waiter(&row, &graph, from);
-		set_blocker(&row, arc, &graph.nodes[arc->to]);
+		set_waiter(&row, &graph, &graph.nodes[arc->from]);
+		set_blocker(&row, &graph, arc, &graph.nodes[arc->to]);
 		tuplestore_putvalues(result->setResult, result->setDesc, row.values,
 							 row.nulls);
 	}

@@ -253,12 +253,35 @@ still_stands(const DlockWaitGraph *graph, const Cycle *cycle, int *arcs)
  * The description
  */
 
+/*
+ * is_here tells whether a wait for a lease is in the database that the
+ * description is for; it has no names of others.
+ */
+static bool
+is_here(const DlockWaitGraph *graph, const DlockNode *node,
+		const DlockDeadlock *deadlock)
+{
+	return node->kind == DLOCK_NODE_LEASE &&
+		dlock_waitgraph_queue(graph, node)->dboid == deadlock->dboid;
+}
+
 static void
 describe_lease_wait(StringInfo line, const DlockWaitGraph *graph,
-					const DlockArc *arc)
+					const DlockArc *arc, const DlockDeadlock *deadlock)
 {
 	const DlockNode *node = &graph->nodes[arc->from];
 
+	if (!is_here(graph, node, deadlock))
+	{
+		appendStringInfo(line, "Process %d waits for a resource of another database, ",
+						 node->pid);
+		if (arc->kind == DLOCK_ARC_HOLDS)
+			appendStringInfoString(line, "held by a client there.");
+		else
+			appendStringInfo(line, "behind process %d.",
+							 graph->nodes[arc->to].pid);
+		return;
+	}
 	appendStringInfo(line, "Client \"%s\" (process %d) waits for resource \"%s\" in %s mode, ",
 					 node->wait->client_name, node->pid,
 					 dlock_waitgraph_queue(graph, node)->resource,
@@ -275,7 +298,8 @@ describe_lease_wait(StringInfo line, const DlockWaitGraph *graph,
 
 static void
 describe_lock_wait(StringInfo line, const DlockWaitGraph *graph,
-				   const DlockArc *arc, const DlockArc *before)
+				   const DlockArc *arc, const DlockArc *before,
+				   const DlockDeadlock *deadlock)
 {
 	int			pid = graph->nodes[arc->from].pid;
 	BlockedProcsData *data = GetBlockerStatusData(pid);
@@ -286,7 +310,8 @@ describe_lock_wait(StringInfo line, const DlockWaitGraph *graph,
 			waits_for = &data->locks[i];
 
 	appendStringInfo(line, "Process %d", pid);
-	if (before->kind == DLOCK_ARC_HOLDS)
+	if (before->kind == DLOCK_ARC_HOLDS &&
+		is_here(graph, &graph->nodes[before->from], deadlock))
 		appendStringInfo(line, ", as client \"%s\",", before->hold->client_name);
 	appendStringInfoString(line, " waits for ");
 	if (waits_for == NULL)
@@ -338,9 +363,9 @@ describe(const DlockWaitGraph *graph, const int *arcs, int length, int loser,
 		if (i > 0)
 			appendStringInfoChar(&line, '\n');
 		if (graph->nodes[arc->from].kind == DLOCK_NODE_LEASE)
-			describe_lease_wait(&line, graph, arc);
+			describe_lease_wait(&line, graph, arc, deadlock);
 		else
-			describe_lock_wait(&line, graph, arc, before);
+			describe_lock_wait(&line, graph, arc, before, deadlock);
 		if (used + line.len + strlen(more) >= sizeof(deadlock->detail))
 		{
 			strlcpy(deadlock->detail + used, more,

@@ -627,6 +627,57 @@ sub test_others
 	return;
 }
 
+# Rows of pg_authid are the same in all databases, so a wait can lead from one to
+# another: to a client of which nobody here may see the name.
+sub test_names
+{
+	my %there = map { $_ => session($node, 'other') } qw(one two);
+	my %there_pid = map { $_ => backend_pid($there{$_}) } keys %there;
+	my $graph = 'SELECT waiter, waiter_pid, resource, reason, blocker, blocker_pid, blocker_waits'
+	  . ' FROM dlock_wait_graph() ORDER BY waiter, waiter_pid';
+	my $secret = qr/secret/;
+	my ($detail, $told);
+
+	rows($node, "CREATE ROLE shared_$_") foreach qw(one two);
+	ask($there{$_}, "SET dlock.client = 'secret $_'") foreach keys %there;
+	ask($there{one}, 'BEGIN; ALTER ROLE shared_one CONNECTION LIMIT 1');
+	ask($there{two}, "SELECT dlock_acquire('secret')");
+	begin_ask($there{one}, "SELECT dlock_acquire('secret')");
+	poll_rows($node, "SELECT count(*) FROM dlock_queue('secret')", '1', 'other');
+	holds('x', 'mine');
+	waits('x', 'ALTER ROLE shared_one CONNECTION LIMIT 2');
+	ask(as('y'), 'BEGIN; ALTER ROLE shared_two CONNECTION LIMIT 1');
+	waits_for('y', 'mine');
+	is(ask($look, $graph), <<"EOROWS" =~ s/\n\z//r, 'a client of another database has no name');
+y|$pid{y}|mine|holder|x|$pid{x}|t
+|$pid{x}||lock||$there_pid{one}|t
+EOROWS
+	unlike(ask($look, "SELECT $_"), $secret, "... nor in $_")
+	  foreach 'dlock_wait_graph_dot()', q(dlock_blocking_clients('y'));
+	is(rows($node, $graph, 'other'), "secret one|$there_pid{one}|secret|holder|secret two||f",
+		'the other database shows what is its own');
+
+	# the way back: a cycle through both
+	begin_ask($there{two}, 'ALTER ROLE shared_two CONNECTION LIMIT 2');
+	poll_rows($node, "SELECT cardinality(pg_blocking_pids($there_pid{two}))", '1');
+	is(detect(), 1, 'a cycle through two databases is found');
+	$told = is_told('y', 'two databases');
+	$detail = ask($look, 'SELECT detail FROM dlock_deadlocks() LIMIT 1');
+	$detail =~ s/on transaction \d+/on transaction/g;
+	is($detail, <<"EODETAIL" =~ s/\n\z//r, '... and its description has the names of one');
+Client "y" (process $pid{y}) waits for resource "mine" in exclusive mode, held by client "x" in exclusive mode.
+Process $pid{x}, as client "x", waits for ShareLock on transaction; blocked by process $there_pid{one}.
+Process $there_pid{one} waits for a resource of another database, held by a client there.
+Process $there_pid{two} waits for ShareLock on transaction; blocked by process $pid{y}.
+EODETAIL
+	unlike($told, $secret, '... and so has the error');
+	over('y');
+	ask($look, "SELECT pg_cancel_backend($there_pid{$_})") foreach qw(one two);
+	end_ask($there{$_}) foreach qw(one two);
+	$_->quit foreach values %there;
+	return;
+}
+
 #
 # Descriptions and the ring
 #
@@ -791,6 +842,7 @@ test_looks();
 test_actors();
 test_ends();
 test_others();
+test_names();
 test_long();
 test_ring();
 test_monitor();
