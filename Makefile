@@ -21,6 +21,7 @@ OBJS = \
 	src/base/digraph.o \
 	src/base/interval.o \
 	src/base/key.o \
+	src/base/message.o \
 	src/base/mode.o \
 	src/base/nap.o \
 	src/base/shape.o \

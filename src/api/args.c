@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/interval.h"
+#include "base/message.h"
 
 static void
 require(FunctionCallInfo fcinfo, int n, const char *what)
@@ -81,7 +82,8 @@ dlock_arg_mode(FunctionCallInfo fcinfo, int n)
 	if (!dlock_mode_parse(name, &mode))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unrecognized lease mode: \"%s\"", name),
+				 errmsg("unrecognized lease mode: \"%s\"",
+						dlock_message_text(name)),
 				 errhint("Valid modes are \"shared\" and \"exclusive\".")));
 	return mode;
 }
@@ -100,7 +102,8 @@ dlock_arg_scope(FunctionCallInfo fcinfo, int n)
 	if (!dlock_scope_parse(name, &scope))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unrecognized lease scope: \"%s\"", name),
+				 errmsg("unrecognized lease scope: \"%s\"",
+						dlock_message_text(name)),
 				 errhint("Valid scopes are \"lease\", \"session\" and \"transaction\".")));
 	return scope;
 }

@@ -23,12 +23,14 @@
 #include "miscadmin.h"
 #include "parser/parse_func.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "api/args.h"
 #include "api/fence_api.h"
 #include "api/row_resource.h"
 #include "base/errors.h"
+#include "base/message.h"
 #include "lease/access.h"
 #include "lease/acquire.h"
 #include "lease/fence.h"
@@ -70,6 +72,22 @@ dlock_fence(PG_FUNCTION_ARGS)
  * Rows
  */
 
+/*
+ * table_field names the table apart from the message, where the client can be
+ * told its name.
+ */
+static int
+table_field(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+	const char *schema = get_namespace_name(RelationGetNamespace(rel));
+
+	if (schema == NULL || dlock_message_text(name) != name ||
+		dlock_message_text(schema) != schema)
+		return 0;
+	return errtable(rel);
+}
+
 static void
 report_not_holder(Relation rel, const DlockKey *key,
 				  DlockFenceOutcome outcome, const DlockHolder *holder)
@@ -77,13 +95,14 @@ report_not_holder(Relation rel, const DlockKey *key,
 	ereport(ERROR,
 			(errcode(ERRCODE_DLOCK_NOT_HOLDER),
 			 errmsg("cannot write to table \"%s\" without holding resource \"%s\" exclusively",
-					RelationGetRelationName(rel),
-					pnstrdup(key->name, key->len)),
+					dlock_message_text(RelationGetRelationName(rel)),
+					dlock_message_text(pnstrdup(key->name, key->len))),
 			 outcome == DLOCK_FENCE_NOT_HELD ? errdetail("Nobody holds it.") :
 			 outcome == DLOCK_FENCE_NOT_EXCLUSIVE ? errdetail("It is held in shared mode.") :
-			 errdetail("It is held by client \"%s\".", holder->name),
+			 dlock_message_detail(psprintf("It is held by client \"%s\".",
+										   holder->name)),
 			 errhint("Acquire it first, in a statement of its own."),
-			 errtable(rel)));
+			 table_field(rel)));
 }
 
 /*
@@ -101,9 +120,9 @@ guard(DlockRowResource *row_resource, TupleTableSlot *slot, Relation rel)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("resource of a row in table \"%s\" is null",
-						RelationGetRelationName(rel)),
+						dlock_message_text(RelationGetRelationName(rel))),
 				 errdetail("A protected table takes no row whose resource expression is null."),
-				 errtable(rel)));
+				 table_field(rel)));
 	if (last_generation == dlock_scope_fence_generation() &&
 		last_len == (int) VARSIZE_ANY_EXHDR(name) &&
 		memcmp(last_name, VARDATA_ANY(name), last_len) == 0)
@@ -143,7 +162,7 @@ prepare(FunctionCallInfo fcinfo, const TriggerData *data)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("cannot protect foreign table \"%s\"",
-							RelationGetRelationName(data->tg_relation))));
+							dlock_message_text(RelationGetRelationName(data->tg_relation)))));
 		fcinfo->flinfo->fn_extra =
 			dlock_row_resource_prepare(data->tg_relation, trigger->tgoid,
 									   trigger->tgargs[0],
@@ -184,10 +203,10 @@ refuse_truncate(Relation rel)
 	ereport(ERROR,
 			(errcode(ERRCODE_DLOCK_NOT_HOLDER),
 			 errmsg("cannot truncate table \"%s\" because it is protected by dlock",
-					RelationGetRelationName(rel)),
+					dlock_message_text(RelationGetRelationName(rel))),
 			 errdetail("TRUNCATE looks at no rows, so there is nothing to tell their resources by."),
 			 errhint("Use DELETE, or dlock_unprotect."),
-			 errtable(rel)));
+			 table_field(rel)));
 }
 
 /*

@@ -30,6 +30,7 @@
 
 #include "api/fence_api.h"
 #include "api/row_resource.h"
+#include "base/message.h"
 #include "lease/access.h"
 
 PG_FUNCTION_INFO_V1(dlock_protect);
@@ -75,7 +76,8 @@ cannot_protect(Relation rel, const char *detail)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("cannot protect \"%s\"", RelationGetRelationName(rel)),
+			 errmsg("cannot protect \"%s\"",
+					dlock_message_text(RelationGetRelationName(rel))),
 			 errdetail_internal("%s", detail)));
 }
 
@@ -167,7 +169,7 @@ dlock_protect(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("table \"%s\" is protected already",
-						RelationGetRelationName(rel)),
+						dlock_message_text(RelationGetRelationName(rel))),
 				 errhint("Use dlock_unprotect first.")));
 	expression = dlock_row_resource_check(rel,
 										  text_to_cstring(PG_GETARG_TEXT_PP(1)));

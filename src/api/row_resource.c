@@ -36,6 +36,7 @@
 #include "utils/ruleutils.h"
 
 #include "api/row_resource.h"
+#include "base/message.h"
 
 /* a trigger's expression, planned */
 typedef struct Entry
@@ -198,7 +199,7 @@ analyze_in_context(Relation rel, const char *expression)
 	Node	   *expr;
 
 	callback.callback = add_context;
-	callback.arg = unconstify(char *, expression);
+	callback.arg = unconstify(char *, dlock_message_text(expression));
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 	expr = analyze(rel, expression);

@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "base/message.h"
 #include "base/shape.h"
 
 /*
@@ -33,7 +34,7 @@ refuse(const DlockShape *shape, const char *detail)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("table \"dlock.%s\" is not as dlock has made it",
 					shape->table),
-			 errdetail_internal("%s", detail),
+			 dlock_message_detail(detail),
 			 errhint("Undo the change.")));
 }
 

@@ -42,6 +42,7 @@
 #include "utils/timestamp.h"
 
 #include "base/config.h"
+#include "base/message.h"
 #include "base/shape.h"
 #include "durable/catalog.h"
 #include "lease/access.h"
@@ -187,7 +188,7 @@ not_ready(const char *detail, const char *hint)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("dlock is not ready in database \"%s\"",
-					get_database_name(MyDatabaseId)),
+					dlock_message_text(get_database_name(MyDatabaseId))),
 			 errdetail_internal("%s", detail),
 			 errhint("%s", hint)));
 }
@@ -243,7 +244,7 @@ report_recovery(void)
 			(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 			 errmsg("cannot change leases during recovery"),
 			 known ? errhint("Connect to the primary server. This one replicates from \"%s\", port %d.",
-							 host, port) :
+							 dlock_message_text(host), port) :
 			 errhint("Connect to the primary server, for example with \"target_session_attrs=read-write\".")));
 }
 
@@ -281,9 +282,11 @@ refuse_role(Oid client_role, const char *name)
 
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied for dlock client \"%s\"", name),
+			 errmsg("permission denied for dlock client \"%s\"",
+					dlock_message_text(name)),
 			 role == NULL ? errdetail("The role that the client belongs to does not exist any more.") :
-			 errdetail("The client belongs to role \"%s\".", role)));
+			 dlock_message_detail(psprintf("The client belongs to role \"%s\".",
+										   role))));
 }
 
 static void

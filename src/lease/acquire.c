@@ -19,6 +19,7 @@
 #include "base/debug_point.h"
 #include "base/errors.h"
 #include "base/interval.h"
+#include "base/message.h"
 #include "lease/acquire.h"
 #include "lease/deadlock.h"
 #include "lease/flush.h"
@@ -288,7 +289,7 @@ refusal_detail(const DlockRequest *request, const DlockRefusal *refusal)
 	else if (refusal->nwaiters > 0)
 		appendStringInfo(&buf, "; %d wait for it", refusal->nwaiters);
 	appendStringInfoChar(&buf, '.');
-	return errdetail_internal("%s", buf.data);
+	return dlock_message_detail(buf.data);
 }
 
 static void
@@ -307,7 +308,8 @@ void
 dlock_acquire_report(const DlockRequest *request, DlockOutcome outcome,
 					 const DlockRefusal *refusal)
 {
-	char	   *name = pnstrdup(request->key.name, request->key.len);
+	const char *name = dlock_message_text(pnstrdup(request->key.name,
+												   request->key.len));
 
 	switch (outcome)
 	{

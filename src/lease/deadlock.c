@@ -35,6 +35,7 @@
 #include "base/config.h"
 #include "base/debug_point.h"
 #include "base/digraph.h"
+#include "base/message.h"
 #include "lease/deadlock.h"
 #include "lease/engine.h"
 #include "lease/waitgraph.h"
@@ -468,7 +469,7 @@ dlock_deadlock_report(uint64 id)
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
 			 errmsg("deadlock detected"),
-			 errdetail_internal("%s", deadlock->detail),
+			 errdetail_internal("%s", dlock_message_text(deadlock->detail)),
 			 errdetail_log("%s", log.data),
 			 errhint("See server log for query details.")));
 }

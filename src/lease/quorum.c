@@ -27,6 +27,7 @@
 
 #include "base/config.h"
 #include "base/errors.h"
+#include "base/message.h"
 #include "lease/quorum.h"
 #include "shared/pending.h"
 
@@ -193,7 +194,8 @@ dlock_quorum_report(DlockDatabase *db)
 			(errcode(ERRCODE_DLOCK_NO_QUORUM),
 			 errmsg("no quorum of synchronous standbys"),
 			 since == 0 ? errdetail("The standbys have just confirmed leases again.") :
-			 errdetail("Leases have been waiting for confirmation since %s.%s",
-					   timestamptz_to_str(wall), missing_standbys()),
+			 dlock_message_detail(psprintf("Leases have been waiting for confirmation since %s.%s",
+										   timestamptz_to_str(wall),
+										   missing_standbys())),
 			 errhint("Leases that are held run on. Try again when the standbys are back, or see whether another server is the primary now.")));
 }

@@ -1,0 +1,14 @@
+/*
+ * message.h
+ *	  Names in messages, whatever the client can be told.
+ *
+ * IDENTIFICATION
+ *	  src/base/message.h
+ */
+#ifndef DLOCK_BASE_MESSAGE_H
+#define DLOCK_BASE_MESSAGE_H
+
+extern const char *dlock_message_text(const char *text);
+extern int	dlock_message_detail(const char *detail);
+
+#endif							/* DLOCK_BASE_MESSAGE_H */
