@@ -1,7 +1,8 @@
 # DlockNode - what the Perl tests of dlock share
 #
 # When a test is done, its servers are stopped and their logs are read: a
-# complaint that expect_log did not announce is a failed test.
+# complaint that expect_log did not announce is a failed test.  What a server
+# may say because it is started or stopped need not be announced (DlockLog).
 #
 # No test sleeps in place of an order: a wait polls for a condition and dies
 # when it has not come true within $PostgreSQL::Test::Utils::timeout_default.
@@ -10,6 +11,7 @@ package DlockNode;
 use strict;
 use warnings;
 
+use DlockLog qw(complaints);
 use Exporter 'import';
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
@@ -338,30 +340,13 @@ sub expect_log
 	return;
 }
 
-# complaints(LOG) gives the lines of a log that nobody wants to see.  What a
-# statement or a name has in it does not count: the severity comes first.
-sub complaints
-{
-	my ($log) = @_;
-	my $severity = qr/^\d{4}-\S+ \S+ \S+ \[\d+\] .*?\b([A-Z]+\d?):  /;
-
-	return grep {
-		/^TRAP:|was terminated by|Sanitizer|: runtime error: /
-		  || (/$severity/ && $1 =~ /^(?:WARNING|ERROR|FATAL|PANIC)$/)
-	} split /\n/, $log;
-}
-
-# what a fast shutdown may come upon
-my @at_stop = (
-	qr/client backend .*FATAL:  terminating connection due to administrator command/,
-	qr/dlock writer FATAL:  terminating background worker "dlock writer" due to administrator command/);
-
+# unexpected(NODE) gives the complaints in its log that were not announced.
 sub unexpected
 {
-	my ($log, @patterns) = @_;
-	my @found = complaints($log);
+	my ($node) = @_;
+	my @found = complaints(slurp_file($node->logfile));
 
-	foreach my $pattern (@patterns)
+	foreach my $pattern (@{ $expected{ $node->name } // [] })
 	{
 		@found = grep { !/$pattern/ } @found;
 	}
@@ -373,17 +358,11 @@ sub check_logs
 {
 	foreach my $node (@PostgreSQL::Test::Cluster::all_nodes)
 	{
-		my @expected = @{ $expected{ $node->name } // [] };
-		my $position = -s $node->logfile // 0;
 		my @found;
 
 		$node->stop;
 		next unless -e $node->logfile;
-		@found = (
-			unexpected(
-				substr(slurp_file($node->logfile), 0, $position), @expected),
-			unexpected(slurp_file($node->logfile, $position),
-				@expected, @at_stop));
+		@found = unexpected($node);
 		splice @found, 20;
 		is(join("\n", @found),
 			'', 'nothing unexpected in the log of ' . $node->name);
