@@ -23,14 +23,13 @@
 use strict;
 use warnings;
 
-use DBI;
 use FindBin;
 use Getopt::Long;
 use Time::HiRes qw(usleep);
 
 use lib "$FindBin::Bin/../perl";
+use DlockCalls qw(call_of quoted microseconds pick chance);
 use DlockHistory;
-use DlockLook qw(is_still_primary);
 
 my %opt = (resources => 32, 'max-wait' => 1, cluster => 0, keep => 0);
 GetOptions(\%opt, 'name=s', 'conninfo=s', 'history=s', 'seed=i', 'resources=i',
@@ -42,37 +41,17 @@ foreach my $name (qw(name conninfo history seed))
 }
 srand $opt{seed};
 
-my $history = DlockHistory->new($opt{history}, $opt{name});
+my $calls = DlockCalls->new(DlockHistory->new($opt{history}, $opt{name}),
+	map { $_ => $opt{$_} } qw(name conninfo cluster));
 my $parent = getppid;
 my $stop = 0;
 $SIG{TERM} = sub { $stop = 1 };
 
-# The server's farewell in a crash is a notice; whoever hears it knows that
-# its session lived until then.
-my $farewell = 0;
-$SIG{__WARN__} = sub {
-	my ($text) = @_;
-
-	return $farewell = 1
-	  if $text =~ /because of crash of another server process|due to immediate shutdown/;
-	print STDERR $text unless $text =~ /^\w+:  terminating connection/;
-	return;
-};
-
-my $dbh;
-my $session = 0;	# number of the connection
 my $in_transaction = 0;
 
 # What this client believes to hold: {NAME}{RESOURCE} = { token, mode, kept }.
 # It may be wrong, for time passes; the checker knows better.
 my %holds;
-
-#
-# Chance
-#
-sub pick { return $_[ int rand @_ ]; }
-
-sub chance { return rand() < $_[0]; }
 
 # Some resources are wanted much more than others.
 sub any_resource
@@ -90,32 +69,8 @@ sub any_lease
 #
 # Asking
 #
-sub quoted
-{
-	my ($value) = @_;
-
-	return $value if $value =~ /^\d+$/;
-	return "'" . ($value =~ s/'/''/gr) . "'";
-}
-
-sub microseconds { return "'$_[0] microseconds'"; }
-
-# call_of(FUNCTION, ARGUMENT => VALUE...) writes a call; undef: not given.
-sub call_of
-{
-	my ($function, @pairs) = @_;
-	my @arguments;
-
-	while (my ($key, $value) = splice @pairs, 0, 2)
-	{
-		push @arguments, "$key => $value" if defined $value;
-	}
-	return "SELECT $function(" . join(', ', @arguments) . ')';
-}
-
 sub forget_session
 {
-	undef $dbh;
 	$in_transaction = 0;
 	foreach my $name (keys %holds)
 	{
@@ -127,63 +82,13 @@ sub forget_session
 	return;
 }
 
-# is_current(ANSWER): does the answer to such a request, or such an SQLSTATE,
-# count?
-sub is_current
-{
-	my ($answer) = @_;
-
-	return 1 unless $opt{cluster};
-	return 1 if $answer !~ /^(?:release|release_all|renew_all|downgrade|LK001)$/;
-	return is_still_primary($dbh);
-}
-
-# note_failure(N) notes an error, or the end of the connection.
-sub note_failure
-{
-	my ($n) = @_;
-	my $state = $dbh->state;
-
-	if (($dbh->errstr // '') =~ /^ERROR:/ && is_current($state))
-	{
-		$history->result($n, 'fail', state => $state);
-		return 'fail' unless $opt{cluster} && $state eq '25006';
-		# the primary is somewhere else now
-		$dbh->disconnect;
-		forget_session();
-		return 'lost';
-	}
-	$history->result($n, 'lost', state => $state, farewell => $farewell || undef);
-	$dbh->disconnect;
-	forget_session();
-	return 'lost';
-}
-
-# ask(SQL, KEY, KIND, KEY => VALUE...) asks, and notes both; gives the outcome
-# and the value.  KEY is what the history calls the value of a good answer;
-# "held": it only says whether the lease is there; empty: there is none.
+# ask is that of DlockCalls; with the connection, what it keeps is lost.
 sub ask
 {
-	my ($sql, $key, $kind, @pairs) = @_;
-	my ($n, $value, $outcome);
+	my ($outcome, $value) = $calls->ask(@_);
 
-	$farewell = 0;
-	$n = $history->invoke($kind, session => $session, @pairs);
-	if ($key eq '')
-	{
-		return note_failure($n) unless $dbh->do($sql);
-		$history->result($n, 'ok');
-		return 'ok';
-	}
-	my $row = $dbh->selectrow_arrayref($sql);
-	return note_failure($n) unless $row && is_current($kind);
-	$value = $row->[0];
-	$outcome = !defined $value || $value eq 'f' || $value eq '0' && $key eq 'held'
-	  ? 'no'
-	  : 'ok';
-	$history->result($n, $outcome,
-		$outcome eq 'ok' && $key =~ /^(?:token|count)$/ ? ($key => $value) : ());
-	return ($outcome, $value);
+	forget_session() if $outcome eq 'lost';
+	return wantarray ? ($outcome, $value) : $outcome;
 }
 
 #
@@ -192,30 +97,16 @@ sub ask
 sub connect_again
 {
 	my $durable = $opt{cluster} || chance(0.9) ? 1 : 0;
-	my $n = $history->invoke('connect', session => $session + 1, durable => $durable);
+	my @settings;
 
-	$dbh = DBI->connect("dbi:Pg:$opt{conninfo} application_name=$opt{name}",
-		undef, undef,
-		{ PrintError => 0, RaiseError => 0, AutoCommit => 1, pg_server_prepare => 0 });
-	my $set = 'SET bytea_output = hex';
-	$set .= '; SET dlock.durable = off' unless $durable;
-	$set .= '; SET lock_timeout = 400' if chance(0.1);
+	push @settings, 'SET lock_timeout = 400' if chance(0.1);
 	# such a limit would end the wait for a standby, with a warning only
-	$set .= '; SET statement_timeout = 600' if chance(0.1) && !$opt{cluster};
-	if (!$dbh || !$dbh->do($set))
-	{
-		$history->result($n, 'fail', state => ($dbh ? $dbh->state : $DBI::state) || '08001');
-		undef $dbh;
-		usleep(50_000 + rand 100_000);
-		return;
-	}
-	$session++;
-	$history->result($n, 'ok', pid => $dbh->{pg_pid});
-	return;
+	push @settings, 'SET statement_timeout = 600' if chance(0.1) && !$opt{cluster};
+	return $calls->connect($durable, @settings);
 }
 
 # my_name is who this connection acquires as.
-sub my_name { return "$opt{name}.$session"; }
+sub my_name { return "$opt{name}." . $calls->session; }
 
 #
 # Holds
@@ -244,7 +135,7 @@ sub settle
 	my ($name, $resource) = @_;
 
 	forget($name, $resource);
-	while ($dbh && !$in_transaction)
+	while ($calls->is_connected && !$in_transaction)
 	{
 		my ($outcome) = release($name, $resource);
 		return if $outcome eq 'no';
@@ -310,7 +201,7 @@ sub acquire
 	forget($name, $resource) if $outcome eq 'lost' && $holds{$name};
 	# a cancel may have come after the grant
 	settle($name, $resource)
-	  if $outcome eq 'fail' && !$in_transaction && $dbh->state eq '57014';
+	  if $outcome eq 'fail' && !$in_transaction && $calls->state eq '57014';
 	return $outcome;
 }
 
@@ -362,7 +253,7 @@ sub step_renew
 		'held', 'renew', client => $name, resource => $resource, token => $token,
 		lease => $lease);
 
-	forget($name, $resource) if $outcome eq 'lost' || $outcome eq 'fail' && $dbh->state eq 'LK001';
+	forget($name, $resource) if $outcome eq 'lost' || $outcome eq 'fail' && $calls->state eq 'LK001';
 	return;
 }
 
@@ -389,7 +280,7 @@ sub step_upgrade
 		'held', 'upgrade', client => $name, resource => $resource, token => $token);
 
 	$holds{$name}{$resource}{mode} = 'exclusive' if $outcome eq 'ok';
-	forget($name, $resource) if $outcome eq 'lost' || $outcome eq 'fail' && $dbh->state eq 'LK001';
+	forget($name, $resource) if $outcome eq 'lost' || $outcome eq 'fail' && $calls->state eq 'LK001';
 	return;
 }
 
@@ -468,7 +359,7 @@ sub step_transaction
 		$fine &&= one_in_transaction(\$savepoint);
 	}
 	# if the connection is lost, what it had released is not
-	return unless $dbh;
+	return unless $calls->is_connected;
 	if ($fine && chance(0.8))
 	{
 		my $outcome = ask('COMMIT', '', 'commit');
@@ -484,10 +375,7 @@ sub step_transaction
 
 sub step_leave
 {
-	my $n = $history->invoke('disconnect', session => $session);
-
-	$dbh->disconnect;
-	$history->result($n, 'ok');
+	$calls->leave;
 	forget_session();
 	return;
 }
@@ -533,23 +421,19 @@ sub step
 #
 while (!$stop && getppid == $parent)
 {
-	if (!$dbh)
-	{
-		connect_again();
-		next;
-	}
+	$calls->is_connected || connect_again() || next;
 	step();
 	usleep(($opt{cluster} ? 300_000 : 40_000) * rand()**2);
 }
 
 # Some give back what they have, the others leave it to its time.
-if ($dbh)
+if ($calls->is_connected)
 {
 	foreach my $name (sort keys %holds)
 	{
-		last unless $dbh && chance(0.5);
+		last unless $calls->is_connected && chance(0.5);
 		ask(call_of('dlock_release_all', client => quoted($name)),
 			'count', 'release_all', client => $name);
 	}
-	step_leave() if $dbh;
+	step_leave() if $calls->is_connected;
 }
