@@ -318,6 +318,7 @@ sub _drop
 {
 	my ($self, $key, $lease, $kind, $n, $op, $certain) = @_;
 	my $exact = $certain && $self->_is_exact($key, end_of($op));
+	my $kept = $key->{S} > 0 || $key->{T_kept};
 
 	return unless $lease && $key->{lease} && $lease == $key->{lease};
 	$key->{exact} = 0 unless $exact;
@@ -326,7 +327,7 @@ sub _drop
 	{
 		note_part($key, $op->{ti});
 		$self->_promise($lease, $op->{ti}, $op->{ti} + $lease->{dur}, $op)
-		  if $certain && $key->{L} > 0 && $kind ne 'L' && $lease->{kept_clock};
+		  if $certain && $key->{L} > 0 && $kind ne 'L' && $kept;
 		return;
 	}
 	$lease->{released} = $op if $certain;

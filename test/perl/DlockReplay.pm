@@ -157,12 +157,10 @@ sub _add_hold
 	if ($arg->{scope} eq 'session')
 	{
 		$key->{S}++;
-		$lease->{kept_clock} = 1;
 		return;
 	}
 	$key->{T}++;
 	$key->{T_kept} = 1 if $arg->{kept};
-	$lease->{kept_clock} = 1 if $arg->{kept};
 	$key->{T_end} = max($key->{T_end} // 0, $op->{ti} + $lease->{dur});
 	my $event = { what => 'hold', key => $key, lease => $lease, kept => $arg->{kept} };
 

@@ -295,6 +295,24 @@ accepted('a commit that is refused, for the first of two leases had run out', <<
 42 a ask commit
 43 a fail state=LK001
 EOH
+accepted('a clock that a transaction has stopped once, and the next one has not', <<'EOH');
+10 a ask acquire resource=r lease=100
+12 a ok token=1
+20 a ask begin
+21 a ok
+22 a ask acquire resource=r scope=transaction kept=1 lease=100
+23 a ok token=1
+24 a ask commit
+25 a ok
+90 a ask begin
+91 a ok
+92 a ask acquire resource=r scope=transaction lease=50
+93 a ok token=1
+94 a ask commit
+95 a ok
+143 b ask acquire resource=r
+144 b ok token=2
+EOH
 accepted('a lease of a session that was terminated', <<'EOH');
 5 a ask connect
 6 a ok
@@ -729,6 +747,18 @@ rejected('exclusion', 'after one of two holds was released', <<'EOH');
 21 a ok
 30 b ask acquire resource=r
 31 b ok token=2
+EOH
+rejected('exclusion', 'when a transaction has stopped the clock', <<'EOH');
+10 a ask acquire resource=r lease=100
+12 a ok token=1
+20 a ask begin
+21 a ok
+22 a ask acquire resource=r scope=transaction kept=1 lease=100
+23 a ok token=1
+80 a ask commit
+81 a ok
+150 b ask acquire resource=r
+151 b ok token=2
 EOH
 rejected('exclusion', 'after a crash, in the promised time', <<'EOH');
 10 a ask acquire resource=r
