@@ -27,6 +27,12 @@
 #	 token-repeat	 a token is given out once
 #	 token-order	 a token is above all those that were known when it was asked
 #				 for
+#	 old-token	 a token counts for nothing once a later one was acknowledged that
+#				 cannot be beside it: no acquire gives it, nothing succeeds with it,
+#				 and no list shows it, of whatever scope and durability both are,
+#				 and whatever crashes came between
+#	 stale-work	 rows of a resource, by their ids, have tokens that do not go down
+#	 work		 what was committed is there, what was refused is not
 #	 lost-lease	 whoever has a lease for sure is told so, and the lease stands
 #				 in every list, also in those after a crash, with its token, and
 #				 no weaker and with no fewer holds than was acknowledged
@@ -47,6 +53,7 @@ use warnings;
 use parent 'DlockReplay';
 
 use DlockClaims qw(NEVER ALWAYS end_of);
+use DlockWork qw(check_old_tokens check_work);
 use List::Util qw(any max min);
 
 # run applies all rules.
@@ -60,6 +67,8 @@ sub run
 	$self->_check_exclusion;
 	$self->_check_lists;
 	$self->_check_token_order;
+	check_old_tokens($self);
+	check_work($self);
 	$self->_check_queues;
 	$self->_check_overtaking;
 	$self->_check_turns;
@@ -654,6 +663,8 @@ sub _count
 	push @{ $by_resource{ $_->{key}{resource} } }, $_
 	  foreach grep { $_->{fresh} } @{ $self->{leases} };
 	$self->_tally('crashes', scalar @{ $self->{crashes} });
+	$self->_tally('resources that changed hands just before a crash', $_->{res}{changed} // 0)
+	  foreach @{ $self->{crashes} };
 	$self->_tally('contended grants', scalar grep { $_->{queued} } @{ $self->{grants} });
 	foreach my $leases (values %by_resource)
 	{
@@ -665,6 +676,7 @@ sub _count
 			my $queued = $after->{op}{queued};
 
 			next if "$before->{mode} $after->{mode}" eq 'shared shared';
+			$self->_count_over($before, $after);
 			if (!$before->{released})
 			{
 				$self->_tally('leases that ran out');
@@ -675,6 +687,19 @@ sub _count
 			}
 		}
 	}
+	return;
+}
+
+# _count_over: what did not have to be durable itself, after what had a row.
+sub _count_over
+{
+	my ($self, $before, $after) = @_;
+	my $scope = $after->{op}{arg}{scope};
+
+	return if $before->{volatile} || $before->{op}{arg}{scope} eq 'transaction';
+	$self->_tally('transaction grants over durable ends') if $scope eq 'transaction';
+	$self->_tally('other grants without durability over durable ends')
+	  if $scope ne 'transaction' && $after->{volatile};
 	return;
 }
 

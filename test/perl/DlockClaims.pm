@@ -38,7 +38,9 @@ sub new
 sub _violation
 {
 	my ($self, $rule, $text, @ops) = @_;
-	my @lines = map { ($_->{where}, $_->{answer} // ()) } grep { defined } @ops;
+	my %shown;
+	my @lines = map { ($_->{where}, $_->{answer} // ()) }
+	  grep { defined && !$shown{$_}++ } @ops;
 
 	push @{ $self->{violations} }, { rule => $rule, text => $text, lines => \@lines };
 	return;
@@ -132,7 +134,9 @@ sub _taken_away
 # unknown: there may be a lease that the client was not told of; tainted: or
 # may be one any time later.  haunted: a request whose connection was lost may
 # weaken the lease any time later, so that no promise counts any more.
-# lease: the one that it has, or had until its time was over.
+# lease: the one that it has, or had until its time was over.  newest: the
+# highest token that it was told of.  may_share: it has asked for less than to
+# be alone.
 # zero: no lease for sure, since then; zeros: when that was so.  stale: its
 # time may just be over, then lists show it until somebody takes it away.
 sub _key
@@ -228,6 +232,7 @@ sub _new_lease
 	push @{ $self->{leases} }, $lease;
 	push @{ $self->{of_token}{$token} }, $lease;
 	$key->{lease} = $lease;
+	$key->{newest} = max($key->{newest} // 0, $token);
 	return $lease;
 }
 

@@ -27,9 +27,14 @@
 #     renew_all session client [lease]	-> count
 #     upgrade session client resource [token]	 downgrade likewise
 #     begin, commit, rollback, savepoint, rollback_to: session
+#     fence session client resource token
+#     work session client resource token	-> id; a row that is written in the
+#		 transaction under way, while it relies on the token.  id rises.
 #     list session [final=1]	 rows: resource client token mode scope count
 #     queue session [final=1]	 rows: resource client place ticket mode priority
-#     crash how		 the server's memory is lost between the two lines
+#     worktable session	 all of these, in the end; rows: id resource token client
+#     crash how	-> [changed]	 the server's memory is lost between the two lines;
+#		 so many resources had got another holder while nothing could be flushed
 #     force resource token	-> count
 #     priority resource client priority
 #     disturb how		 anything that must change nothing of what is promised
@@ -123,14 +128,16 @@ sub rows
 #
 my %kinds = map { $_ => 1 }
   qw(connect disconnect acquire release release_all renew renew_all upgrade
-  downgrade begin commit rollback savepoint rollback_to list queue crash force
-  priority disturb slots);
+  downgrade begin commit rollback savepoint rollback_to fence work list queue
+  worktable crash force priority disturb slots);
 my %needs = (
 	acquire => [qw(session client resource mode scope priority)],
 	release => [qw(session client resource)],
 	renew => [qw(session client resource)],
 	upgrade => [qw(session client resource)],
 	downgrade => [qw(session client resource)],
+	fence => [qw(session client resource token)],
+	work => [qw(session client resource token)],
 	release_all => [qw(session client)],
 	renew_all => [qw(session client)],
 	force => [qw(resource token)],
@@ -139,14 +146,16 @@ my %needs = (
 		qw(connect disconnect begin commit rollback savepoint rollback_to)));
 my %row_needs = (
 	list => [qw(resource client mode count)],
-	queue => [qw(resource client place ticket mode priority)]);
+	queue => [qw(resource client place ticket mode priority)],
+	worktable => [qw(id resource token client)]);
 my %ok_needs = (
 	acquire => ['token'],
+	work => ['id'],
 	release_all => ['count'],
 	renew_all => ['count'],
 	slots => [qw(found expected)]);
 my %is_number = map { $_ => 1 }
-  qw(token lease priority count place ticket found expected rows);
+  qw(token id lease priority count place ticket found expected rows changed);
 
 sub _pairs
 {

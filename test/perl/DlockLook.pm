@@ -1,4 +1,5 @@
-# DlockLook - writes what dlock_list() and dlock_queue() show into a history
+# DlockLook - writes what dlock_list(), dlock_queue() and the table "work" of the
+# torture test show into a history
 package DlockLook;
 
 use strict;
@@ -6,7 +7,7 @@ use warnings;
 
 use Exporter 'import';
 
-our @EXPORT_OK = qw(look_list look_queue is_still_primary $confirm);
+our @EXPORT_OK = qw(look_list look_queue look_work is_still_primary $confirm);
 
 # Set where there are several servers: a look counts only if the server was
 # the primary still when it was taken.
@@ -19,7 +20,10 @@ my %looks = (
 		qw(resource client token mode scope count) ],
 	queue => [
 		'SELECT resource, client, place, ticket, mode, priority FROM dlock_queue()',
-		qw(resource client place ticket mode priority) ]);
+		qw(resource client place ticket mode priority) ],
+	worktable => [
+		'SELECT id, resource, token, client FROM work ORDER BY id',
+		qw(id resource token client) ]);
 
 # is_still_primary(DBH) tells whether the server was the primary when this was
 # asked: a standby has confirmed what was written since, so it cannot have been
@@ -54,5 +58,7 @@ sub _look
 sub look_list { return _look('list', @_); }
 
 sub look_queue { return _look('queue', @_); }
+
+sub look_work { return _look('worktable', @_); }
 
 1;

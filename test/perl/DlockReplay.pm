@@ -34,6 +34,8 @@ my %replay = (
 	rollback => \&_replay_rollback,
 	savepoint => \&_replay_savepoint,
 	rollback_to => \&_replay_rollback_to,
+	fence => \&_replay_fence,
+	work => \&_replay_work,
 	disconnect => \&_replay_disconnect);
 
 sub _replay
@@ -66,6 +68,8 @@ sub _replay_op
 	$self->_tally('ambiguous answers') if $self->_is_ambiguous($op);
 	if ($op->{outcome} =~ /^(?:lost|none)$/)
 	{
+		# not even asked to commit
+		_settle('refused', $op, @{ $session->{tx}{events} }) if $session->{tx};
 		return $self->_end_session($session, $op);
 	}
 	$self->_fail_transaction($session, $op) if $op->{outcome} eq 'fail' && $session->{tx};
@@ -96,6 +100,7 @@ sub _replay_acquire
 	my $until = end_of($op);
 
 	# one who has nothing of this resource, and so stands in line as it came
+	$key->{may_share} = 1 if $op->{arg}{mode} ne 'exclusive';
 	$op->{plain} = !$key->{lease} && !$key->{unknown} && $self->_is_zero($key, $until);
 	push @{ $key->{requests} }, $op;
 	push @{ $self->{requests}{ $key->{resource} } }, $op;
@@ -240,6 +245,8 @@ sub _replay_not_held
 	my $lease = $key->{lease};
 	my $token = $op->{arg}{token};
 
+	# which says nothing of a later one
+	return if defined $token && $token < ($key->{newest} // 0);
 	return if $lease && defined $token && $token != $lease->{token};
 	$self->_violation('lost-lease',
 		"$key->{client} has token $lease->{token} on $key->{resource}, and was told that it has not",
@@ -490,6 +497,7 @@ sub _replay_downgrade
 	my $key = $self->_key_of($op);
 	my $lease = $key->{lease};
 
+	$key->{may_share} = 1;
 	return $self->_replay_not_held($op, $key) if ($op->{res}{state} // '') eq 'LK001';
 	$self->_replay_has($op, $key) if $op->{outcome} eq 'ok';
 	if ($session->{tx})
@@ -499,6 +507,42 @@ sub _replay_downgrade
 	}
 	_set_mode($key, $lease, 'shared', $op->{ti});
 	_haunt($key, $op);
+	return;
+}
+
+#
+# Work: what a transaction writes, and relies on a lease for
+#
+sub _replay_fence
+{
+	my ($self, $op, $session) = @_;
+	my $key = $self->_key_of($op);
+	my $lease;
+
+	return $self->_replay_not_held($op, $key) if ($op->{res}{state} // '') eq 'LK001';
+	return unless $op->{outcome} eq 'ok';
+	$lease = $self->_replay_has($op, $key);
+	push @{ $session->{tx}{events} }, { what => 'fence', key => $key, lease => $lease, op => $op }
+	  if $session->{tx};
+	return;
+}
+
+sub _replay_work
+{
+	my ($self, $op, $session) = @_;
+
+	push @{ $session->{tx}{events} }, { what => 'work', op => $op }
+	  if $op->{outcome} eq 'ok' && $session->{tx};
+	return;
+}
+
+# _settle notes what became of what a transaction has written: "committed" or
+# "refused", by an operation; where nobody knows, nothing.
+sub _settle
+{
+	my ($fate, $op, @events) = @_;
+
+	$_->{op}{$fate} = $op foreach grep { $_->{what} eq 'work' } @events;
 	return;
 }
 
@@ -539,21 +583,23 @@ sub _replay_commit
 	my $ok = $op->{outcome} eq 'ok';
 
 	$session->{tx} = undef;
+	_settle($ok ? 'committed' : 'refused', $op, @events) if $op->{outcome} =~ /^(?:ok|fail)$/;
 	if (($op->{res}{state} // '') eq 'LK001')
 	{
 		$self->_check_commit_failed($op, @events);
 		return $self->_end_holds($session, $op, 0, @events);
 	}
+	$op->{fenced} = [ map { $_->{op} } grep { $_->{what} eq 'fence' } @events ];
 	foreach my $event (@events)
 	{
-		# a commit fails if one of its holds is gone
+		# a commit fails if one of its holds is gone, or a lease that it has fenced
 		$self->_prove($event->{lease}, $op->{ti}, $op)
-		  if $event->{what} eq 'hold' && !$event->{over} && $ok;
+		  if $event->{what} =~ /^(?:hold|fence)$/ && $event->{lease} && !$event->{over} && $ok;
 		$self->_release_one($event->{key}, $event->{lease}, $op, $ok && $event->{sure})
 		  if $event->{what} eq 'release';
 		_set_mode($event->{key}, $event->{lease}, 'shared', $op->{ti})
 		  if $event->{what} eq 'downgrade';
-		_haunt($event->{key}, $op) if $event->{what} ne 'hold';
+		_haunt($event->{key}, $op) if $event->{what} =~ /^(?:release|downgrade)$/;
 	}
 	$self->_end_holds($session, $op, $ok, @events);
 	return;
@@ -562,9 +608,11 @@ sub _replay_commit
 sub _check_commit_failed
 {
 	my ($self, $op, @events) = @_;
-	my @holds = grep { $_->{what} eq 'hold' && !$_->{over} } @events;
+	# what was released in it is relied on until then
+	my @holds = grep { $_->{what} =~ /^(?:hold|fence|release)$/ && !$_->{over} } @events;
 	my %kept = map { $_->{lease} => 1 } grep { $_->{kept} } @holds;
-	my @lost = grep { !$kept{ $_->{lease} } && !$self->_guaranteed($_->{lease}, $op)
+	my @lost = grep { !$_->{lease}
+		  || !$kept{ $_->{lease} } && !$self->_guaranteed($_->{lease}, $op)
 		  || $self->{forced}{ $_->{lease}{token} } } @holds;
 
 	$self->_tally('commits refused');
@@ -581,6 +629,7 @@ sub _replay_rollback
 	my $events = $session->{tx}{events} // [];
 
 	$session->{tx} = undef;
+	_settle('refused', $op, @$events);
 	return $self->_end_holds($session, $op, $op->{outcome} eq 'ok', @$events);
 }
 
@@ -598,10 +647,12 @@ sub _replay_rollback_to
 {
 	my ($self, $op, $session) = @_;
 	my $tx = $session->{tx};
+	my @undone;
 
 	return unless $op->{outcome} eq 'ok' && $tx && @{ $tx->{marks} };
-	return $self->_end_holds($session, $op, 1,
-		splice @{ $tx->{events} }, $tx->{marks}[-1]);
+	@undone = splice @{ $tx->{events} }, $tx->{marks}[-1];
+	_settle('refused', $op, @undone);
+	return $self->_end_holds($session, $op, 1, @undone);
 }
 
 # _fail_transaction: an error ends a transaction's holds at once, or those
@@ -612,7 +663,9 @@ sub _fail_transaction
 	my $tx = $session->{tx};
 
 	$self->_end_holds($session, $op, !@{ $tx->{marks} }, @{ $tx->{events} });
-	$tx->{events} = [] unless @{ $tx->{marks} };
+	return if @{ $tx->{marks} };
+	_settle('refused', $op, @{ $tx->{events} });
+	$tx->{events} = [];
 	return;
 }
 

@@ -26,7 +26,7 @@ my $files = 0;
 my %defaults = (
 	acquire => 'mode=exclusive scope=lease priority=0 lease=1000',
 	connect => '', disconnect => '', begin => '', commit => '', rollback => '',
-	savepoint => '', rollback_to => '');
+	savepoint => '', rollback_to => '', work => '', fence => '', worktable => '');
 my %row_defaults = (
 	list => 'mode=exclusive count=1',
 	queue => 'mode=exclusive priority=0');
@@ -599,6 +599,199 @@ accepted('tokens of requests at the same time', <<'EOH');
 12 a ok token=2
 13 b ok token=1
 EOH
+#
+# Old tokens, and work, that are all right
+#
+accepted('a lease that comes back with a crash, when nobody else was told of it', <<'EOH');
+10 a ask acquire resource=r lease=100
+12 a ok token=1
+120 b ask acquire resource=r scope=transaction
+130 h ask crash
+131 b lost
+140 h ok
+150 a ask renew resource=r token=1
+151 a ok
+EOH
+accepted('what is not durable may be gone after a crash', <<'EOH');
+5 b ask connect durable=0
+6 b ok
+10 a ask acquire resource=r lease=100
+12 a ok token=1
+120 b ask acquire resource=r
+121 b ok token=2
+130 h ask crash
+140 h ok
+150 a ask renew resource=r token=1
+151 a fail state=LK001
+160 c ask acquire resource=r
+161 c ok token=1001
+EOH
+accepted('old tokens that are tried in vain', <<'EOH');
+10 a ask acquire resource=r lease=100
+12 a ok token=1
+120 b ask acquire resource=r lease=100
+121 b ok token=2
+130 a ask renew resource=r token=1
+131 a fail state=LK001
+132 a ask begin
+133 a ok
+134 a ask fence resource=r token=1
+135 a fail state=LK001
+136 a ask rollback
+137 a ok
+138 a ask release resource=r token=1
+139 a no
+140 a ask acquire resource=r
+141 a no
+EOH
+accepted('an old token in vain says nothing of a later lease', <<'EOH');
+10 a ask acquire resource=r lease=10
+12 a ok token=1
+30 a ask acquire resource=r
+31 a ok token=2
+40 a ask renew resource=r token=1
+41 a fail state=LK001
+50 o ask list
+51 o row resource=r client=a token=2
+51 o ok
+60 a ask renew resource=r token=2
+61 a ok
+EOH
+accepted('a lower token asked for before the higher one was told of', <<'EOH');
+10 a ask acquire resource=r lease=100
+12 a ok token=1
+95 a ask release resource=r token=1
+96 b ask acquire resource=r
+98 b ok token=2
+99 a ok
+EOH
+accepted('a lower token beside a higher one, both shared', <<'EOH');
+10 a ask acquire resource=r mode=shared
+12 a ok token=1
+13 b ask acquire resource=r mode=shared
+14 b ok token=2
+20 a ask renew resource=r token=1
+21 a ok
+22 a ask acquire resource=r mode=shared
+23 a ok token=1
+EOH
+accepted('a lower token beside a higher one, made shared before', <<'EOH');
+10 a ask acquire resource=r
+12 a ok token=1
+13 a ask downgrade resource=r
+14 a ok
+15 b ask acquire resource=r mode=shared
+16 b ok token=2
+20 a ask renew resource=r token=1
+21 a ok
+EOH
+accepted('an upgrade after the release of a higher token', <<'EOH');
+10 a ask acquire resource=r mode=shared
+12 a ok token=1
+13 b ask acquire resource=r mode=shared
+14 b ok token=2
+15 b ask release resource=r
+16 b ok
+20 a ask upgrade resource=r token=1
+21 a ok
+EOH
+accepted('a list that began before', <<'EOH');
+10 a ask acquire resource=r lease=100
+12 a ok token=1
+120 o ask list
+121 b ask acquire resource=r
+122 b ok token=2
+123 o row resource=r client=a token=1
+123 o ok
+EOH
+accepted('work, fenced and under leases of transactions', <<'EOH');
+10 a ask acquire resource=r lease=100
+11 a ok token=1
+12 a ask begin
+13 a ok
+14 a ask fence resource=r token=1
+15 a ok
+16 a ask work resource=r token=1
+17 a ok id=1
+18 a ask commit
+19 a ok
+110 b ask begin
+111 b ok
+112 b ask acquire resource=r scope=transaction kept=1
+113 b ok token=2
+114 b ask work resource=r token=2
+115 b ok id=2
+116 b ask commit
+117 b ok
+200 h ask worktable
+201 h row id=1 resource=r token=1 client=a
+201 h row id=2 resource=r token=2 client=b
+201 h ok
+EOH
+accepted('a commit that is refused for a fence', <<'EOH');
+10 a ask acquire resource=r lease=100
+11 a ok token=1
+12 a ask begin
+13 a ok
+14 a ask fence resource=r token=1
+15 a ok
+16 a ask work resource=r token=1
+17 a ok id=1
+120 b ask acquire resource=r
+121 b ok token=2
+130 a ask commit
+131 a fail state=LK001
+200 h ask worktable
+201 h ok
+EOH
+accepted('a commit that is refused for a lease that it has released', <<'EOH');
+10 a ask acquire resource=r lease=100
+11 a ok token=1
+12 a ask begin
+13 a ok
+14 a ask work resource=r token=1
+15 a ok id=1
+16 a ask release resource=r token=1
+17 a ok
+130 a ask commit
+131 a fail state=LK001
+EOH
+foreach my $row ('', "201 h row id=1 resource=r token=1 client=a\n")
+{
+	accepted('a commit without an answer, ' . ($row ? 'made' : 'not made'), <<"EOH");
+10 a ask acquire resource=r
+11 a ok token=1
+12 a ask begin
+13 a ok
+14 a ask fence resource=r token=1
+15 a ok
+16 a ask work resource=r token=1
+17 a ok id=1
+18 a ask commit
+19 a lost
+200 h ask worktable
+${row}201 h ok
+EOH
+}
+accepted('work of clients that were killed', <<'EOH');
+10 a ask work resource=r token=1
+20 b ask begin
+21 b ok
+22 b ask work resource=r token=2
+23 b ok id=2
+24 b ask commit
+200 h ask worktable
+201 h row id=1 resource=r token=1 client=a
+201 h row id=2 resource=r token=2 client=b
+201 h ok
+EOH
+accepted('tokens of one resource say nothing of another', <<'EOH');
+200 h ask worktable
+201 h row id=1 resource=r token=2 client=a
+201 h row id=2 resource=s token=1 client=b
+201 h row id=3 resource=r token=2 client=a
+201 h ok
+EOH
 accepted('nothing is left', <<'EOH');
 10 a ask acquire resource=r
 12 a ok token=1
@@ -641,7 +834,7 @@ rejected('exclusion', 'in the time of a heartbeat', <<'EOH');
 92 a ok count=1
 150 b ok token=2
 EOH
-rejected('exclusion', 'as a later renewal proves', <<'EOH');
+rejected('exclusion old-token', 'as a later renewal proves', <<'EOH');
 10 a ask acquire resource=r lease=100
 12 a ok token=1
 20 b ask acquire resource=r
@@ -649,7 +842,7 @@ rejected('exclusion', 'as a later renewal proves', <<'EOH');
 200 a ask renew resource=r token=1
 201 a ok
 EOH
-rejected('exclusion', 'as a later list proves', <<'EOH');
+rejected('exclusion old-token', 'as a later list proves', <<'EOH');
 10 a ask acquire resource=r lease=100
 12 a ok token=1
 120 b ask acquire resource=r lease=20
@@ -776,7 +969,7 @@ rejected('exclusion', 'in one list', <<'EOH');
 21 o row resource=r client=b token=2
 21 o ok
 EOH
-rejected('exclusion', 'with a lease that only the observer knows', <<'EOH');
+rejected('exclusion old-token', 'with a lease that only the observer knows', <<'EOH');
 10 a ask acquire resource=r
 12 a lost
 20 o ask list
@@ -824,7 +1017,7 @@ rejected('token-repeat', 'in lists, with two clients', <<'EOH');
 23 o row resource=r client=a token=1
 23 o ok
 EOH
-rejected('token-order', 'a lower one later', <<'EOH');
+rejected('old-token token-order', 'a lower one later', <<'EOH');
 10 a ask acquire resource=r
 12 a ok token=2
 13 a ask release resource=r
@@ -853,6 +1046,204 @@ rejected('token-order', 'below one that was seen', <<'EOH');
 13 o ok
 20 b ask acquire resource=s
 21 b ok token=6
+EOH
+
+#
+# Old tokens
+#
+# b is told of 2 when a's lease is over, and a goes on with 1 when the server has
+# lost its memory: as b's lease was not durable, or was its transaction's
+my %over = (
+	'a lease that is not durable' => "13 b ask connect durable=0\n14 b ok\n110 b ask acquire resource=r\n111 b ok token=2\n",
+	"a transaction's lease" => <<'EOH',
+110 b ask begin
+111 b ok
+112 b ask acquire resource=r scope=transaction kept=1
+113 b ok token=2
+114 b ask work resource=r token=2
+115 b ok id=1
+116 b ask commit
+117 b ok
+EOH
+	'a forced end' => <<'EOH');
+20 h ask force resource=r token=1
+21 h ok count=1
+110 b ask acquire resource=r scope=transaction
+111 b ok token=2
+EOH
+my %goes_on = (
+	'renews' => "150 a ask renew resource=r token=1\n151 a ok\n",
+	'fences' => "150 a ask begin\n151 a ok\n152 a ask fence resource=r token=1\n153 a ok\n",
+	'releases' => "150 a ask release resource=r token=1\n151 a ok\n",
+	'acquires' => "150 a ask acquire resource=r\n151 a ok token=1\n",
+	'is listed' => "150 o ask list\n151 o row resource=r client=a token=1\n151 o ok\n");
+foreach my $over (sort keys %over)
+{
+	foreach my $how (sort keys %goes_on)
+	{
+		rejected('old-token', "$over, a crash, and the one before $how", <<"EOH");
+10 a ask acquire resource=r lease=90
+12 a ok token=1
+$over{$over}130 h ask crash
+140 h ok
+$goes_on{$how}
+EOH
+	}
+}
+rejected('old-token', 'of the same client', <<'EOH');
+5 a ask connect durable=0
+6 a ok
+10 a ask acquire resource=r lease=20
+12 a ok token=1
+40 a ask acquire resource=r
+41 a ok token=2
+50 h ask crash
+60 h ok
+70 a ask acquire resource=r
+71 a ok token=1
+EOH
+rejected('old-token', 'of the same client, shared', <<'EOH');
+5 a ask connect durable=0
+6 a ok
+10 a ask acquire resource=r lease=20 mode=shared
+12 a ok token=1
+40 a ask acquire resource=r mode=shared
+41 a ok token=2
+50 h ask crash
+60 h ok
+70 a ask renew resource=r token=1
+71 a ok
+EOH
+rejected('old-token', 'of one who was alone, and others came that share', <<'EOH');
+5 b ask connect durable=0
+6 b ok
+10 a ask acquire resource=r lease=20
+12 a ok token=1
+40 b ask acquire resource=r mode=shared
+41 b ok token=2
+50 h ask crash
+60 h ok
+70 a ask renew resource=r token=1
+71 a ok
+EOH
+rejected('old-token', 'when the later one was made exclusive', <<'EOH');
+5 b ask connect durable=0
+6 b ok
+10 a ask acquire resource=r lease=20 mode=shared
+12 a ok token=1
+13 b ask acquire resource=r mode=shared
+14 b ok token=2
+40 b ask upgrade resource=r token=2
+41 b ok
+50 h ask crash
+60 h ok
+70 a ask renew resource=r token=1
+71 a ok
+EOH
+
+#
+# Work
+#
+rejected('stale-work', 'a lower token later', <<'EOH');
+200 h ask worktable
+201 h row id=1 resource=r token=1 client=a
+201 h row id=2 resource=r token=2 client=b
+201 h row id=40 resource=r token=1 client=a
+201 h ok
+EOH
+rejected('old-token stale-work', 'as a whole', <<'EOH');
+10 a ask acquire resource=r lease=90
+12 a ok token=1
+110 b ask begin
+111 b ok
+112 b ask acquire resource=r scope=transaction kept=1
+113 b ok token=2
+114 b ask work resource=r token=2
+115 b ok id=1
+116 b ask commit
+117 b ok
+130 h ask crash
+140 h ok
+150 a ask begin
+151 a ok
+152 a ask fence resource=r token=1
+153 a ok
+154 a ask work resource=r token=1
+155 a ok id=34
+156 a ask commit
+157 a ok
+200 h ask worktable
+201 h row id=1 resource=r token=2 client=b
+201 h row id=34 resource=r token=1 client=a
+201 h ok
+EOH
+my $committed = <<'EOH';
+10 a ask acquire resource=r lease=100
+11 a ok token=1
+12 a ask begin
+13 a ok
+14 a ask fence resource=r token=1
+15 a ok
+16 a ask work resource=r token=1
+17 a ok id=1
+EOH
+my $is_there = <<'EOH';
+200 h ask worktable
+201 h row id=1 resource=r token=1 client=a
+201 h ok
+EOH
+rejected('work', 'committed, and not there', "${committed}18 a ask commit\n19 a ok\n200 h ask worktable\n201 h ok\n");
+rejected('work', 'a commit was refused, and it is there', <<"EOH");
+${committed}120 b ask acquire resource=r
+121 b ok token=2
+130 a ask commit
+131 a fail state=LK001
+$is_there
+EOH
+rejected('work', 'rolled back, and there', "${committed}18 a ask rollback\n19 a ok\n$is_there");
+rejected('work', 'never committed, and there', "${committed}18 a ask renew resource=r token=1\n19 a lost\n$is_there");
+rejected('work', 'rolled back to a savepoint, and there', <<"EOH");
+10 a ask begin
+11 a ok
+12 a ask savepoint
+13 a ok
+16 a ask work resource=r token=1
+17 a ok id=1
+18 a ask rollback_to
+19 a ok
+20 a ask commit
+21 a ok
+$is_there
+EOH
+rejected('lost-lease', 'a commit is refused for a fence in vain', <<'EOH');
+10 a ask acquire resource=r
+11 a ok token=1
+12 a ask begin
+13 a ok
+14 a ask fence resource=r token=1
+15 a ok
+16 a ask commit
+17 a fail state=LK001
+EOH
+rejected('lost-lease', 'a fence is refused', <<'EOH');
+10 a ask acquire resource=r
+11 a ok token=1
+12 a ask begin
+13 a ok
+14 a ask fence resource=r token=1
+15 a fail state=LK001
+EOH
+rejected('exclusion old-token', 'a commit that relies on it, though its fence came before', <<'EOH');
+10 a ask acquire resource=r lease=20
+12 a ok token=1
+14 a ask begin
+15 a ok
+16 a ask fence resource=r token=1
+17 a ok
+40 b ask acquire resource=r
+41 b ok token=2
+50 a ask commit
+51 a ok
 EOH
 
 #
