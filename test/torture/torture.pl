@@ -1,14 +1,14 @@
 # torture.pl - many clients, a server that is disturbed all the time, and a check
 #
 #     perl torture.pl --dir DIR [--socket-dir DIR] [--seconds N] [--seed N]
-#         [--clients N]
+#         [--clients N] [--workers N]
 #
 # Starts a private server in DIR with the programs in PATH, and clients
-# (client.pl) that work at random; cancels, terminates and kills them and the
-# server's processes; and in the end lets all leases run out, looks whether
-# anything was left behind, and has the histories checked (check.pl).  The
-# last quarter of the time is without crashes, for a crash wipes out what a
-# leak has left.
+# (client.pl) and workers (worker.pl) that work at random; cancels, terminates
+# and kills them and the server's processes; and in the end lets all leases run
+# out, looks whether anything was left behind, and has the histories checked
+# (check.pl).  The last quarter of the time is without crashes, for a crash
+# wipes out what a leak has left.
 #
 # What is done, and when, follows from the seed; how the processes get along
 # with one another does not, so a seed repeats the mixture, not the run.
@@ -29,14 +29,14 @@ use Time::HiRes qw(time usleep);
 
 use lib "$FindBin::Bin/../perl";
 use DlockHistory;
-use DlockLook qw(look_list look_queue);
+use DlockLook qw(look_list look_queue look_work);
 
-my %opt = (seconds => 60, clients => 28, seed => 1 + int rand 1_000_000);
-GetOptions(\%opt, 'dir=s', 'socket-dir=s', 'seconds=i', 'seed=i', 'clients=i')
+my %opt = (seconds => 60, clients => 28, workers => 10, seed => 1 + int rand 1_000_000);
+GetOptions(\%opt, 'dir=s', 'socket-dir=s', 'seconds=i', 'seed=i', 'clients=i', 'workers=i')
   && defined $opt{dir}
   or die "usage: see the top of $0\n";
 $| = 1;
-print "seed $opt{seed}, $opt{clients} clients, $opt{seconds} s\n";
+print "seed $opt{seed}, $opt{clients} clients, $opt{workers} workers, $opt{seconds} s\n";
 srand $opt{seed};
 
 my $here = $FindBin::Bin;
@@ -47,7 +47,8 @@ my $data = "$dir/data";
 my $socket_dir = $opt{'socket-dir'} // $dir;
 # how long anything may take that is to happen at all
 my $limit = $ENV{PG_TEST_TIMEOUT_DEFAULT} || 180;
-my %slots = (lease => 500, waiter => 2 * $opt{clients}, client => 250);
+my $processes = $opt{clients} + $opt{workers};
+my %slots = (lease => 500, waiter => 2 * $processes, client => 300);
 my @failures;
 
 sub fail
@@ -124,7 +125,7 @@ sub start_server
 	append("$data/postgresql.conf", slurp("$here/../dlock.conf") . <<"EOC");
 unix_socket_directories = '$socket_dir'
 listen_addresses = ''
-max_connections = @{[ 4 * $opt{clients} + 20 ]}
+max_connections = @{[ 4 * $processes + 20 ]}
 log_line_prefix = '%m [%p] %b %e '
 log_error_verbosity = terse
 log_min_messages = warning
@@ -140,6 +141,9 @@ dlock.max_clients = $slots{client}
 EOC
 	pg_ctl('start');
 	connect_server()->do('CREATE EXTENSION dlock') or die "no extension\n";
+	connect_server()->do(
+		'CREATE TABLE work (id bigserial PRIMARY KEY, resource text NOT NULL, token int8 NOT NULL, client text NOT NULL)')
+	  or die "no table\n";
 	return;
 }
 
@@ -240,13 +244,15 @@ sub spawn
 }
 
 # Every process has a name of its own: one that was killed may have left a
-# request behind that is still served.
+# request behind that is still served.  The first numbers are clients', the
+# others workers'.
 sub start_client
 {
 	my ($number) = @_;
-	my $name = "c$number" . ('a' .. 'zzz')[ $incarnation{$number}++ ];
+	my ($kind, $program) = $number <= $opt{clients} ? ('c', 'client.pl') : ('w', 'worker.pl');
+	my $name = $kind . $number . ('a' .. 'zzz')[ $incarnation{$number}++ ];
 	my $pid = spawn("client $name",
-		"$here/client.pl", '--name', $name, '--conninfo', $conninfo,
+		"$here/$program", '--name', $name, '--conninfo', $conninfo,
 		'--history', "$dir/$name.history", '--seed', int rand 1e9);
 
 	$processes{$pid}{number} = $number;
@@ -307,7 +313,7 @@ sub cancel_waiter
 	return;
 }
 
-my $any_backend = q{SELECT pid FROM pg_stat_activity WHERE application_name ~ '^c\d' ORDER BY backend_start};
+my $any_backend = q{SELECT pid FROM pg_stat_activity WHERE application_name ~ '^[cw]\d' ORDER BY backend_start};
 
 sub cancel_any
 {
@@ -355,16 +361,21 @@ sub kill_client
 
 # Processes that sleep for a while: clients through the end of their leases, and
 # the server's workers, so that grants wait to be flushed, and leases to be
-# ended.
+# ended.  A process of its own wakes them: they may hold what we wait for.
 my @asleep;	# [ until, pid ]
 
 sub put_to_sleep
 {
 	my ($what, $pid) = @_;
+	my $until = time() + rand 2;
 
 	disturb("stop-$what", sub { kill 'STOP', $pid });
-	push @asleep, [ time() + rand 2, $pid ];
-	return;
+	push @asleep, [ $until, $pid ];
+	return if fork // die "fork: $!\n";
+	$_->{InactiveDestroy} = 1 foreach grep { defined } $dbh;
+	usleep(20_000) while time() < $until;
+	kill 'CONT', $pid;
+	POSIX::_exit(0);
 }
 
 sub stop_client
@@ -398,15 +409,31 @@ sub wake_up
 	return;
 }
 
-sub force_release
+sub force
 {
-	my $row = any_row(q{SELECT resource, token FROM dlock_list() ORDER BY resource, token}) // return;
-	my ($resource, $token) = @$row;
+	my ($resource, $token) = @_;
 	my $n = $history->invoke('force', resource => $resource, token => $token);
 	my $count = value(q{SELECT dlock_force_release(?, ?)}, $resource, $token);
 
 	$history->result($n, defined $count ? ('ok', count => $count) : ('lost'));
 	return;
+}
+
+sub force_release
+{
+	my $row = any_row(q{SELECT resource, token FROM dlock_list() WHERE token IS NOT NULL ORDER BY resource, token})
+	  // return;
+	return force(@$row);
+}
+
+# what workers have, and is not one transaction's only
+my $work_leases = q{SELECT resource, token FROM dlock_list()
+	WHERE resource ~ '^w' AND scope <> 'transaction' AND token IS NOT NULL ORDER BY resource};
+
+sub force_worker
+{
+	my $row = any_row($work_leases) // return;
+	return force(@$row);
 }
 
 sub move_waiter
@@ -432,6 +459,7 @@ my @disturbances = (
 	[ 6, \&kill_client ],
 	[ 8, \&stop_client ],
 	[ 8, \&force_release ],
+	[ 4, \&force_worker ],
 	[ 10, \&move_waiter ]);
 
 sub disturb_somehow
@@ -452,53 +480,116 @@ sub disturb_somehow
 #
 # Crashes: between the two lines of the history, the server loses its memory
 #
+# kill_server kills the postmaster; its children notice, and until the last has
+# left, no other one starts.
+sub kill_server
+{
+	my $pid = postmaster_pid();
+
+	kill('KILL', $pid) or return 0;
+	poll_until('the postmaster is gone', sub { !kill(0, $pid) });
+	poll_until('the server starts', sub { return eval { pg_ctl('start'); 1 } });
+	return 1;
+}
+
+# goes_on(SUB) tells whether leases can be seen and something be committed; calls
+# SUB if that takes too long.
+sub goes_on
+{
+	my ($sub) = @_;
+	my $until = time() + 0.3;
+	my $session = server();
+	my $is_ready;
+
+	$session->do(q{SELECT count(*), pg_logical_emit_message(true, 'torture', '') FROM dlock_list()},
+		{ pg_async => DBD::Pg::PG_ASYNC() });
+	usleep(10_000) until ($is_ready = $session->pg_ready) || time() > $until;
+	$sub->() unless $is_ready;
+	$session->pg_result;
+	return $is_ready;
+}
+
+# stop_writer has it sleep where nobody else needs what it holds.
+sub stop_writer
+{
+	foreach (1 .. 20)
+	{
+		kill_child('STOP', qr/dlock writer/) or return;
+		return if goes_on(sub { kill_child('CONT', qr/dlock writer/) });
+		usleep(rand 20_000);
+	}
+	return;
+}
+
+# end_unwritten has leases of workers end, by their time and by force, while
+# the writer cannot make that durable.  Gives how many of these resources others
+# have got.  They may not be told of it.
+sub end_unwritten
+{
+	my (%before, %after);
+
+	disturb('stop-writer', \&stop_writer);
+	%before = map { @$_ } rows($work_leases);
+	foreach my $resource (sort keys %before)
+	{
+		force($resource, $before{$resource}) if rand() < 0.5;
+	}
+	usleep(300_000 + rand 400_000);
+	%after = map { @$_ } rows('SELECT resource, max(token) FROM dlock_list() GROUP BY resource');
+	return scalar grep { ($after{$_} // 0) > $before{$_} } keys %before;
+}
+
+# What each kind does: before it, and then.
 my %crashes = (
-	'kill-backend' => sub {
+	'kill-backend' => [ undef, sub {
 		my $row = any_row($any_backend);
 		return $row ? kill('KILL', $row->[0]) : 0;
-	},
-	'kill-writer' => sub { kill_child('KILL', qr/dlock writer/) },
-	'kill-monitor' => sub { kill_child('KILL', qr/dlock monitor/) },
-	'kill-launcher' => sub { kill_child('KILL', qr/dlock launcher/) },
-	'restart' => sub { pg_ctl('-m immediate restart'); return 1; },
+	} ],
+	'kill-writer' => [ undef, sub { kill_child('KILL', qr/dlock writer/) } ],
+	'kill-monitor' => [ undef, sub { kill_child('KILL', qr/dlock monitor/) } ],
+	'kill-launcher' => [ undef, sub { kill_child('KILL', qr/dlock launcher/) } ],
+	'restart' => [ undef, sub { pg_ctl('-m immediate restart'); return 1; } ],
+	'kill-server' => [ undef, \&kill_server ],
 	# what is acknowledged while nothing can be flushed is lost
-	'kill-stopped-writer' => sub {
-		kill_child('STOP', qr/dlock writer/) or return 0;
-		usleep(300_000);
-		return kill_child('KILL', qr/dlock writer/);
-	},
-	'kill-active' => sub {
+	'kill-stopped-writer' => [ \&end_unwritten, sub { kill_child('KILL', qr/dlock writer/) } ],
+	'kill-server-and-stopped-writer' => [ \&end_unwritten, sub {
+		kill_child('KILL', qr/dlock writer/);
+		return kill_server();
+	} ],
+	'kill-active' => [ undef, sub {
 		my $row = any_row(q{SELECT pid FROM pg_stat_activity
-			WHERE application_name ~ '^c\d' AND state = 'active' ORDER BY pid}) // any_row($any_backend);
+			WHERE application_name ~ '^[cw]\d' AND state = 'active' ORDER BY pid}) // any_row($any_backend);
 		return $row ? kill('KILL', $row->[0]) : 0;
-	});
+	} ]);
 
 sub crash
 {
 	my ($how) = @_;
-	my ($n, $hit);
+	my ($before, $kill) = @{ $crashes{$how} };
+	my ($n, $hit, $changed);
 
 	# the server would wait for a sleeping child
 	wake_up(time() + $limit);
+	$changed = $before->() if $before;
 	$n = $history->invoke('crash', how => $how);
-	$hit = $crashes{$how}->();
+	$hit = $kill->();
 
 	# the memory is gone once this session is
 	poll_until('the server has crashed', sub { !$dbh || $dbh->ping <= 0 }) if $hit;
 	undef $dbh;
 	wait_ready();
-	$history->result($n, 'ok');
+	$history->result($n, 'ok', changed => $changed);
 	return;
 }
 
 # crash_plan gives [ seconds, kind ]: every kind once before any comes again,
-# and first the one that a promise made too early cannot survive.
+# and first those that a promise made too early cannot survive.
 sub crash_plan
 {
 	my $last = 0.75 * $opt{seconds};
 	my $n = int($last / 6) || 1;
 	my @kinds = sort keys %crashes;
-	my @order = ('kill-stopped-writer', shuffle(grep { $_ ne 'kill-stopped-writer' } @kinds));
+	my @order = (shuffle(grep { /stopped/ } @kinds), shuffle(grep { !/stopped/ } @kinds));
 
 	push @order, shuffle(@kinds) while @order < $n;
 	return map { [ $last * ($_ + 0.5 + 0.3 * rand) / $n, $order[$_] ] } 0 .. $n - 1;
@@ -579,6 +670,7 @@ sub look_finally
 	wait_for('nothing is held', 'SELECT count(*) = 0 FROM dlock_list()');
 	look_list($history, server(), 1, final => 1) or die "no final list\n";
 	look_queue($history, server(), 1, final => 1) or die "no final queue\n";
+	look_work($history, server(), 1) or die "no work\n";
 	wait_for('the table is empty as well', q{SELECT count(*) = 0 FROM dlock.locks WHERE status = 'held'});
 	return;
 }
@@ -664,6 +756,8 @@ my @expected_log = (
 	qr/FATAL:  connection to client lost/,
 	qr/FATAL:  the database system is (?:in recovery mode|starting up|shutting down|not yet accepting connections)/,
 	qr/FATAL:  the database system is not accepting connections/,
+	# a start while the last children of a killed server are still there
+	qr/FATAL:  (?:lock file|pre-existing shared memory block).* (?:already exists|is still in use)/,
 	# it had gone when we came to cancel or to terminate it
 	qr/WARNING:  PID \d+ is not a PostgreSQL backend process/,
 	# what we have killed
@@ -723,7 +817,7 @@ sub torture
 
 	start_server();
 	$observer = start_observer();
-	start_client($_) foreach 1 .. $opt{clients};
+	start_client($_) foreach 1 .. $processes;
 	say_phase('clients at work');
 	disturb_for($opt{seconds});
 	say_phase('clients told to stop');
