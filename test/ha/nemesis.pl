@@ -13,7 +13,9 @@
 # Each client writes down what it asks and what it is told (DlockHistory), and
 # DlockChecker judges.  In the end a table: for each disturbance, how many
 # operations there were, what was violated, and how long nobody was granted
-# anything.  Exits with 1 if anything was violated or did not come to an end.
+# anything; and each longer time without a grant, with what was done then.
+# Exits with 1 if anything was violated or did not come to an end.  What it says
+# is in nemesis.log as well; a file "keep" says that the logs are wanted.
 use strict;
 use warnings;
 
@@ -33,6 +35,8 @@ my $longer_than_leases = 14;
 my $while = 5;
 # A cluster at rest that grants nothing for so long, in seconds, is stuck.
 my $service_limit = 30;
+# A time without any grant, in seconds, that wants to be explained.
+my $long_gap = 25;
 
 my %opt = (ROUNDS => 1, SEED => 1 + int rand 1_000_000, NEMESIS => '', CLIENTS => 12, SETTINGS => '');
 foreach my $argument (@ARGV)
@@ -44,9 +48,12 @@ foreach my $argument (@ARGV)
 }
 $| = 1;
 srand $opt{SEED};
-print "seed $opt{SEED}, $opt{CLIENTS} clients, rounds $opt{ROUNDS}\n";
+open my $kept_output, '>>', "$ENV{work}/nemesis.log" or die "$ENV{work}/nemesis.log: $!\n";
+say_kept("seed $opt{SEED}, $opt{CLIENTS} clients, rounds $opt{ROUNDS}\n");
 
 my $began = time();
+# what the histories' clock shows at a time of day
+my $clock_offset = $began * 1_000_000 - now_us();
 my $cluster = Cluster->new;
 my $folder = $cluster->folder('clients');
 my @windows;	# of disturbances: { what, from, to, timeline }
@@ -54,12 +61,20 @@ my @failures;
 $SIG{$_} = sub { exit 1 } foreach qw(INT TERM HUP);
 END { $cluster->down if $cluster }
 
-sub note
+sub say_kept
 {
 	my ($text) = @_;
 
-	printf "%4.0f s  %s\n", time() - $began, $text;
+	print $text;
+	print $kept_output $text;
+	$kept_output->flush;
 	return;
+}
+
+sub note
+{
+	my ($text) = @_;
+	return say_kept(sprintf "%4.0f s  %s\n", time() - $began, $text);
 }
 
 sub fail
@@ -459,6 +474,36 @@ sub without_service
 	return $longest / 1_000_000;
 }
 
+# time_of_day(TIME) writes a time of the histories as logs do, in UTC.
+sub time_of_day
+{
+	my ($time) = @_;
+	my $seconds = ($time + $clock_offset) / 1_000_000;
+
+	return POSIX::strftime('%H:%M:%S', gmtime $seconds) . sprintf '.%03d', 1000 * ($seconds - int $seconds);
+}
+
+# report_gaps(TIME...) tells of each long time between two grants.
+sub report_gaps
+{
+	my (@times) = @_;
+	my $logs = "$FindBin::Bin/../../.test/ha" =~ s{[^/]+/[^/]+/\.\./\.\./}{}r;
+
+	foreach my $i (1 .. $#times)
+	{
+		my ($from, $to) = @times[ $i - 1, $i ];
+		my @during = map { $_->{what} } grep { $_->{from} <= $to && $_->{to} >= $from } @windows;
+
+		next if $to - $from < 1_000_000 * $long_gap;
+		say_kept(sprintf "NO GRANT for %.1f s: %s to %s UTC, %.0f s to %.0f s, %s; histories and logs are in %s\n",
+			($to - $from) / 1_000_000, time_of_day($from), time_of_day($to),
+			($from + $clock_offset) / 1_000_000 - $began, ($to + $clock_offset) / 1_000_000 - $began,
+			@during ? "during @during" : 'at rest', $logs);
+		open my $keep, '>', "$ENV{work}/keep" or die "$ENV{work}/keep: $!\n";
+	}
+	return;
+}
+
 sub median
 {
 	my (@sorted) = sort { $a <=> $b } @_;
@@ -483,15 +528,16 @@ sub print_table
 		$row->{failovers} += $window->{after} - $window->{before};
 	}
 	$row{ window_of(time_of_violation($_))->{what} }{violations}++ foreach @$violations;
-	printf "\n%-22s %6s %10s %10s %10s   %s\n", qw(nemesis rounds operations violations fail-overs),
-	  'seconds without service: median, max';
+	say_kept(sprintf "\n%-22s %6s %10s %10s %10s   %s\n", qw(nemesis rounds operations violations fail-overs),
+		'seconds without service: median, max');
 	foreach my $what (sort keys %row)
 	{
 		my $row = $row{$what};
 
-		printf "%-22s %6d %10d %10d %10d   %.1f %.1f\n", $what,
-		  @$row{qw(rounds ops violations failovers)}, median(@{ $row->{gaps} }), max(@{ $row->{gaps} });
+		say_kept(sprintf "%-22s %6d %10d %10d %10d   %.1f %.1f\n", $what,
+			@$row{qw(rounds ops violations failovers)}, median(@{ $row->{gaps} }), max(@{ $row->{gaps} }));
 	}
+	report_gaps(@grants);
 	return;
 }
 
@@ -505,16 +551,16 @@ sub judge
 	@violations = @{ $checker->{violations} };
 	foreach my $what (sort keys %{ $checker->{counts} })
 	{
-		print "$what: $checker->{counts}{$what}\n";
+		say_kept("$what: $checker->{counts}{$what}\n");
 	}
 	foreach my $violation (@violations[ 0 .. ($#violations > 9 ? 9 : $#violations) ])
 	{
-		print "VIOLATION $violation->{rule}: $violation->{text}\n";
-		print "    $_\n" foreach @{ $violation->{lines} };
+		say_kept("VIOLATION $violation->{rule}: $violation->{text}\n");
+		say_kept("    $_\n") foreach @{ $violation->{lines} };
 	}
 	my %of_rule;
 	$of_rule{ $_->{rule} }++ foreach @violations;
-	print "violations of $_: $of_rule{$_}\n" foreach sort keys %of_rule;
+	say_kept("violations of $_: $of_rule{$_}\n") foreach sort keys %of_rule;
 	print_table($ops, \@violations) if @windows;
 	fail(@violations . ' violations') if @violations;
 	fail('nobody was granted anything') unless ($checker->{counts}{grants} // 0) > 0;
@@ -539,5 +585,5 @@ my $done = eval { run_all(); 1 };
 fail($@ =~ s/\n\z//r) unless $done;
 eval { judge(); 1 } or fail("no judgement: $@");
 check_logs();
-print @failures ? "ha: FAILED (seed $opt{SEED})\n" : "ha: ok\n";
+say_kept(@failures ? "ha: FAILED (seed $opt{SEED})\n" : "ha: ok\n");
 exit(@failures ? 1 : 0);
