@@ -557,10 +557,12 @@ sub _replay_begin
 	return;
 }
 
-# _end_holds: the transaction's own holds are over.
+# _end_holds: the transaction's own holds are over.  Where the session is, they
+# may be since its last answer; see _end_session.
 sub _end_holds
 {
 	my ($self, $session, $op, $certain, @events) = @_;
+	my $is_lost = $op->{outcome} =~ /^(?:lost|none)$/;
 
 	foreach my $event (grep { $_->{what} eq 'hold' } @events)
 	{
@@ -571,7 +573,7 @@ sub _end_holds
 		$self->_drop($key, $event->{lease}, 'T', 1, $op, $certain);
 		$key->{T_kept} = 0;
 		$key->{T_end} = 0 unless $key->{T};
-		delete $session->{keeps}{ id_of($key) } unless $key->{T} || $key->{S};
+		delete $session->{keeps}{ id_of($key) } unless $key->{T} || $key->{S} || $is_lost;
 	}
 	return;
 }

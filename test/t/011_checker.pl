@@ -338,6 +338,26 @@ foreach my $end ("60 a ask begin\n61 a lost\n", '')
 $end
 EOH
 }
+foreach my $end ('commit', 'rollback')
+{
+	accepted("a hold of a transaction that a crash has ended before its $end", <<"EOH");
+5 a ask connect
+6 a ok
+10 a ask acquire resource=r
+12 a ok token=1
+14 a ask begin
+15 a ok
+16 a ask acquire resource=r scope=transaction kept=1
+17 a ok token=1
+20 h ask crash
+30 h ok
+40 o ask list
+41 o row resource=r client=a token=1
+41 o ok
+50 a ask $end
+51 a lost farewell=1
+EOH
+}
 accepted('a lease that outlived its session in a crash, and was released then', <<'EOH');
 5 a ask connect
 6 a ok
