@@ -78,12 +78,12 @@ may_be_granted(const DlockResource *res, const DlockRequest *request)
 }
 
 static void
-acknowledge(uint32 idx)
+acknowledge(uint32 idx, DlockTime now)
 {
 	DlockLease *lease = dlock_lease_at(idx);
 
 	lease->state = DLOCK_LEASE_HELD;
-	dlock_clock_restart(idx, dlock_clock_now());
+	dlock_clock_restart(idx, now);
 }
 
 /*
@@ -105,7 +105,7 @@ add_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
 	grant->must_flush = grant->batch != 0;
 	if (!grant->must_flush)
 	{
-		acknowledge(idx);
+		acknowledge(idx, dlock_clock_now());
 		return;
 	}
 	/* a lease that is held already must not run out while we flush */
@@ -666,10 +666,9 @@ still_granted(const DlockRequest *request, const DlockGrant *grant)
  * may have given the resource to somebody else.
  */
 static bool
-is_over(const DlockRequest *request, const DlockGrant *grant)
+is_over(const DlockRequest *request, const DlockGrant *grant, DlockTime now)
 {
 	const DlockLease *lease = dlock_lease_at(grant->lease);
-	DlockTime	now = dlock_clock_now();
 
 	if (lease->deadline <= now)
 		return true;
@@ -686,12 +685,14 @@ is_over(const DlockRequest *request, const DlockGrant *grant)
 bool
 dlock_engine_acknowledge(const DlockRequest *request, DlockGrant *grant)
 {
+	DlockTime	now;
 	bool		stands;
 
 	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
-	stands = still_granted(request, grant) && !is_over(request, grant);
+	now = dlock_clock_now();
+	stands = still_granted(request, grant) && !is_over(request, grant, now);
 	if (stands)
-		acknowledge(grant->lease);
+		acknowledge(grant->lease, now);
 	dlock_partition_unlock(request->key.hash);
 	return stands;
 }

@@ -118,11 +118,12 @@ pop_event(void)
 static void
 reserve_events(int count)
 {
-	int			wanted = (int) pg_nextpower2_32(Max(16, nevents + count));
+	int			wanted;
 	int		   *new_chains;
 
 	if (nevents + count <= event_capacity)
 		return;
+	wanted = (int) pg_nextpower2_32(Max(16, nevents + count));
 	new_chains = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(int));
 	if (events == NULL)
 		events = MemoryContextAllocHuge(TopMemoryContext, wanted * sizeof(Event));

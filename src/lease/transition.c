@@ -158,7 +158,6 @@ dlock_lease_grant(uint32 resource, uint32 idx, DlockAftermath *after)
 	pg_write_barrier();
 	lease->state = DLOCK_LEASE_PENDING;
 	lease->token = (int64) pg_atomic_add_fetch_u64(&after->db->next_token, 1);
-	lease->granted_at = dlock_clock_now();
 	lease->acquired_at = dlock_clock_wall();
 	lease->resource = resource;
 	lease->prev = DLOCK_NONE;
@@ -261,8 +260,12 @@ dlock_hold_add(uint32 idx, const DlockHold *hold, uint32 *spare,
 	(void) mark(idx, after);
 	if (first)
 		lease->duration_batch = pg_atomic_read_u64(&after->db->open_batch);
-	if (is_promise(lease, hold) && !lease->promised)
+	if (lease->promised)
+		return;
+	if (is_promise(lease, hold))
 		dlock_lease_promise(idx, after);
+	else if (first)
+		lease->row_since = dlock_clock_now();
 }
 
 /*

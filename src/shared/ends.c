@@ -32,6 +32,7 @@
 #define DATABASE_MASK ((UINT64CONST(1) << DATABASE_BITS) - 1)
 
 static uint64 *ends;			/* by bucket; partition locks */
+static uint32 bucket_mask;		/* constant */
 
 /*
  * bucket_count gives a multiple of the number of partitions, both being powers
@@ -57,6 +58,7 @@ dlock_ends_shmem_init(void)
 {
 	bool		found;
 
+	bucket_mask = bucket_count() - 1;
 	ends = ShmemInitStruct("dlock ends", dlock_ends_shmem_size(), &found);
 	if (!found)
 		memset(ends, 0, dlock_ends_shmem_size());
@@ -66,7 +68,7 @@ static uint64 *
 word_of(uint32 hash)
 {
 	Assert(dlock_partition_held(hash));
-	return &ends[hash & (bucket_count() - 1)];
+	return &ends[hash & bucket_mask];
 }
 
 /*

@@ -352,7 +352,7 @@ may_be_left(const DlockLease *lease, DlockTime now)
 	return (lease->state == DLOCK_LEASE_PENDING ||
 			lease->state == DLOCK_LEASE_HELD) &&
 		!lease->promised && !lease->written && !lease->replaces &&
-		now < dlock_clock_after(lease->granted_at, ROW_DELAY);
+		now < dlock_clock_after(lease->row_since, ROW_DELAY);
 }
 
 static void

@@ -69,7 +69,8 @@ typedef struct DlockLease
 	DlockTime	deadline;		/* DLOCK_NEVER while pending or kept; in a
 								 * database's free list: since when */
 	DlockTime	heap_key;		/* place in the heap, <= deadline */
-	DlockTime	granted_at;
+	DlockTime	row_since;		/* unless promised: when it first was to have a
+								 * row */
 	TimestampTz acquired_at;
 	uint32		hash;			/* of the resource */
 	uint32		resource;
