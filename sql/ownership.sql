@@ -171,5 +171,23 @@ SELECT dlock_release('t_owner:gone', client := 't_owner_gone');
 RESET ROLE;
 SELECT dlock_release('t_owner:gone', client := 't_owner_gone');
 
+-- a session that is gone: its client's leases can be ended under the client's
+-- name, by its role and by no other
+\c -
+SET ROLE regress_dlock_bob;
+SELECT dlock_acquire('t_owner:left') > 0 AS acquired;
+SELECT holder AS anonymous FROM dlock_status('t_owner:left') \gset
+\c -
+SET ROLE regress_dlock_alice;
+\set VERBOSITY sqlstate
+SELECT dlock_release('t_owner:left', client := :'anonymous');
+\set VERBOSITY default
+SET ROLE regress_dlock_bob;
+SELECT dlock_release('t_owner:left');
+SELECT waiters FROM dlock_renew('t_owner:left', client := :'anonymous');
+SELECT dlock_release('t_owner:left', client := :'anonymous');
+SELECT status FROM dlock_status('t_owner:left');
+RESET ROLE;
+
 SELECT count(*) FROM dlock_list() WHERE resource LIKE 't_owner%';
 DROP ROLE regress_dlock_alice, regress_dlock_bob, regress_dlock_member, regress_dlock_noinherit;
