@@ -32,7 +32,7 @@ use DlockHistory;
 # how many tokens a worker remembers
 my $memory = 8;
 
-my %opt = (resources => 4);
+my %opt = (resources => 5);
 GetOptions(\%opt, 'name=s', 'conninfo=s', 'history=s', 'seed=i', 'resources=i')
   or die "usage: see the top of $0\n";
 foreach my $name (qw(name conninfo history seed))
@@ -55,7 +55,7 @@ sub my_name { return "$opt{name}." . $calls->session; }
 sub any_resource { return 'w' . (1 + int rand $opt{resources}); }
 
 # short enough to run out, long enough to be met again after a crash
-sub any_lease { return 1000 * pick(200, 400, 400, 800, 1500); }
+sub any_lease { return 1000 * pick(200, 400, 800, 1500, 2500); }
 
 sub command
 {
