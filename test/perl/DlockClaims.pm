@@ -17,7 +17,7 @@ use constant NEVER => -1;
 use constant ALWAYS => 9e18;
 
 our @EXPORT_OK = qw(NEVER ALWAYS end_of id_of make_zero end_zero note_part
-  finish miss);
+  finish miss without_kept);
 
 sub new
 {
@@ -381,9 +381,9 @@ sub _note_alive
 	return;
 }
 
-# _without_kept: the holds that a session keeps are there for sure until it has
+# without_kept: the holds that a session keeps are there for sure until it has
 # answered last, and only the others afterwards.
-sub _without_kept
+sub without_kept
 {
 	my ($lease, $time, $others) = @_;
 	my @before = grep { $_->{from} <= $time } @{ $lease->{parts} };
@@ -405,7 +405,7 @@ sub _end_all_sessions
 	{
 		foreach my $key (values %{ $session->{keeps} })
 		{
-			_without_kept($key->{lease}, $session->{alive}, $key->{L}) if $key->{lease};
+			without_kept($key->{lease}, $session->{alive}, $key->{L}) if $key->{lease};
 		}
 	}
 	return;
@@ -434,7 +434,7 @@ sub _end_session
 		}
 		end_zero($key, $op);
 		@$key{qw(S T T_kept T_end exact)} = (0, 0, 0, 0, 0);
-		_without_kept($lease, $session->{alive}, $key->{L}) if $lease;
+		without_kept($lease, $session->{alive}, $key->{L}) if $lease;
 		finish($key, ALWAYS) unless $key->{L} > 0;
 	}
 	$session->{keeps} = {};

@@ -10,7 +10,7 @@ use warnings;
 use parent 'DlockClaims';
 
 use DlockClaims qw(ALWAYS end_of id_of make_zero end_zero note_part finish
-  miss);
+  miss without_kept);
 use List::Util qw(any max min);
 
 # These errors say that the request came to nothing.
@@ -377,10 +377,13 @@ sub _replay_release_all
 			$key->{stale} = 1 if $stale;
 			next;
 		}
+		_haunt($key, $op);
+		# what a session keeps may be gone since its last answer
+		without_kept($key->{lease}, $session->{alive}, $key->{L})
+		  if $key->{lease} && $session->{keeps}{ id_of($key) } && $op->{outcome} =~ /^(?:lost|none)$/;
 		finish($key, $op->{ti});
 		end_zero($key, $op);
 		@$key{qw(L S T exact)} = (0, 0, 0, 0);
-		_haunt($key, $op);
 	}
 	return;
 }

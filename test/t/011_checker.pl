@@ -338,6 +338,22 @@ foreach my $end ("60 a ask begin\n61 a lost\n", '')
 $end
 EOH
 }
+accepted('a release of all without an answer, of a session that was terminated', <<'EOH');
+5 a ask connect
+6 a ok
+10 a ask acquire resource=r
+12 a ok token=1
+13 a ask acquire resource=r scope=session kept=1
+14 a ok token=1
+16 o ask list
+17 o row resource=r client=a token=1
+17 o ok
+20 a ask release_all
+21 a lost
+30 o ask list
+31 o row resource=r client=a token=1
+31 o ok
+EOH
 foreach my $end ('commit', 'rollback')
 {
 	accepted("a hold of a transaction that a crash has ended before its $end", <<"EOH");
