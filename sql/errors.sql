@@ -128,6 +128,8 @@ END $$;
 
 -- the edges of what is allowed
 SELECT dlock_acquire('t_errors:x', '0', '1 ms') > 0 AS acquired;
+-- whether it has run out by now or not, it is gone from here on
+SELECT count(dlock_force_release('t_errors:x')) AS forced;
 SELECT dlock_acquire('t_errors:y', '0.000001 s', '1 day') > 0 AS acquired;
 SELECT dlock_acquire('t_errors:z', '290000 years', '24 hours') > 0 AS acquired;
 SELECT dlock_acquire('t_errors:u', '1 month -29 days', '2 days -24:00:00') > 0 AS acquired;
