@@ -214,14 +214,15 @@ dlock_acquire_note(const DlockRequest *request, const DlockGrant *grant)
 
 /*
  * dlock_acquire_again tells whether a request that has come to nothing is to
- * be made anew: the lease that it joined has ended before the hold was durable,
- * so that its client holds nothing any more, as if it had asked a moment later.
+ * be made anew, as if it had come a moment later: the lease that it joined has
+ * ended, or has been made shared, before the hold was durable.
  */
 bool
 dlock_acquire_again(const DlockRequest *request, DlockOutcome outcome,
 					const DlockGrant *grant)
 {
-	return outcome == DLOCK_LOST && request->hold.counts && grant->joined;
+	return outcome == DLOCK_LOST &&
+		(grant->weaker || (request->hold.counts && grant->joined));
 }
 
 /*

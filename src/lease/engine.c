@@ -101,6 +101,7 @@ add_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
 	grant->joined = dlock_lease_at(idx)->state == DLOCK_LEASE_HELD;
 	dlock_hold_add(idx, &request->hold, spare, after);
 	grant->claims = dlock_lease_at(idx)->claims;
+	grant->weakenings = dlock_lease_at(idx)->weakenings;
 	grant->batch = dlock_hold_batch(db, idx, &request->hold);
 	grant->must_flush = grant->batch != 0;
 	if (!grant->must_flush)
@@ -523,6 +524,7 @@ take_result(DlockGrant *grant)
 	grant->upgraded = waiter->upgraded;
 	grant->joined = waiter->joined;
 	grant->claims = waiter->claims;
+	grant->weakenings = waiter->weakenings;
 	return DLOCK_GRANTED;
 }
 
@@ -678,9 +680,21 @@ is_over(const DlockRequest *request, const DlockGrant *grant, DlockTime now)
 }
 
 /*
+ * was_weakened tells whether a lease that was granted as exclusive has been made
+ * shared since, by another session of its client.  That it is exclusive again is
+ * not enough: that may be undone, and others have shared it in between.
+ */
+static bool
+was_weakened(const DlockRequest *request, const DlockGrant *grant)
+{
+	return request->mode == DLOCK_EXCLUSIVE &&
+		dlock_lease_at(grant->lease)->weakenings != grant->weakenings;
+}
+
+/*
  * dlock_engine_acknowledge starts the lease's clock: its client is being told
- * now.  False if it was taken away by force since it was granted, or has run
- * out.
+ * now.  False if it was taken away by force since it was granted, has run out,
+ * or is weaker now.
  */
 bool
 dlock_engine_acknowledge(const DlockRequest *request, DlockGrant *grant)
@@ -691,6 +705,8 @@ dlock_engine_acknowledge(const DlockRequest *request, DlockGrant *grant)
 	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
 	now = dlock_clock_now();
 	stands = still_granted(request, grant) && !is_over(request, grant, now);
+	grant->weaker = stands && was_weakened(request, grant);
+	stands = stands && !grant->weaker;
 	if (stands)
 		acknowledge(grant->lease, now);
 	dlock_partition_unlock(request->key.hash);

@@ -67,6 +67,8 @@ typedef struct DlockGrant
 	bool		upgraded;		/* was shared before */
 	bool		joined;			/* was held before, by the same client */
 	uint32		claims;			/* the lease's, with this one */
+	uint32		weakenings;		/* the lease's */
+	bool		weaker;			/* was made shared before it was acknowledged */
 	uint64		deadlock;		/* number of the one that ended the wait */
 } DlockGrant;
 

@@ -123,6 +123,7 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	Assert(lease->state == DLOCK_LEASE_RESERVED);
 	lease->token = 0;
 	lease->claims = 0;
+	lease->weakenings = 0;
 	lease->duration = hold->duration;
 	lease->sure_duration = hold->duration;
 	lease->duration_batch = 0;
@@ -396,6 +397,7 @@ dlock_lease_weaken(uint32 idx, DlockAftermath *after)
 		return;
 	}
 	lease->downgrade = false;
+	lease->weakenings++;
 	set_mode(idx, DLOCK_SHARED, after);
 	note_end(idx, after);
 	dlock_queue_serve(lease->resource, after);
@@ -548,6 +550,7 @@ give(uint32 idx, uint32 lease_idx, DlockAftermath *after)
 	waiter->joined = dlock_lease_at(lease_idx)->state == DLOCK_LEASE_HELD;
 	dlock_hold_add(lease_idx, &waiter->hold, &waiter->spare, after);
 	waiter->claims = dlock_lease_at(lease_idx)->claims;
+	waiter->weakenings = dlock_lease_at(lease_idx)->weakenings;
 	waiter->batch = dlock_hold_batch(after->db, lease_idx, &waiter->hold);
 	waiter->must_flush = waiter->batch != 0;
 	dlock_waiter_dismiss(idx, DLOCK_WAIT_GRANTED, after);

@@ -92,6 +92,7 @@ typedef struct DlockLease
 								 * does not end before they do */
 	int32		priority;
 	uint32		claims;			/* times it was given out as exclusive */
+	uint32		weakenings;		/* times it was made shared */
 	uint16		database;
 	uint8		state;			/* a DlockLeaseState */
 	uint8		mode;			/* a DlockMode */
@@ -175,6 +176,7 @@ typedef struct DlockWaiter
 	int64		token;			/* once granted; upgrade: from the start */
 	uint64		batch;			/* once granted: durable with that batch */
 	uint32		claims;			/* once granted: the lease's, with this one */
+	uint32		weakenings;		/* once granted: the lease's */
 	bool		eager;			/* is to know of the grant before the flush */
 	uint64		deadlock;		/* once chosen to give up: its number */
 	DlockTime	deadline;

@@ -418,6 +418,33 @@ foreach my $how (sort keys %give_up)
 	rows($node, 'SELECT dlock_force_release(resource) FROM dlock_list()');
 }
 
+# A lease that another session makes shared while a hold of it as exclusive is
+# made durable: others have come in by then, so the hold waits for them.
+foreach my $call (q{dlock_acquire('shrunk') > 0}, q{dlock_set_options('shrunk', mode := 'exclusive')})
+{
+	my ($x, $y) = map { connect_to("SET dlock.debug_stop = none; SET dlock.client = $_") } qw(x y);
+	my $other = connect_to('SET dlock.client = x');
+	my $position = log_position($node);
+
+	$x->ask(q{SELECT dlock_acquire('shrunk', lease := '1 h')});
+	$x->ask(q{SELECT dlock_set_options('shrunk', mode := 'shared')}) if $call =~ /options/;
+	set_stop($node, 'grant_flushed');
+	$other->tell("SELECT $call");
+	wait_stopped($node, 'grant_flushed', $position);
+	$x->ask(q{SELECT dlock_set_options('shrunk', mode := 'shared')});
+	like($y->ask(q{SELECT dlock_acquire('shrunk', mode := 'shared')}), qr/\d/,
+		"made shared before it is acknowledged as exclusive: $call");
+	clear_stop($node);
+	poll_until('it waits or has its answer', sub {
+		$other->answered || rows($node, 'SELECT count(*) FROM dlock_queue()') });
+	ok(!$other->answered, 'it waits for those who share it');
+	$y->ask(q{SELECT dlock_release('shrunk')});
+	is(scalar $other->answer, 't', 'and has it when they have gone');
+	is(rows($node, q{SELECT mode FROM dlock_status('shrunk')}), 'exclusive', 'exclusively');
+	forget_sessions();
+	rows($node, 'SELECT dlock_force_release(resource) FROM dlock_list()');
+}
+
 #
 # A lease that runs out while a hold is added to it
 #
