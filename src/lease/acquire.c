@@ -215,14 +215,16 @@ dlock_acquire_note(const DlockRequest *request, const DlockGrant *grant)
 /*
  * dlock_acquire_again tells whether a request that has come to nothing is to
  * be made anew, as if it had come a moment later: the lease that it joined has
- * ended, or has been made shared, before the hold was durable.
+ * ended, or has been made shared, before the hold was durable.  Its time is
+ * that of the first attempt.
  */
 bool
 dlock_acquire_again(const DlockRequest *request, DlockOutcome outcome,
 					const DlockGrant *grant)
 {
-	return outcome == DLOCK_LOST &&
-		(grant->weaker || (request->hold.counts && grant->joined));
+	return outcome == DLOCK_LOST && grant->again &&
+		dlock_clock_now() < Max(request->deadline,
+								dlock_clock_after(request->arrived, FLUSH_TIME));
 }
 
 /*

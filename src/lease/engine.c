@@ -78,12 +78,19 @@ may_be_granted(const DlockResource *res, const DlockRequest *request)
 }
 
 static void
-acknowledge(uint32 idx, DlockTime now)
+acknowledge(const DlockRequest *request, DlockGrant *grant, DlockTime now)
 {
-	DlockLease *lease = dlock_lease_at(idx);
+	DlockLease *lease = dlock_lease_at(grant->lease);
 
 	lease->state = DLOCK_LEASE_HELD;
-	dlock_clock_restart(idx, now);
+	dlock_clock_restart(grant->lease, now);
+	if (request->mode == DLOCK_EXCLUSIVE && !grant->told)
+	{
+		grant->relied_on = lease->relied_on;
+		dlock_lease_tell(grant->lease);
+		grant->lease_told = lease->told;
+	}
+	grant->told = true;
 }
 
 /*
@@ -98,15 +105,14 @@ add_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
 
 	grant->lease = idx;
 	grant->token = dlock_lease_at(idx)->token;
-	grant->joined = dlock_lease_at(idx)->state == DLOCK_LEASE_HELD;
+	grant->joined = dlock_lease_at(idx)->hold_count > 0;
 	dlock_hold_add(idx, &request->hold, spare, after);
-	grant->claims = dlock_lease_at(idx)->claims;
 	grant->weakenings = dlock_lease_at(idx)->weakenings;
 	grant->batch = dlock_hold_batch(db, idx, &request->hold);
 	grant->must_flush = grant->batch != 0;
 	if (!grant->must_flush)
 	{
-		acknowledge(idx, dlock_clock_now());
+		acknowledge(request, grant, dlock_clock_now());
 		return;
 	}
 	/* a lease that is held already must not run out while we flush */
@@ -148,7 +154,6 @@ stand_in_line(const DlockRequest *request, uint32 resource, uint32 lease,
 	waiter->priority = request->priority;
 	waiter->mode = request->mode;
 	waiter->upgrade = upgrade;
-	waiter->upgraded = false;
 	waiter->must_flush = false;
 	waiter->joined = false;
 	/* whoever sees to it that standbys do not keep it waiting for ever, too */
@@ -255,7 +260,6 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own,
 
 	if (res->nholders == 1)
 	{
-		grant->upgraded = true;
 		dlock_lease_strengthen(own, request->mode, after);
 		add_hold(request, own, spare, grant, after);
 		dlock_client_serve(res, own, after);
@@ -332,6 +336,10 @@ hold_more(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 	DlockOutcome outcome = DLOCK_GRANTED;
 
 	if (request->token != 0 && request->token != lease->token)
+		return DLOCK_NOT_HELD;
+	/* there for the commits that depend on it, but not its client's any more */
+	if (!request->hold.counts &&
+		(lease->hold_count <= 0 || lease->deadline <= dlock_clock_now()))
 		return DLOCK_NOT_HELD;
 	if (lease->hold_count == PG_INT32_MAX)
 		return DLOCK_TOO_MANY_HOLDS;
@@ -521,9 +529,7 @@ take_result(DlockGrant *grant)
 	grant->token = waiter->token;
 	grant->batch = waiter->batch;
 	grant->must_flush = waiter->must_flush;
-	grant->upgraded = waiter->upgraded;
 	grant->joined = waiter->joined;
-	grant->claims = waiter->claims;
 	grant->weakenings = waiter->weakenings;
 	return DLOCK_GRANTED;
 }
@@ -661,19 +667,15 @@ still_granted(const DlockRequest *request, const DlockGrant *grant)
 }
 
 /*
- * is_over tells whether a lease has run out while its hold was being made
- * durable.  Here, by its own clock, which stands still before it is first
- * acknowledged.  Or on a server that has taken our place since the standbys
- * confirmed it: that one goes by the duration that the confirmed row shows, and
- * may have given the resource to somebody else.
+ * is_late tells whether a server that took our place since the standbys have
+ * confirmed a lease could have seen it run out already: it goes by the duration
+ * that the confirmed row shows, and may have given the resource to somebody else.
  */
 static bool
-is_over(const DlockRequest *request, const DlockGrant *grant, DlockTime now)
+is_late(const DlockRequest *request, const DlockGrant *grant, DlockTime now)
 {
 	const DlockLease *lease = dlock_lease_at(grant->lease);
 
-	if (lease->deadline <= now)
-		return true;
 	return grant->must_flush && request->quorum && lease->durable &&
 		dlock_clock_after(dlock_pending_confirmed_since(request->gate.db),
 						  dlock_duration_sure(lease)) <= now;
@@ -687,14 +689,15 @@ is_over(const DlockRequest *request, const DlockGrant *grant, DlockTime now)
 static bool
 was_weakened(const DlockRequest *request, const DlockGrant *grant)
 {
-	return request->mode == DLOCK_EXCLUSIVE &&
+	return request->mode == DLOCK_EXCLUSIVE && !grant->told &&
 		dlock_lease_at(grant->lease)->weakenings != grant->weakenings;
 }
 
 /*
  * dlock_engine_acknowledge starts the lease's clock: its client is being told
- * now.  False if it was taken away by force since it was granted, has run out,
- * or is weaker now.
+ * now.  False if it may not be told: the lease was taken away by force, has run
+ * out, or is weaker now.  grant->again tells whether to ask anew, as if the
+ * request had come a moment later; time that has run out elsewhere is lost.
  */
 bool
 dlock_engine_acknowledge(const DlockRequest *request, DlockGrant *grant)
@@ -704,13 +707,39 @@ dlock_engine_acknowledge(const DlockRequest *request, DlockGrant *grant)
 
 	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
 	now = dlock_clock_now();
-	stands = still_granted(request, grant) && !is_over(request, grant, now);
-	grant->weaker = stands && was_weakened(request, grant);
-	stands = stands && !grant->weaker;
-	if (stands)
-		acknowledge(grant->lease, now);
+	grant->again = false;
+	stands = still_granted(request, grant);
+	if (!stands || dlock_lease_at(grant->lease)->deadline <= now)
+	{
+		grant->again = grant->joined && request->hold.counts;
+		stands = false;
+	}
+	else if (was_weakened(request, grant))
+	{
+		grant->again = true;
+		stands = false;
+	}
+	else if (is_late(request, grant, now))
+		stands = false;
+	else
+		acknowledge(request, grant, now);
 	dlock_partition_unlock(request->key.hash);
 	return stands;
+}
+
+/*
+ * is_exclusive_for_nobody tells whether a lease is exclusive because of a grant
+ * alone that is being taken back: nobody else was told so, nor is to be.
+ */
+static bool
+is_exclusive_for_nobody(const DlockRequest *request, const DlockGrant *grant)
+{
+	const DlockLease *lease = dlock_lease_at(grant->lease);
+
+	if (request->mode != DLOCK_EXCLUSIVE || lease->untold > 0)
+		return false;
+	return grant->told ? !grant->relied_on && lease->told == grant->lease_told :
+		!lease->relied_on;
 }
 
 /*
@@ -732,9 +761,12 @@ dlock_engine_take_back(const DlockRequest *request, DlockGrant *grant)
 	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
 	if (still_granted(request, grant))
 	{
-		/* unless another session of the client was given it as exclusive */
-		if (grant->upgraded &&
-			dlock_lease_at(grant->lease)->claims == grant->claims)
+		DlockLease *lease = dlock_lease_at(grant->lease);
+
+		if (request->mode == DLOCK_EXCLUSIVE && !grant->told)
+			lease->untold--;
+		if (lease->mode == DLOCK_EXCLUSIVE &&
+			is_exclusive_for_nobody(request, grant))
 			dlock_lease_weaken(grant->lease, &after);
 		if (request->hold.counts &&
 			dlock_holds_take_back(dlock_lease_at(grant->lease),

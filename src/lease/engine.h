@@ -64,11 +64,12 @@ typedef struct DlockGrant
 	int64		token;
 	uint64		batch;
 	bool		must_flush;		/* not acknowledged yet: wait for batch */
-	bool		upgraded;		/* was shared before */
 	bool		joined;			/* was held before, by the same client */
-	uint32		claims;			/* the lease's, with this one */
+	bool		told;			/* acknowledged */
+	bool		again;			/* not acknowledged: ask anew */
 	uint32		weakenings;		/* the lease's */
-	bool		weaker;			/* was made shared before it was acknowledged */
+	uint32		lease_told;		/* exclusive and told: the lease's, with this */
+	bool		relied_on;		/* likewise: others had been told before */
 	uint64		deadlock;		/* number of the one that ended the wait */
 } DlockGrant;
 

@@ -47,7 +47,7 @@ copy_ref(uint32 idx, DlockLeaseRef *ref)
 	ref->token = lease->token;
 	ref->hold_count = lease->hold_count;
 	ref->transaction_holds = lease->transaction_holds;
-	ref->claims = lease->claims;
+	ref->told = lease->told;
 	ref->mode = lease->mode;
 }
 
@@ -200,8 +200,9 @@ last_fence_gone(uint32 idx, DlockAftermath *after)
 	/* where it ran out meanwhile, it has left the heap */
 	if (lease->deadline != DLOCK_NEVER && !lease->in_heap)
 		dlock_deadline_set(idx, lease->deadline);
-	if (lease->downgrade)
+	if (lease->downgrade && lease->downgrade_told == lease->told)
 		dlock_lease_weaken(idx, after);
+	lease->downgrade = false;
 }
 
 /*
@@ -414,7 +415,7 @@ dlock_holding_is_running(DlockGate gate, const DlockLeaseRef *ref)
 
 /*
  * dlock_holding_downgrade makes an exclusive lease a shared one and lets in
- * whom it kept out, unless it has been given out as exclusive since it was
+ * whom it kept out, unless somebody was told of it as exclusive since it was
  * looked up.  Where a commit depends on it, those have to wait for that.
  */
 void
@@ -426,7 +427,7 @@ dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref)
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
 	if (stands(gate, ref) &&
 		dlock_lease_at(ref->lease)->mode == DLOCK_EXCLUSIVE &&
-		dlock_lease_at(ref->lease)->claims == ref->claims)
+		dlock_lease_at(ref->lease)->told == ref->told)
 		dlock_lease_weaken(ref->lease, &after);
 	dlock_partition_unlock(ref->hash);
 	dlock_aftermath_run(&after);

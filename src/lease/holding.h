@@ -18,7 +18,7 @@ typedef struct DlockLeaseRef
 	int64		token;
 	int32		hold_count;
 	int32		transaction_holds;
-	uint32		claims;
+	uint32		told;
 	DlockMode	mode;
 } DlockLeaseRef;
 

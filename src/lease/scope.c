@@ -52,10 +52,13 @@ typedef struct Event
 	DlockGate	gate;
 	DlockLeaseRef ref;
 	int			next;			/* the one before it in its chain, or -1 */
-	int			hold;			/* GIVEN_BACK: which HOLD */
+	int32		asked;			/* holds of the lease to be released at commit,
+								 * by this event and those before it */
+	int			open_hold;		/* as of this event, the newest HOLD of the lease
+								 * that was not given back, or -1 */
+	int			earlier_hold;	/* HOLD: what open_hold was before it */
 	int32		count;			/* RELEASE: how many */
 	bool		kept;			/* HOLD: it stops the lease's clock */
-	bool		given_back;		/* HOLD: its release has been asked for */
 	bool		fenced;			/* HOLD, FENCE: a fence is up until the end */
 } Event;
 
@@ -179,13 +182,29 @@ ref_of(const DlockRequest *request, const DlockGrant *grant)
 	return ref;
 }
 
+/*
+ * last_event gives the newest event about a lease, or NULL.
+ */
+static Event *
+last_event(const DlockLeaseRef *ref)
+{
+	int			i = *chain_of(ref);
+
+	while (i >= 0 && !same_lease(&events[i].ref, ref))
+		i = events[i].next;
+	return i < 0 ? NULL : &events[i];
+}
+
 static Event *
 add_event(EventKind kind, DlockGate gate, const DlockLeaseRef *ref)
 {
 	Event	   *event = &events[nevents];
+	const Event *last = last_event(ref);
 
 	Assert(nevents < event_capacity);
 	memset(event, 0, sizeof(*event));
+	event->asked = last != NULL ? last->asked : 0;
+	event->open_hold = last != NULL ? last->open_hold : -1;
 	event->kind = kind;
 	event->subxact = GetCurrentSubTransactionId();
 	event->gate = gate;
@@ -205,6 +224,8 @@ dlock_scope_note_transaction(const DlockRequest *request,
 	Event	   *event = add_event(EVENT_HOLD, request->gate, &ref);
 
 	event->kept = !request->hold.duration_given;
+	event->earlier_hold = event->open_hold;
+	event->open_hold = nevents - 1;
 }
 
 /*
@@ -225,31 +246,30 @@ dlock_scope_note_session(const DlockRequest *request, const DlockGrant *grant)
 static bool
 give_back_hold(DlockGate gate, const DlockLeaseRef *ref)
 {
-	int			i = *chain_of(ref);
+	const Event *last = last_event(ref);
+	int			hold = last != NULL ? last->open_hold : -1;
 
-	while (i >= 0 && !(events[i].kind == EVENT_HOLD && !events[i].given_back &&
-					   same_lease(&events[i].ref, ref)))
-		i = events[i].next;
-	if (i < 0)
+	if (hold < 0)
 		return false;
-	events[i].given_back = true;
-	add_event(EVENT_GIVEN_BACK, gate, ref)->hold = i;
+	add_event(EVENT_GIVEN_BACK, gate, ref)->open_hold =
+		events[hold].earlier_hold;
 	return true;
 }
 
 /*
- * count_asked tells how many holds of a lease the transaction has asked to be
- * released at commit.
+ * ask_for_release notes that holds of a lease are to be released at commit: with
+ * the event before, if that asks for the same in the same subtransaction.
  */
-static int32
-count_asked(const DlockLeaseRef *ref)
+static void
+ask_for_release(DlockGate gate, const DlockLeaseRef *ref, int32 count)
 {
-	int32		count = 0;
+	Event	   *event = last_event(ref);
 
-	for (int i = *chain_of(ref); i >= 0; i = events[i].next)
-		if (events[i].kind == EVENT_RELEASE && same_lease(&events[i].ref, ref))
-			count += events[i].count;
-	return count;
+	if (event == NULL || event->kind != EVENT_RELEASE ||
+		event->subxact != GetCurrentSubTransactionId())
+		event = add_event(EVENT_RELEASE, gate, ref);
+	event->count += count;
+	event->asked += count;
 }
 
 /*
@@ -260,13 +280,16 @@ bool
 dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref, bool all)
 {
 	int32		available = ref->hold_count - ref->transaction_holds;
+	const Event *last;
 	bool		asked = false;
 
 	reserve_events(1);
-	available -= count_asked(ref);
+	last = last_event(ref);
+	if (last != NULL)
+		available -= last->asked;
 	if (available > 0)
 	{
-		add_event(EVENT_RELEASE, gate, ref)->count = all ? available : 1;
+		ask_for_release(gate, ref, all ? available : 1);
 		asked = true;
 	}
 	if (asked && !all)
@@ -358,8 +381,7 @@ dlock_scope_fence_generation(void)
  */
 
 /*
- * drop_event undoes an event: a hold ends, a fence goes, a hold that was to be
- * given back is not.
+ * drop_event undoes an event: a hold ends, a fence goes.
  */
 static void
 drop_event(const Event *event)
@@ -367,8 +389,6 @@ drop_event(const Event *event)
 	if (event->kind == EVENT_HOLD)
 		dlock_holding_end_transaction(event->gate, &event->ref,
 									  MyProc->pgprocno, event->kept);
-	if (event->kind == EVENT_GIVEN_BACK)
-		events[event->hold].given_back = false;
 	if (event->kind == EVENT_FENCE)
 	{
 		Size		bit = fence_bit(&event->ref, event->ref.mode);
@@ -381,49 +401,57 @@ drop_event(const Event *event)
 }
 
 /*
+ * wait_for_ends waits until those are durable on whose leases the commit would
+ * otherwise build.
+ */
+static void
+wait_for_ends(DlockGate gate, uint64 batch)
+{
+	if (dlock_pending_is_durable(gate.db, batch))
+		return;
+	dlock_pending_wake_writer(gate.db, true);
+	dlock_flush_wait_change(gate, batch);
+}
+
+static void
+report_lost(const Event *event)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DLOCK_LEASE_LOST),
+			 errmsg("could not commit because a lease was lost"),
+			 errdetail("The lease with token %lld, which the transaction %s, is not held in %s mode any more.",
+					   (long long) event->ref.token,
+					   event->kind == EVENT_HOLD ? "holds" : "depends on",
+					   dlock_mode_name(event->ref.mode)),
+			 event->kind == EVENT_HOLD ?
+			 errhint("Retry the transaction, with a longer lease or without one.") :
+			 errhint("Acquire the resource again, and read again what is to be changed.")));
+}
+
+/*
  * keep_leases sees to it that what the transaction holds or fences is there,
  * and goes to nobody else until its changes are visible.
  */
 static void
 keep_leases(void)
 {
-	DlockGate	gate = events[0].gate;
+	DlockGate	gate = {0};
 	uint64		batch = 0;
 
 	for (int i = 0; i < nevents; i++)
 	{
 		Event	   *event = &events[i];
 
-		if (event->kind == EVENT_HOLD)
-		{
-			if (!dlock_holding_keep(event->gate, &event->ref, &batch))
-				ereport(ERROR,
-						(errcode(ERRCODE_DLOCK_LEASE_LOST),
-						 errmsg("could not commit because a lease was lost"),
-						 errdetail("The lease with token %lld, which the transaction holds, is not held in %s mode any more.",
-								   (long long) event->ref.token,
-								   dlock_mode_name(event->ref.mode)),
-						 errhint("Retry the transaction, with a longer lease or without one.")));
-			event->fenced = true;
-		}
-		else if (event->kind == EVENT_FENCE)
-		{
-			if (!dlock_holding_keep(event->gate, &event->ref, &batch))
-				ereport(ERROR,
-						(errcode(ERRCODE_DLOCK_LEASE_LOST),
-						 errmsg("could not commit because a lease was lost"),
-						 errdetail("The lease with token %lld, which the transaction depends on, is not held in %s mode any more.",
-								   (long long) event->ref.token,
-								   dlock_mode_name(event->ref.mode)),
-						 errhint("Acquire the resource again, and read again what is to be changed.")));
-			event->fenced = true;
-		}
+		if (event->kind != EVENT_HOLD && event->kind != EVENT_FENCE)
+			continue;
+		if (!dlock_holding_keep(event->gate, &event->ref, &batch))
+			report_lost(event);
+		event->fenced = true;
+		/* the same for all that stand: that of the present opening */
+		gate = event->gate;
 	}
-	if (batch > 0 && !dlock_pending_is_durable(gate.db, batch))
-	{
-		dlock_pending_wake_writer(gate.db, true);
-		dlock_flush_wait_change(gate, batch);
-	}
+	if (batch > 0)
+		wait_for_ends(gate, batch);
 }
 
 static void
@@ -471,6 +499,9 @@ xact_callback(XactEvent xact_event, void *arg)
 	if (xact_event == XACT_EVENT_COMMIT || xact_event == XACT_EVENT_ABORT ||
 		xact_event == XACT_EVENT_PREPARE)
 		dlock_access_end_transaction();
+	/* a wait for a batch that was interrupted left its notice */
+	if (xact_event == XACT_EVENT_ABORT)
+		dlock_pending_unnotify(MyProc->pgprocno);
 	if (nevents == 0)
 		return;
 	switch (xact_event)

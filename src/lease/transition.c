@@ -122,7 +122,8 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 
 	Assert(lease->state == DLOCK_LEASE_RESERVED);
 	lease->token = 0;
-	lease->claims = 0;
+	lease->told = 0;
+	lease->untold = 0;
 	lease->weakenings = 0;
 	lease->duration = hold->duration;
 	lease->sure_duration = hold->duration;
@@ -132,6 +133,7 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	lease->client = client;
 	dlock_holds_init(lease);
 	lease->fences = 0;
+	lease->relied_on = false;
 	lease->downgrade = false;
 	lease->priority = priority;
 	lease->mode = mode;
@@ -244,10 +246,7 @@ dlock_hold_add(uint32 idx, const DlockHold *hold, uint32 *spare,
 	if (hold->duration_given && hold->duration > lease->duration)
 		dlock_duration_set(idx, hold->duration, after);
 	if (hold->mode == DLOCK_EXCLUSIVE)
-	{
-		lease->claims++;
-		lease->downgrade = false;
-	}
+		lease->untold++;
 	if (hold->counts)
 	{
 		dlock_holds_add(lease, hold, spare);
@@ -330,6 +329,35 @@ scope_left(const DlockLease *lease)
 }
 
 /*
+ * dismiss_changers sends away the waiters that mean to change the lease of a
+ * client, which is not its client's any more.
+ */
+static void
+dismiss_changers(DlockResource *res, uint32 client, DlockAftermath *after)
+{
+	uint32		idx = res->queue_head;
+
+	if (res->upgrader != DLOCK_NONE &&
+		dlock_waiter_at(res->upgrader)->client == client &&
+		!dlock_waiter_at(res->upgrader)->hold.counts)
+		dlock_waiter_dismiss(res->upgrader, DLOCK_WAIT_LOST, after);
+	while (idx != DLOCK_NONE &&
+		   pg_atomic_read_u32(&dlock_client_at(client)->waiting) > 0)
+	{
+		DlockWaiter *waiter = dlock_waiter_at(idx);
+		uint32		next = waiter->next;
+
+		if (waiter->client == client && !waiter->hold.counts)
+		{
+			dlock_client_unpin(client);
+			dlock_lease_free(after->db, waiter->lease, dlock_clock_now());
+			dlock_waiter_dismiss(idx, DLOCK_WAIT_LOST, after);
+		}
+		idx = next;
+	}
+}
+
+/*
  * dlock_lease_settle does what follows when holds were taken away, of which the
  * row tells if "row" is set.  The lease ends with the last one, or with its
  * last fence if that is later.
@@ -345,6 +373,9 @@ dlock_lease_settle(uint32 idx, bool row, DlockAftermath *after)
 		dlock_lease_end(idx, after);
 		return;
 	}
+	if (lease->hold_count <= 0)
+		dismiss_changers(dlock_resource_at(lease->resource), lease->client,
+						 after);
 	lease->scope = scope_left(lease);
 	if (lease->durable && row)
 	{
@@ -383,8 +414,24 @@ dlock_lease_strengthen(uint32 idx, DlockMode mode, DlockAftermath *after)
 }
 
 /*
+ * dlock_lease_tell notes that a client is being told that it holds a lease as
+ * exclusive; a grant that was noted by dlock_hold_add.
+ */
+void
+dlock_lease_tell(uint32 idx)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	Assert(lease->untold > 0);
+	lease->untold--;
+	lease->told++;
+	lease->relied_on = true;
+}
+
+/*
  * dlock_lease_weaken makes an exclusive lease a shared one, and lets in whom it
- * kept out.  Where commits depend on it, that waits for the last of them.
+ * kept out.  Where commits depend on it, that waits for the last of them, and is
+ * forgotten if somebody is told of the lease as exclusive meanwhile.
  */
 void
 dlock_lease_weaken(uint32 idx, DlockAftermath *after)
@@ -394,9 +441,11 @@ dlock_lease_weaken(uint32 idx, DlockAftermath *after)
 	if (lease->fences > 0)
 	{
 		lease->downgrade = true;
+		lease->downgrade_told = lease->told;
 		return;
 	}
 	lease->downgrade = false;
+	lease->relied_on = false;
 	lease->weakenings++;
 	set_mode(idx, DLOCK_SHARED, after);
 	note_end(idx, after);
@@ -441,31 +490,6 @@ demote(uint32 idx, DlockAftermath *after)
 	waiter->lease = slot;
 	waiter->token = 0;
 	dlock_queue_insert(res, idx);
-}
-
-/*
- * dismiss_changers sends away the waiters in the queue that mean to change the
- * lease of a client which has just ended.
- */
-static void
-dismiss_changers(DlockResource *res, uint32 client, DlockAftermath *after)
-{
-	uint32		idx = res->queue_head;
-
-	while (idx != DLOCK_NONE &&
-		   pg_atomic_read_u32(&dlock_client_at(client)->waiting) > 0)
-	{
-		DlockWaiter *waiter = dlock_waiter_at(idx);
-		uint32		next = waiter->next;
-
-		if (waiter->client == client && !waiter->hold.counts)
-		{
-			dlock_client_unpin(client);
-			dlock_lease_free(after->db, waiter->lease, dlock_clock_now());
-			dlock_waiter_dismiss(idx, DLOCK_WAIT_LOST, after);
-		}
-		idx = next;
-	}
 }
 
 /*
@@ -529,7 +553,11 @@ dlock_waiter_dismiss(uint32 idx, DlockWaitState why, DlockAftermath *after)
 		/* it need not know before it may say so, unless it has more to do */
 		wake = waiter->eager;
 		if (!wake)
+		{
 			dlock_pending_notify(after->db, waiter->procno, waiter->batch);
+			/* the end of the lease before may be in a batch under way */
+			wake = dlock_pending_is_durable(after->db, waiter->batch);
+		}
 	}
 	/* from here on the waiter may look, once it has the partition lock */
 	pg_atomic_write_u32(&waiter->state, why);
@@ -547,9 +575,8 @@ give(uint32 idx, uint32 lease_idx, DlockAftermath *after)
 
 	waiter->lease = lease_idx;
 	waiter->token = dlock_lease_at(lease_idx)->token;
-	waiter->joined = dlock_lease_at(lease_idx)->state == DLOCK_LEASE_HELD;
+	waiter->joined = dlock_lease_at(lease_idx)->hold_count > 0;
 	dlock_hold_add(lease_idx, &waiter->hold, &waiter->spare, after);
-	waiter->claims = dlock_lease_at(lease_idx)->claims;
 	waiter->weakenings = dlock_lease_at(lease_idx)->weakenings;
 	waiter->batch = dlock_hold_batch(after->db, lease_idx, &waiter->hold);
 	waiter->must_flush = waiter->batch != 0;
@@ -607,7 +634,6 @@ serve_also(uint32 idx, uint32 lease_idx, DlockAftermath *after)
 			return;
 		}
 		dlock_lease_strengthen(lease_idx, waiter->mode, after);
-		waiter->upgraded = true;
 	}
 	share(idx, lease_idx, after);
 }
@@ -674,7 +700,6 @@ dlock_queue_serve(uint32 resource, DlockAftermath *after)
 
 		dlock_lease_strengthen(lease, dlock_waiter_at(res->upgrader)->mode,
 							   after);
-		dlock_waiter_at(res->upgrader)->upgraded = true;
 		give(res->upgrader, lease, after);
 		dlock_client_serve(res, lease, after);
 	}

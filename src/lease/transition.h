@@ -42,6 +42,7 @@ extern void dlock_clock_restart(uint32 idx, DlockTime now);
 extern void dlock_lease_settle(uint32 idx, bool row, DlockAftermath *after);
 extern void dlock_lease_strengthen(uint32 idx, DlockMode mode,
 								   DlockAftermath *after);
+extern void dlock_lease_tell(uint32 idx);
 extern void dlock_lease_weaken(uint32 idx, DlockAftermath *after);
 extern void dlock_duration_set(uint32 idx, int64 duration,
 							   DlockAftermath *after);

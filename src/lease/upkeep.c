@@ -67,6 +67,7 @@ dlock_upkeep_restore(DlockDatabase *db, const DlockRecord *record,
 		lease->state = DLOCK_LEASE_HELD;
 		lease->durable = true;
 		lease->promised = true;
+		lease->relied_on = lease->mode == DLOCK_EXCLUSIVE;
 		lease->written = true;
 	}
 	else

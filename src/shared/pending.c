@@ -207,8 +207,8 @@ dlock_pending_flush_since(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_confirmed_since gives the time when the flush of the newest
- * durable batch began.  The standbys still followed this server then, or later.
+ * dlock_pending_confirmed_since gives the time when the last flush began that
+ * made a batch durable.  The standbys still followed this server then, or later.
  */
 DlockTime
 dlock_pending_confirmed_since(DlockDatabase *db)
@@ -447,18 +447,20 @@ turn_tides(DlockDatabase *db, uint64 old, uint64 batch)
 }
 
 /*
- * dlock_pending_publish tells everybody that a batch is durable.
+ * dlock_pending_publish tells everybody that a batch is durable.  One in which
+ * there was nothing to flush has not been confirmed by anybody.
  *
  * The barrier pairs with the waiter's, who writes its notice before it looks
  * at durable_batch: either we see the notice, or it sees the batch.
  */
 void
-dlock_pending_publish(DlockDatabase *db, uint64 batch)
+dlock_pending_publish(DlockDatabase *db, uint64 batch, bool confirmed)
 {
 	uint64		old;
 
-	pg_atomic_write_u64(&db->confirmed_since,
-						pg_atomic_read_u64(&db->flush_began));
+	if (confirmed)
+		pg_atomic_write_u64(&db->confirmed_since,
+							pg_atomic_read_u64(&db->flush_began));
 	old = pg_atomic_exchange_u64(&db->durable_batch, batch);
 	turn_tides(db, old, batch);
 	for (int i = 0; i < MaxBackends; i++)
@@ -529,5 +531,5 @@ dlock_pending_discard(DlockDatabase *db)
 	number = pg_atomic_read_u64(&db->open_batch);
 	pg_atomic_write_u64(&db->open_batch, number + 1);
 	dlock_partition_unlock_all();
-	dlock_pending_publish(db, number);
+	dlock_pending_publish(db, number, false);
 }

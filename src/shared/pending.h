@@ -47,7 +47,8 @@ extern void dlock_pending_collect(DlockDatabase *db, DlockBatch *batch,
 								  bool all);
 extern void dlock_pending_flush_begins(DlockDatabase *db);
 extern void dlock_pending_flush_ends(DlockDatabase *db);
-extern void dlock_pending_publish(DlockDatabase *db, uint64 batch);
+extern void dlock_pending_publish(DlockDatabase *db, uint64 batch,
+								  bool confirmed);
 extern void dlock_pending_mark_all(DlockDatabase *db);
 
 /* called when a database is taken down */

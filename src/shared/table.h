@@ -91,8 +91,10 @@ typedef struct DlockLease
 	int32		fences;			/* commits under way that depend on it; it
 								 * does not end before they do */
 	int32		priority;
-	uint32		claims;			/* times it was given out as exclusive */
+	uint32		told;			/* times somebody was told that it is exclusive */
+	uint32		untold;			/* exclusive grants that nobody was told of yet */
 	uint32		weakenings;		/* times it was made shared */
+	uint32		downgrade_told; /* downgrade: "told" when it was asked for */
 	uint16		database;
 	uint8		state;			/* a DlockLeaseState */
 	uint8		mode;			/* a DlockMode */
@@ -107,7 +109,10 @@ typedef struct DlockLease
 								 * as held, which is over */
 	bool		on_dirty;		/* in the dirty list */
 	bool		in_heap;
-	bool		downgrade;		/* to be made shared with its last fence */
+	bool		relied_on;		/* somebody was told that it is exclusive, and it
+								 * has not been shared since */
+	bool		downgrade;		/* to be made shared with its last fence, unless
+								 * somebody is told of it as exclusive before */
 } DlockLease;
 
 typedef struct DlockResource
@@ -166,7 +171,6 @@ typedef struct DlockWaiter
 	int32		priority;
 	uint8		mode;
 	bool		upgrade;		/* stands ahead of the queue */
-	bool		upgraded;		/* once granted: the lease was shared before */
 	bool		must_flush;		/* once granted: wait for batch */
 	bool		joined;			/* once granted: the lease was held before */
 	uint32		spare;			/* room for the hold where it needs any, else
@@ -175,7 +179,6 @@ typedef struct DlockWaiter
 	int64		ticket;			/* arrival number within the database */
 	int64		token;			/* once granted; upgrade: from the start */
 	uint64		batch;			/* once granted: durable with that batch */
-	uint32		claims;			/* once granted: the lease's, with this one */
 	uint32		weakenings;		/* once granted: the lease's */
 	bool		eager;			/* is to know of the grant before the flush */
 	uint64		deadlock;		/* once chosen to give up: its number */

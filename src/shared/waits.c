@@ -93,6 +93,19 @@ count_sessions(const DlockResource *res)
 	return n;
 }
 
+/*
+ * is_copied tells whether a session is among those from a place on: a session
+ * has a count for each scope.
+ */
+static bool
+is_copied(const DlockWaits *waits, int first, uint32 session)
+{
+	for (int i = first; i < waits->nsessions; i++)
+		if (waits->sessions[i] == session)
+			return true;
+	return false;
+}
+
 static void
 copy_hold(DlockWaits *waits, const DlockLease *lease)
 {
@@ -101,7 +114,8 @@ copy_hold(DlockWaits *waits, const DlockLease *lease)
 
 	copy->first_session = waits->nsessions;
 	while ((count = next_session(lease, count)) != NULL)
-		waits->sessions[waits->nsessions++] = count->session;
+		if (!is_copied(waits, copy->first_session, count->session))
+			waits->sessions[waits->nsessions++] = count->session;
 	copy->nsessions = waits->nsessions - copy->first_session;
 	copy->client = lease->client;
 	copy->mode = lease->mode;

@@ -417,6 +417,7 @@ write_batch(bool nowait)
 {
 	int64		token_upto;
 	int64		found = 0;
+	bool		flushed;
 
 	begin();
 	if (!open_store(nowait))
@@ -447,6 +448,8 @@ write_batch(bool nowait)
 		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
+	/* without an XID the commit neither flushes nor waits for standbys */
+	flushed = TransactionIdIsValid(GetTopTransactionIdIfAny());
 	end_durably();
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_FLUSHED);
 
@@ -456,7 +459,7 @@ write_batch(bool nowait)
 	if (token_upto != 0)
 		raise_tokens(token_upto, found);
 	note_clients();
-	dlock_pending_publish(db, batch.number);
+	dlock_pending_publish(db, batch.number, flushed);
 }
 
 /*

@@ -445,6 +445,38 @@ foreach my $call (q{dlock_acquire('shrunk') > 0}, q{dlock_set_options('shrunk', 
 	rows($node, 'SELECT dlock_force_release(resource) FROM dlock_list()');
 }
 
+# Requests that are taken back leave nothing of the mode that they asked for.
+{
+	my ($one, $two, $three) = map { connect_to('SET dlock.client = x') } 1 .. 3;
+	my $blocker;
+
+	$one->ask(q{SELECT dlock_acquire('down', lease := '1 h')});
+	$one->ask(q{BEGIN; SELECT dlock_set_options('down', mode := 'shared')});
+	$blocker = block_writer();
+	$two->tell(q{SELECT dlock_acquire('down')});
+	settled($two);
+	rows($node, 'SELECT pg_cancel_backend(' . $two->pid . ')');
+	like(($two->answer)[1], qr/57014/, 'an exclusive hold is cancelled');
+	$one->ask('COMMIT');
+	$blocker->ask('ROLLBACK');
+	is(rows($node, q{SELECT mode FROM dlock_status('down')}), 'shared', 'a downgrade asked for before it is not lost');
+
+	$one->ask(q{SELECT dlock_acquire('up2', lease := '1 h', mode := 'shared')});
+	$blocker = block_writer();
+	$_->tell(q{SELECT dlock_acquire('up2')}) foreach $two, $three;
+	settled($two, $three);
+	foreach my $session ($two, $three)
+	{
+		rows($node, 'SELECT pg_cancel_backend(' . $session->pid . ')');
+		$session->answer;
+	}
+	$blocker->ask('ROLLBACK');
+	is(rows($node, q{SELECT mode, hold_count FROM dlock_list('x') WHERE resource = 'up2'}), 'shared|1',
+		'two upgrades of a client, both taken back');
+	forget_sessions();
+	rows($node, 'SELECT dlock_force_release(resource) FROM dlock_list()');
+}
+
 #
 # A lease that runs out while a hold is added to it
 #
