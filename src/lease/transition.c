@@ -140,7 +140,6 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	lease->scope = hold->scope;
 	lease->durable = false;
 	lease->promised = false;
-	lease->replaces |= lease->written;
 	lease->written = false;
 	dlock_client_pin(client);
 }
@@ -257,15 +256,16 @@ dlock_hold_add(uint32 idx, const DlockHold *hold, uint32 *spare,
 	}
 	if (!lease->durable)
 		return;
-	(void) mark(idx, after);
 	if (first)
 		lease->duration_batch = pg_atomic_read_u64(&after->db->open_batch);
-	if (lease->promised)
-		return;
-	if (is_promise(lease, hold))
+	if (is_promise(lease, hold) && !lease->promised)
+	{
 		dlock_lease_promise(idx, after);
-	else if (first)
+		return;
+	}
+	if (first)
 		lease->row_since = dlock_clock_now();
+	(void) mark(idx, after);
 }
 
 /*

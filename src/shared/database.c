@@ -74,9 +74,12 @@ entry_init(DlockDatabase *db, uint16 slot)
 	pg_atomic_init_u64(&db->next_ticket, 0);
 	pg_atomic_init_u32(&db->dirty_head, DLOCK_NONE);
 	pg_atomic_init_u32(&db->dirty_count, 0);
+	pg_atomic_init_u32(&db->late_head, DLOCK_NONE);
 	pg_atomic_init_u32(&db->urgent, 0);
 	pg_atomic_init_u32(&db->napping, 0);
 	pg_atomic_init_u32(&db->dozing, 0);
+	pg_atomic_init_u64(&db->work_since, 0);
+	pg_atomic_init_u32(&db->stall_told, 0);
 	pg_atomic_init_u64(&db->open_batch, 1);
 	pg_atomic_init_u64(&db->durable_batch, 0);
 	pg_atomic_init_u64(&db->flush_since, 0);
@@ -160,6 +163,7 @@ find(Oid dboid, bool create)
 	unused->recheck = false;
 	unused->stops = 0;
 	unused->retry_at = 0;
+	unused->name[0] = '\0';
 	return unused;
 }
 
@@ -323,12 +327,14 @@ dlock_database_shut_unless(Oid dboid, Oid relation)
 
 /*
  * dlock_database_attach makes the caller the writer of a database; NULL where
- * it is not to be one (any more).
+ * it is not to be one (any more).  Where the gate is shut, loading the leases
+ * is the first work.
  */
 DlockDatabase *
-dlock_database_attach(Oid dboid, int pid, int procno)
+dlock_database_attach(Oid dboid, int pid, int procno, const char *name)
 {
 	DlockDatabase *db;
+	DlockTime	now = dlock_clock_now();
 
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
 	db = find(dboid, false);
@@ -343,11 +349,17 @@ dlock_database_attach(Oid dboid, int pid, int procno)
 	{
 		db->writer = DLOCK_WRITER_RUNNING;
 		db->writer_pid = pid;
+		strlcpy(db->name, name, sizeof(db->name));
 		pg_atomic_write_u32(&db->writer_procno, procno);
+		if (pg_atomic_read_u32(&db->open) == 0 &&
+			pg_atomic_read_u64(&db->work_since) == 0)
+			pg_atomic_write_u64(&db->work_since, (uint64) now);
 	}
 	LWLockRelease(control_lock);
 	if (db == NULL)
 		ConditionVariableBroadcast(&control->changed);
+	else
+		dlock_monitor_alarm(dlock_clock_after(now, DLOCK_STALL_TIME));
 	return db;
 }
 
@@ -369,6 +381,20 @@ dlock_database_detach(DlockDatabase *db, int pid, bool failed)
 	LWLockRelease(control_lock);
 	ConditionVariableBroadcast(&control->changed);
 	wake_launcher();
+}
+
+/*
+ * dlock_database_wants_recheck tells that the extension may be gone.
+ */
+bool
+dlock_database_wants_recheck(DlockDatabase *db)
+{
+	bool		recheck;
+
+	LWLockAcquire(control_lock, LW_SHARED);
+	recheck = db->recheck;
+	LWLockRelease(control_lock);
+	return recheck;
 }
 
 /*
@@ -404,14 +430,19 @@ dlock_database_new_epoch(DlockDatabase *db)
 }
 
 /*
- * dlock_database_open lets requests in: all leases are loaded.
+ * dlock_database_open lets requests in: all leases are loaded.  Nobody waits
+ * for a batch as long as the gate is shut, so what says that somebody does is
+ * left from before.
  */
 void
 dlock_database_open(DlockDatabase *db)
 {
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
+	pg_atomic_write_u32(&db->urgent, 0);
+	pg_atomic_write_u32(&db->barrier, 0);
 	pg_atomic_write_u32(&db->open, 1);
 	LWLockRelease(control_lock);
+	dlock_database_work_done(db);
 	ConditionVariableBroadcast(&control->changed);
 }
 
@@ -434,6 +465,7 @@ dlock_database_shut(DlockDatabase *db)
 void
 dlock_database_forget(DlockDatabase *db)
 {
+	dlock_database_work_done(db);
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
 	/* somebody may have created the extension since the caller looked */
 	if (!db->recheck)
@@ -557,5 +589,96 @@ void
 dlock_monitor_alarm(DlockTime due)
 {
 	if (due < (DlockTime) pg_atomic_read_u64(&control->monitor_due))
+		dlock_wake_proc(pg_atomic_read_u32(&control->monitor_procno));
+}
+
+/*
+ * The watch over the writers
+ */
+
+/*
+ * since_of_urgent gives the time that "urgent" stands for: milliseconds of the
+ * monotonic clock, modulo 2^32 (see dlock_pending_wake_writer).
+ */
+static DlockTime
+since_of_urgent(uint32 urgent)
+{
+	DlockTime	now = dlock_clock_now();
+
+	return now - (uint32) ((uint32) (now / 1000) - urgent) * (int64) 1000;
+}
+
+/*
+ * dlock_database_work_since tells since when somebody has been waiting for the
+ * writer; 0 where nobody is.
+ *
+ * Who takes "urgent" back has said in work_since what it stood for, in this
+ * order, so work is not lost from sight while it changes hands.
+ */
+DlockTime
+dlock_database_work_since(DlockDatabase *db)
+{
+	uint32		urgent = pg_atomic_read_u32(&db->urgent);
+	DlockTime	since;
+
+	pg_read_barrier();
+	since = (DlockTime) pg_atomic_read_u64(&db->work_since);
+	if (since == 0 && urgent != 0 && pg_atomic_read_u32(&db->open) != 0)
+		since = since_of_urgent(urgent);
+	return since;
+}
+
+/*
+ * dlock_database_stalled_since is dlock_database_work_since where that is too
+ * long ago, else 0.
+ */
+DlockTime
+dlock_database_stalled_since(DlockDatabase *db)
+{
+	DlockTime	since = dlock_database_work_since(db);
+
+	return since != 0 && dlock_clock_now() - since >= DLOCK_STALL_TIME ? since : 0;
+}
+
+/*
+ * dlock_database_report_writer tells what the writer is at.
+ */
+void
+dlock_database_report_writer(DlockDatabase *db, DlockWriterReport *report)
+{
+	LWLockAcquire(control_lock, LW_SHARED);
+	report->pid = db->writer == DLOCK_WRITER_RUNNING ? db->writer_pid : 0;
+	strlcpy(report->database, db->name, sizeof(report->database));
+	if (report->pid == 0)
+		report->activity = DLOCK_WRITER_ABSENT;
+	else if (pg_atomic_read_u32(&db->open) == 0)
+		report->activity = DLOCK_WRITER_LOADS;
+	else if (pg_atomic_read_u64(&db->flush_since) != 0)
+		report->activity = DLOCK_WRITER_FLUSHES;
+	else
+		report->activity = DLOCK_WRITER_WORKS;
+	LWLockRelease(control_lock);
+}
+
+/*
+ * dlock_database_await_work_done says whether the monitor is to be woken when
+ * the writer has done what somebody waits for.  After asking for that, the
+ * monitor must look once more.
+ */
+void
+dlock_database_await_work_done(DlockDatabase *db, bool wanted)
+{
+	pg_atomic_exchange_u32(&db->stall_told, wanted ? 1 : 0);
+}
+
+/*
+ * dlock_database_work_done says that nobody waits for what the writer was at
+ * any more: either the monitor sees that, or we see that it wants to know.
+ */
+void
+dlock_database_work_done(DlockDatabase *db)
+{
+	pg_atomic_exchange_u64(&db->work_since, 0);
+	if (pg_atomic_read_u32(&db->stall_told) != 0)
 		dlock_wake_proc(pg_atomic_read_u32(&control->monitor_procno));
 }

@@ -22,6 +22,29 @@ typedef enum DlockWriterStatus
 } DlockWriterStatus;
 
 /*
+ * A writer that has had work for longer than this is reported.  Flush and
+ * standbys usually take milliseconds, and who waits for them is told after
+ * dlock.quorum_timeout, which is as long by default.
+ */
+#define DLOCK_STALL_TIME (5 * USECS_PER_SEC)
+
+/* what keeps a writer, as far as shared memory knows */
+typedef enum DlockWriterActivity
+{
+	DLOCK_WRITER_ABSENT,		/* there is no process */
+	DLOCK_WRITER_LOADS,			/* the leases, or waits for a lock */
+	DLOCK_WRITER_FLUSHES,		/* or waits for standbys */
+	DLOCK_WRITER_WORKS,			/* or waits for a lock */
+} DlockWriterActivity;
+
+typedef struct DlockWriterReport
+{
+	DlockWriterActivity activity;
+	int			pid;			/* 0: no process */
+	char		database[NAMEDATALEN];
+} DlockWriterReport;
+
+/*
  * Requests wait for the batch that is being written or the one that is open;
  * more tides than that keep them from waking with another.
  */
@@ -40,6 +63,7 @@ typedef struct DlockDatabase
 	bool		recheck;		/* the writer is to look whether it still is */
 	int			stops;			/* DDL under way that needs the writer gone */
 	DlockTime	retry_at;		/* no new writer before that */
+	char		name[NAMEDATALEN];	/* as of when its writer attached */
 	Oid			relation;		/* dlock.locks that memory is about; written by
 								 * the writer while the gate is shut */
 
@@ -57,9 +81,18 @@ typedef struct DlockDatabase
 	/* the dirty list and its batches: see pending.c */
 	pg_atomic_uint32 dirty_head;
 	pg_atomic_uint32 dirty_count;
-	pg_atomic_uint32 urgent;	/* somebody waits for the next batch */
+	pg_atomic_uint32 late_head;
+	pg_atomic_uint32 urgent;	/* 0, or since when somebody waits for the
+								 * next batch; taken back with all partition
+								 * locks held, with the cut */
 	pg_atomic_uint32 napping;	/* the writer naps on urgent */
 	pg_atomic_uint32 dozing;	/* the writer sleeps without a timeout */
+	pg_atomic_uint64 work_since;	/* since when somebody waits for what the
+									 * writer is at: a batch, or the loading;
+									 * 0: nobody does.  Written by the writer,
+									 * or by who takes the database down */
+	pg_atomic_uint32 stall_told;	/* the monitor wants to know when that
+									 * changes */
 	pg_atomic_uint64 open_batch;	/* changed with all partition locks held */
 	pg_atomic_uint64 durable_batch; /* changed by the writer */
 	pg_atomic_uint64 flush_since;	/* when the writer began to wait for flush
@@ -97,9 +130,12 @@ extern void dlock_database_recheck(Oid dboid);
 extern void dlock_database_shut_unless(Oid dboid, Oid relation);
 
 /* called by the writer */
-extern DlockDatabase *dlock_database_attach(Oid dboid, int pid, int procno);
+extern DlockDatabase *dlock_database_attach(Oid dboid, int pid, int procno,
+											const char *name);
 extern void dlock_database_detach(DlockDatabase *db, int pid, bool failed);
+extern bool dlock_database_wants_recheck(DlockDatabase *db);
 extern bool dlock_database_take_recheck(DlockDatabase *db);
+extern void dlock_database_work_done(DlockDatabase *db);
 extern uint32 dlock_database_new_epoch(DlockDatabase *db);
 extern void dlock_database_open(DlockDatabase *db);
 extern void dlock_database_shut(DlockDatabase *db);
@@ -113,6 +149,13 @@ extern Oid	dlock_database_start_due(DlockDatabase *db, DlockTime now,
 									 DlockTime *next);
 extern void dlock_database_start_failed(DlockDatabase *db, Oid dboid,
 										DlockTime retry_at);
+
+/* has a writer had work for too long?  Called by whoever wants to know */
+extern DlockTime dlock_database_work_since(DlockDatabase *db);
+extern DlockTime dlock_database_stalled_since(DlockDatabase *db);
+extern void dlock_database_report_writer(DlockDatabase *db,
+										 DlockWriterReport *report);
+extern void dlock_database_await_work_done(DlockDatabase *db, bool wanted);
 
 /* the monitor's alarm */
 extern void dlock_monitor_attach(int procno);

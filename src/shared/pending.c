@@ -20,10 +20,11 @@
  * partition locks do it at the same time, and emptied under all of these
  * locks, so no pop ever races with a push (there is no ABA).
  *
- * A lease that was acknowledged before it is durable (dlock.durable = off) is
- * left in the list as long as it is young: most are over before anybody would
- * have read their rows.  One that was never written cannot come back after a
- * crash, so its end need not be waited for either (see ends.c).
+ * A lease that was acknowledged before it is durable (dlock.durable = off) stands
+ * in a second list, the late list, and passes into the first when it has some
+ * age: most are over before anybody would have read their rows.  One that was
+ * never written cannot come back after a crash, so its end need not be waited
+ * for either (see ends.c).
  *
  * Whoever waits for a batch naps on its tide first, a word that changes once
  * the batch is durable: one call wakes all of them.  If that takes longer than
@@ -50,9 +51,6 @@
 static pg_atomic_uint64 *notices;
 
 #define DLOCK_NOTICE_BITS 16
-
-/* how old a lease gets before its row is written that nobody waits for */
-#define ROW_DELAY (500 * 1000)
 
 static uint64
 make_notice(DlockDatabase *db, uint64 batch)
@@ -89,24 +87,58 @@ dlock_pending_shmem_init(void)
 }
 
 /*
+ * push puts a slot first into a list.
+ */
+static void
+push(pg_atomic_uint32 *list, uint32 idx, uint32 *next)
+{
+	uint32		head = pg_atomic_read_u32(list);
+
+	do
+	{
+		*next = head;
+	} while (!pg_atomic_compare_exchange_u32(list, &head, idx));
+}
+
+static void
+mark_dirty(DlockDatabase *db, uint32 idx)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+
+	if (lease->on_dirty)
+		return;
+	lease->on_dirty = true;
+	push(&db->dirty_head, idx, &lease->dirty_next);
+	pg_atomic_fetch_add_u32(&db->dirty_count, 1);
+}
+
+/*
+ * may_come_late tells whether a lease's row is neither promised to anybody nor
+ * there: then it may follow later.
+ */
+static bool
+may_come_late(const DlockLease *lease)
+{
+	return (lease->state == DLOCK_LEASE_PENDING ||
+			lease->state == DLOCK_LEASE_HELD) &&
+		lease->durable && !lease->promised && !lease->written;
+}
+
+/*
  * dlock_pending_mark says that a slot's row is to follow; gives the number of
- * the batch that will carry it.
+ * the batch that will carry it, unless it may come late.
  */
 uint64
 dlock_pending_mark(DlockDatabase *db, uint32 idx)
 {
 	DlockLease *lease = dlock_lease_at(idx);
 
-	if (!lease->on_dirty)
+	if (!may_come_late(lease))
+		mark_dirty(db, idx);
+	else if (!lease->on_late)
 	{
-		uint32		head = pg_atomic_read_u32(&db->dirty_head);
-
-		lease->on_dirty = true;
-		do
-		{
-			lease->dirty_next = head;
-		} while (!pg_atomic_compare_exchange_u32(&db->dirty_head, &head, idx));
-		pg_atomic_fetch_add_u32(&db->dirty_count, 1);
+		lease->on_late = true;
+		push(&db->late_head, idx, &lease->late_next);
 	}
 	return pg_atomic_read_u64(&db->open_batch);
 }
@@ -143,32 +175,54 @@ dlock_pending_unnotify(uint32 procno)
 }
 
 /*
+ * hurry_writer says that somebody waits for the open batch, and since when, as
+ * far as 32 bits tell (see since_of_urgent).
+ *
+ * Who finds it urgent already leaves the waking to whoever said so first.  The
+ * writer takes "urgent" back with the cut, so what was said before stands for
+ * us as well: what we wait for is in that batch.  The writer looks at "urgent"
+ * after it has said that it does not nap any more, and before each sleep:
+ * either it sees what we say, or we see that it needs its latch set.  The same
+ * goes for the monitor, which announces until when it sleeps.
+ */
+static void
+hurry_writer(DlockDatabase *db)
+{
+	uint32		none = 0;
+	DlockTime	now;
+	uint32		stamp;
+
+	/* what is to be written stands there before we look */
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&db->urgent) != 0)
+		return;
+	now = dlock_clock_now();
+	stamp = (uint32) (now / 1000);
+	if (stamp == 0)
+		stamp = PG_UINT32_MAX;	/* a millisecond ago */
+	if (!pg_atomic_compare_exchange_u32(&db->urgent, &none, stamp))
+		return;
+	if (pg_atomic_read_u32(&db->napping) != 0)
+		dlock_nap_end(&db->urgent);
+	else
+		dlock_wake_proc(pg_atomic_read_u32(&db->writer_procno));
+	dlock_monitor_alarm(dlock_clock_after(now, DLOCK_STALL_TIME));
+}
+
+/*
  * dlock_pending_wake_writer follows marking, after the lock was released.
  *
  * What nobody waits for is left to the writer's next turn; it is woken only
  * if it sleeps without a timeout.  Pushing to the list is a full barrier, and
  * so is dlock_pending_doze: either we see that it dozes, or it sees the list.
- *
- * Who finds it urgent already leaves the waking to whoever said so first.  The
- * writer looks at "urgent" after it has said that it does not nap any more:
- * either it sees what we say, or we see that it needs its latch set.
  */
 void
 dlock_pending_wake_writer(DlockDatabase *db, bool urgent)
 {
 	if (urgent)
-	{
-		if (pg_atomic_exchange_u32(&db->urgent, 1) != 0)
-			return;
-		if (pg_atomic_read_u32(&db->napping) != 0)
-		{
-			dlock_nap_end(&db->urgent);
-			return;
-		}
-	}
-	else if (pg_atomic_read_u32(&db->dozing) == 0)
-		return;
-	dlock_wake_proc(pg_atomic_read_u32(&db->writer_procno));
+		hurry_writer(db);
+	else if (pg_atomic_read_u32(&db->dozing) != 0)
+		dlock_wake_proc(pg_atomic_read_u32(&db->writer_procno));
 }
 
 /*
@@ -230,13 +284,13 @@ dlock_batch_init(DlockBatch *batch)
 }
 
 /*
- * dlock_pending_take_urgent tells, once, that somebody waits.
+ * dlock_pending_is_urgent tells whether somebody waits for the open batch.
  */
 bool
-dlock_pending_take_urgent(DlockDatabase *db)
+dlock_pending_is_urgent(DlockDatabase *db)
 {
-	return pg_atomic_read_u32(&db->urgent) != 0 &&
-		pg_atomic_exchange_u32(&db->urgent, 0) != 0;
+	return pg_atomic_read_u32(&db->urgent) != 0 ||
+		pg_atomic_read_u32(&db->barrier) != 0;
 }
 
 /*
@@ -246,6 +300,15 @@ bool
 dlock_pending_any(DlockDatabase *db)
 {
 	return pg_atomic_read_u32(&db->dirty_head) != DLOCK_NONE;
+}
+
+/*
+ * dlock_pending_any_late tells whether anything is to be written late.
+ */
+bool
+dlock_pending_any_late(DlockDatabase *db)
+{
+	return pg_atomic_read_u32(&db->late_head) != DLOCK_NONE;
 }
 
 /*
@@ -296,7 +359,6 @@ copy_slot(uint32 idx, DlockRecord *record, DlockTime now, TimestampTz wall)
 		 lease->state == DLOCK_LEASE_HELD);
 	record->token = lease->token;
 	lease->written = record->held;
-	lease->replaces = false;
 	if (record->held)
 	{
 		DlockResource *res = dlock_resource_at(lease->resource);
@@ -342,67 +404,89 @@ make_room(DlockDatabase *db, DlockBatch *batch)
 }
 
 /*
- * may_be_left tells whether a slot's row can wait for a later batch: nobody was
- * promised that it is durable, and the row that is there, if any, shows nothing
- * that has changed.
+ * take_late marks what stands in the late list and was to have a row before a
+ * time; younger ones stay.  All partition locks held.
  */
-static bool
-may_be_left(const DlockLease *lease, DlockTime now)
+static void
+take_late(DlockDatabase *db, DlockTime before)
 {
-	return (lease->state == DLOCK_LEASE_PENDING ||
-			lease->state == DLOCK_LEASE_HELD) &&
-		!lease->promised && !lease->written && !lease->replaces &&
-		now < dlock_clock_after(lease->row_since, ROW_DELAY);
+	uint32		idx = pg_atomic_read_u32(&db->late_head);
+
+	pg_atomic_write_u32(&db->late_head, DLOCK_NONE);
+	while (idx != DLOCK_NONE)
+	{
+		DlockLease *lease = dlock_lease_at(idx);
+		uint32		next = lease->late_next;
+
+		lease->on_late = false;
+		/* it may have ended, or have been promised since */
+		if (may_come_late(lease))
+		{
+			if (lease->row_since < before)
+				mark_dirty(db, idx);
+			else
+				(void) dlock_pending_mark(db, idx);
+		}
+		idx = next;
+	}
 }
 
 static void
-take_slots(DlockDatabase *db, DlockBatch *batch, bool all)
+take_slots(DlockDatabase *db, DlockBatch *batch)
 {
 	DlockTime	now = dlock_clock_now();
 	TimestampTz wall = dlock_clock_wall();
 	uint32		idx = pg_atomic_read_u32(&db->dirty_head);
-	uint32		left = DLOCK_NONE;
-	uint32		nleft = 0;
 
 	batch->nrecords = 0;
 	while (idx != DLOCK_NONE)
 	{
 		DlockLease *lease = dlock_lease_at(idx);
-		uint32		next = lease->dirty_next;
 
-		if (!all && may_be_left(lease, now))
-		{
-			lease->dirty_next = left;
-			left = idx;
-			nleft++;
-		}
-		else
-		{
-			copy_slot(idx, &batch->records[batch->nrecords++], now, wall);
-			lease->on_dirty = false;
-		}
-		idx = next;
+		copy_slot(idx, &batch->records[batch->nrecords++], now, wall);
+		lease->on_dirty = false;
+		idx = lease->dirty_next;
 	}
-	pg_atomic_write_u32(&db->dirty_head, left);
-	pg_atomic_write_u32(&db->dirty_count, nleft);
+	pg_atomic_write_u32(&db->dirty_head, DLOCK_NONE);
+	pg_atomic_write_u32(&db->dirty_count, 0);
+}
+
+/*
+ * take_urgent takes back that somebody waits for the open batch, since that is
+ * being cut, and notes since when.  All partition locks held.
+ */
+static void
+take_urgent(DlockDatabase *db)
+{
+	/* who says so from now on is served by the next turn */
+	if (pg_atomic_read_u32(&db->urgent) == 0)
+		return;
+	pg_atomic_write_u64(&db->work_since,
+						(uint64) dlock_database_work_since(db));
+	pg_write_barrier();
+	pg_atomic_exchange_u32(&db->urgent, 0);
 }
 
 /*
  * dlock_pending_collect cuts off the open batch and opens the next one.  What
- * may be left for later is left, unless "all" is asked for.
+ * may come late is in it if it was to have a row before a time; 0: not at all.
  */
 void
-dlock_pending_collect(DlockDatabase *db, DlockBatch *batch, bool all)
+dlock_pending_collect(DlockDatabase *db, DlockBatch *batch,
+					  DlockTime late_before)
 {
 	for (;;)
 	{
 		make_room(db, batch);
 		dlock_partition_lock_all(DLOCK_LOCK_WRITE);
+		if (late_before != 0)
+			take_late(db, late_before);
 		if (pg_atomic_read_u32(&db->dirty_count) <= (uint32) batch->capacity)
 			break;
 		dlock_partition_unlock_all();
 	}
-	take_slots(db, batch, all);
+	take_urgent(db);
+	take_slots(db, batch);
 	batch->number = pg_atomic_read_u64(&db->open_batch);
 	pg_atomic_write_u64(&db->open_batch, batch->number + 1);
 	batch->last_token = (int64) pg_atomic_read_u64(&db->next_token);
@@ -447,14 +531,14 @@ turn_tides(DlockDatabase *db, uint64 old, uint64 batch)
 }
 
 /*
- * dlock_pending_publish tells everybody that a batch is durable.  One in which
- * there was nothing to flush has not been confirmed by anybody.
+ * tell_waiters tells everybody that a batch is durable.  One in which there was
+ * nothing to flush has not been confirmed by anybody.
  *
  * The barrier pairs with the waiter's, who writes its notice before it looks
  * at durable_batch: either we see the notice, or it sees the batch.
  */
-void
-dlock_pending_publish(DlockDatabase *db, uint64 batch, bool confirmed)
+static void
+tell_waiters(DlockDatabase *db, uint64 batch, bool confirmed)
 {
 	uint64		old;
 
@@ -471,6 +555,16 @@ dlock_pending_publish(DlockDatabase *db, uint64 batch, bool confirmed)
 			(notice >> DLOCK_NOTICE_BITS) <= batch)
 			dlock_wake_proc(i);
 	}
+}
+
+/*
+ * dlock_pending_publish is called when a batch is durable.
+ */
+void
+dlock_pending_publish(DlockDatabase *db, uint64 batch, bool confirmed)
+{
+	tell_waiters(db, batch, confirmed);
+	dlock_database_work_done(db);
 }
 
 /*
@@ -528,8 +622,11 @@ dlock_pending_discard(DlockDatabase *db)
 		dlock_lease_at(i)->on_dirty = false;
 	pg_atomic_write_u32(&db->dirty_head, DLOCK_NONE);
 	pg_atomic_write_u32(&db->dirty_count, 0);
+	take_late(db, 0);
+	pg_atomic_write_u32(&db->barrier, 0);
+	pg_atomic_write_u32(&db->urgent, 0);
 	number = pg_atomic_read_u64(&db->open_batch);
 	pg_atomic_write_u64(&db->open_batch, number + 1);
 	dlock_partition_unlock_all();
-	dlock_pending_publish(db, number, false);
+	tell_waiters(db, number, false);
 }

@@ -38,13 +38,14 @@ extern DlockTime dlock_pending_confirmed_since(DlockDatabase *db);
 
 /* called by the writer */
 extern void dlock_batch_init(DlockBatch *batch);
-extern bool dlock_pending_take_urgent(DlockDatabase *db);
+extern bool dlock_pending_is_urgent(DlockDatabase *db);
 extern bool dlock_pending_any(DlockDatabase *db);
 extern uint32 dlock_pending_count(DlockDatabase *db);
 extern bool dlock_pending_nap_for_work(DlockDatabase *db);
 extern void dlock_pending_doze(DlockDatabase *db, bool dozing);
+extern bool dlock_pending_any_late(DlockDatabase *db);
 extern void dlock_pending_collect(DlockDatabase *db, DlockBatch *batch,
-								  bool all);
+								  DlockTime late_before);
 extern void dlock_pending_flush_begins(DlockDatabase *db);
 extern void dlock_pending_flush_ends(DlockDatabase *db);
 extern void dlock_pending_publish(DlockDatabase *db, uint64 batch,

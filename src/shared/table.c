@@ -382,8 +382,9 @@ dlock_lease_free(DlockDatabase *db, uint32 idx, DlockTime now)
  * database's free list, if that was before the given time.  DLOCK_NONE if
  * there is none, or if its row is still to be written.
  *
- * A free slot is dirtied before it enters the list and by nobody while it is
- * there, so its mark can be read under the list's lock alone.
+ * A free slot is put into a list of what is to be written before it enters this
+ * one, and by nobody while it is here, so that can be read under this list's lock
+ * alone.
  */
 uint32
 dlock_lease_trim(DlockDatabase *db, DlockTime before)
@@ -393,7 +394,8 @@ dlock_lease_trim(DlockDatabase *db, DlockTime before)
 	SpinLockAcquire(&db->free_lock);
 	idx = db->free_tail;
 	if (idx != DLOCK_NONE &&
-		(leases[idx].deadline >= before || leases[idx].on_dirty))
+		(leases[idx].deadline >= before || leases[idx].on_dirty ||
+		 leases[idx].on_late))
 		idx = DLOCK_NONE;
 	if (idx != DLOCK_NONE)
 	{

@@ -82,6 +82,7 @@ typedef struct DlockLease
 	uint32		heap_next;
 	uint32		heap_prev;
 	uint32		dirty_next;		/* the database's dirty list */
+	uint32		late_next;		/* the database's late list */
 	DlockHoldCount holds;		/* the oldest; the others follow by age */
 	int32		hold_count;		/* all holds; 0 unless PENDING or HELD, or
 								 * where only fences are left */
@@ -105,9 +106,8 @@ typedef struct DlockLease
 	bool		written;		/* the last batch that was cut with this slot
 								 * shows it as held, or its row was loaded: it
 								 * may come back after a crash */
-	bool		replaces;		/* the row shows an earlier lease of this slot
-								 * as held, which is over */
 	bool		on_dirty;		/* in the dirty list */
+	bool		on_late;		/* in the late list */
 	bool		in_heap;
 	bool		relied_on;		/* somebody was told that it is exclusive, and it
 								 * has not been shared since */

@@ -151,8 +151,9 @@ start_writer(Start *start, Oid dboid, const char *name)
 
 /*
  * watch_start sees a start through: the process has attached, or it ended.
+ * Tells whether it has just ended.
  */
-static void
+static bool
 watch_start(int slot)
 {
 	Start	   *start = &starts[slot];
@@ -160,18 +161,21 @@ watch_start(int slot)
 
 	if (start->handle == NULL ||
 		GetBackgroundWorkerPid(start->handle, &pid) != BGWH_STOPPED)
-		return;
+		return false;
 	dlock_database_start_failed(dlock_database_at(slot), start->dboid,
 								dlock_clock_after(dlock_clock_now(), RETRY_TIME));
 	pfree(start->handle);
 	start->handle = NULL;
+	return true;
 }
 
 /*
  * serve_entry starts a writer if one is due; lowers *next to the time when it
- * will be.
+ * will be.  Tells whether it has done anything, which is a reason to look at
+ * all entries once more: it may have given one up, and looking up a name may
+ * have waited for a lock, which resets our latch, whoever had set it.
  */
-static void
+static bool
 serve_entry(int slot, DlockTime *next)
 {
 	DlockDatabase *db = dlock_database_at(slot);
@@ -179,13 +183,13 @@ serve_entry(int slot, DlockTime *next)
 	DlockTime	retry_at = dlock_clock_after(now, RETRY_TIME);
 	char		name[NAMEDATALEN];
 	Oid			dboid;
+	bool		ended = watch_start(slot);
 
-	watch_start(slot);
 	if (starts[slot].handle != NULL)
-		return;
+		return false;
 	dboid = dlock_database_start_due(db, now, next);
 	if (!OidIsValid(dboid))
-		return;
+		return ended;
 
 	if (!database_name(dboid, name, sizeof(name)))
 	{
@@ -206,6 +210,7 @@ serve_entry(int slot, DlockTime *next)
 	}
 	else
 		starts[slot].complained = InvalidOid;
+	return true;
 }
 
 /*
@@ -229,6 +234,7 @@ dlock_launcher_main(Datum main_arg)
 	while (!ShutdownRequestPending)
 	{
 		DlockTime	next = DLOCK_NEVER;
+		bool		again = false;
 		long		timeout;
 		int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
 
@@ -240,7 +246,10 @@ dlock_launcher_main(Datum main_arg)
 		}
 		want_unprobed();
 		for (int i = 0; i < dlock_max_databases; i++)
-			serve_entry(i, &next);
+			again |= serve_entry(i, &next);
+		/* sleep only after a look at everything that has not waited itself */
+		if (again)
+			continue;
 
 		timeout = dlock_clock_ms_until(next, dlock_clock_now());
 		if (timeout >= 0)

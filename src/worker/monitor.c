@@ -8,6 +8,14 @@
  * As long as anybody waits it looks for deadlocks, once in every
  * dlock.deadlock_timeout; the first to wait wakes it.
  *
+ * It also says in the log when a writer has had work for too long, and when
+ * that is over.  Who gives a writer work sets the alarm for that, the writer
+ * wakes it at the end; as long as no writer has work it does not look.
+ *
+ * What it looks for stands in shared memory, and no part of a pass waits for a
+ * latch.  So whatever comes while it looks finds that it announces no time at
+ * which it will look again, and sets its latch, which stays set.
+ *
  * IDENTIFICATION
  *	  src/worker/monitor.c
  */
@@ -20,6 +28,8 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "base/clock.h"
@@ -30,6 +40,16 @@
 #include "shared/slots.h"
 #include "shared/waits.h"
 #include "worker/monitor.h"
+
+/* a writer of which the log says that it has had work for too long */
+typedef struct Stall
+{
+	bool		told;
+	DlockTime	since;
+	char		database[NAMEDATALEN];
+} Stall;
+
+static Stall *stalls;			/* by registry entry */
 
 static void
 at_exit(int code, Datum arg)
@@ -72,16 +92,126 @@ break_deadlocks(void)
 }
 
 /*
+ * The watch over the writers
+ */
+
+static const char *
+wall_time(DlockTime when)
+{
+	return timestamptz_to_str(dlock_clock_to_wall(when, dlock_clock_now(),
+												  dlock_clock_wall()));
+}
+
+static int
+activity_detail(const DlockWriterReport *report)
+{
+	switch (report->activity)
+	{
+		case DLOCK_WRITER_ABSENT:
+			return errdetail("There is no writer process.");
+		case DLOCK_WRITER_LOADS:
+			return errdetail("Process %d is loading the leases, or waits for a lock.",
+							 report->pid);
+		case DLOCK_WRITER_FLUSHES:
+			return errdetail("Process %d waits for flush and standbys.",
+							 report->pid);
+		case DLOCK_WRITER_WORKS:
+			break;
+	}
+	return errdetail("Process %d is at work, or waits for a lock.", report->pid);
+}
+
+static void
+tell_begin(const DlockWriterReport *report, DlockTime since)
+{
+	ereport(LOG,
+			(errmsg("dlock writer of database \"%s\" has had work since %s",
+					report->database, wall_time(since)),
+			 activity_detail(report),
+			 report->activity == DLOCK_WRITER_ABSENT ?
+			 errhint("See earlier messages of \"dlock writer\" and \"dlock launcher\".") :
+			 errhint("See pg_stat_activity and pg_locks for what the process waits for.")));
+}
+
+static void
+tell_end(const char *database, DlockTime since)
+{
+	ereport(LOG,
+			(errmsg("dlock writer of database \"%s\" is up to date again",
+					database),
+			 errdetail("It had work since %s.", wall_time(since))));
+}
+
+/*
+ * watch_writer says in the log when a writer has had work for too long, and
+ * when that is over; gives the time of the next look.
+ */
+static DlockTime
+watch_writer(DlockDatabase *db, Stall *stall)
+{
+	DlockTime	since;
+
+	if (!stall->told && (since = dlock_database_stalled_since(db)) != 0)
+	{
+		DlockWriterReport report;
+
+		dlock_database_report_writer(db, &report);
+		tell_begin(&report, since);
+		stall->told = true;
+		stall->since = since;
+		strlcpy(stall->database, report.database, sizeof(stall->database));
+		/* the writer wakes us from now on; it may just have finished */
+		dlock_database_await_work_done(db, true);
+	}
+	if (stall->told)
+	{
+		if (dlock_database_stalled_since(db) != 0)
+			return DLOCK_NEVER;
+		dlock_database_await_work_done(db, false);
+		tell_end(stall->database, stall->since);
+		stall->told = false;
+	}
+	since = dlock_database_work_since(db);
+	return since == 0 ? DLOCK_NEVER :
+		dlock_clock_after(since, DLOCK_STALL_TIME);
+}
+
+/*
+ * watch_writers does that for all of them.  Who gives a writer work wakes us
+ * unless we look soon enough anyway.  So that not each one does where writers
+ * are done at once, we look again in a while after we were woken.
+ */
+static DlockTime
+watch_writers(bool woken)
+{
+	DlockTime	next = DLOCK_NEVER;
+
+	if (woken)
+		next = dlock_clock_after(dlock_clock_now(), DLOCK_STALL_TIME);
+	for (int i = 0; i < dlock_max_databases; i++)
+	{
+		DlockTime	due = watch_writer(dlock_database_at(i), &stalls[i]);
+
+		next = Min(next, due);
+	}
+	return next;
+}
+
+/*
  * dlock_monitor_main is the process's entry point.
  */
 void
 dlock_monitor_main(Datum main_arg)
 {
+	bool		woken = false;
+
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	before_shmem_exit(at_exit, (Datum) 0);
 	dlock_monitor_attach(MyProc->pgprocno);
 	BackgroundWorkerUnblockSignals();
+	stalls = MemoryContextAllocZero(TopMemoryContext,
+									dlock_max_databases * sizeof(Stall));
 
 	while (!ShutdownRequestPending)
 	{
@@ -96,16 +226,22 @@ dlock_monitor_main(Datum main_arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 
-		/* while we look, every new deadline wakes us */
+		/*
+		 * While we look, everything new that has a time wakes us.  The first
+		 * look passes through all partition locks, so that who has begun to
+		 * wait under one of them before is counted by the second.
+		 */
 		dlock_monitor_set_due(DLOCK_NEVER);
 		due = expire_due();
 		due = Min(due, break_deadlocks());
+		due = Min(due, watch_writers(woken));
 		dlock_monitor_set_due(due);
 
 		timeout = dlock_clock_ms_until(due, dlock_clock_now());
 		if (timeout >= 0)
 			events |= WL_TIMEOUT;
-		(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
+		woken = (WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION) &
+				 WL_LATCH_SET) != 0;
 		ResetLatch(MyLatch);
 	}
 	/* not 0: if the server is not going down, start us again */

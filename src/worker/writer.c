@@ -52,6 +52,12 @@
 /* how long a release may stay unwritten */
 #define RELEASE_DELAY (100 * 1000)
 
+/*
+ * How old a lease gets before its row is written that nobody waits for, and how
+ * often such leases are looked for.
+ */
+#define LATE_DELAY (500 * 1000)
+
 /* how long a free slot keeps its row for the next lease */
 #define ROW_KEEP_TIME (1000 * 1000)
 
@@ -410,10 +416,11 @@ gather(void)
 
 /*
  * write_batch makes everything durable that has changed; nothing where nowait
- * is asked for and somebody has the table locked.
+ * is asked for and somebody has the table locked.  For late_before see
+ * dlock_pending_collect.
  */
 static void
-write_batch(bool nowait)
+write_batch(bool nowait, DlockTime late_before)
 {
 	int64		token_upto;
 	int64		found = 0;
@@ -427,7 +434,7 @@ write_batch(bool nowait)
 		dlock_store_clear();
 		dlock_pending_mark_all(db);
 	}
-	dlock_pending_collect(db, &batch, nowait);
+	dlock_pending_collect(db, &batch, late_before);
 	DLOCK_DEBUG_POINT(DLOCK_STOP_BATCH_COLLECTED);
 
 	token_upto = extend_tokens(&found);
@@ -463,10 +470,10 @@ write_batch(bool nowait)
 }
 
 /*
- * trim deletes the rows of slots that have been free for a while; tells
- * whether there may be more.
+ * trim deletes the rows of slots that have been free for a while; tells how
+ * many slots these are, TRIM_MAX where there may be more.
  */
-static bool
+static int
 trim(DlockTime before)
 {
 	static uint32 slots[TRIM_MAX];
@@ -495,7 +502,7 @@ trim(DlockTime before)
 	}
 	for (int i = 0; i < count; i++)
 		dlock_lease_retire(slots[i]);
-	return count == TRIM_MAX;
+	return count;
 }
 
 /*
@@ -503,29 +510,52 @@ trim(DlockTime before)
  */
 
 /*
+ * is_wanted tells whether there is a reason not to sleep: every one that others
+ * can bring about, read where it stands.  The latch tells of none: each wait
+ * for a lock or a standby has reset it.  What is to be written or trimmed is a
+ * reason only where no time was set for it.
+ */
+static bool
+is_wanted(bool dozing)
+{
+	if (InterruptPending || ProcDiePending || ConfigReloadPending ||
+		dlock_pending_is_urgent(db) || dlock_database_wants_recheck(db))
+		return true;
+	return dozing && (dlock_pending_any(db) || dlock_pending_any_late(db) ||
+					  dlock_lease_any_free(db));
+}
+
+/*
  * sleep_for_work waits for a wake-up or the time, at first for those only who
  * wait for us; DLOCK_NEVER has everybody wake us for any change.
+ *
+ * Nothing between the look and the sleep may reset the latch: who changes what
+ * we have looked at sets it afterwards.
  */
 static void
 sleep_for_work(DlockTime until)
 {
+	bool		dozing = until == DLOCK_NEVER;
 	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
 	long		timeout;
 
-	if (until != DLOCK_NEVER && dlock_pending_nap_for_work(db))
+	if (!dozing && dlock_pending_nap_for_work(db))
 		return;
-	timeout = dlock_clock_ms_until(until, dlock_clock_now());
-	if (until == DLOCK_NEVER)
+	if (dozing)
 	{
+		DLOCK_DEBUG_POINT(DLOCK_STOP_WRITER_DOZING);
 		dlock_pending_doze(db, true);
-		if (dlock_pending_any(db) || dlock_lease_any_free(db))
-			timeout = 0;
 	}
-	if (timeout >= 0)
-		events |= WL_TIMEOUT;
-	(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	dlock_pending_doze(db, false);
+	if (!is_wanted(dozing))
+	{
+		timeout = dlock_clock_ms_until(until, dlock_clock_now());
+		if (timeout >= 0)
+			events |= WL_TIMEOUT;
+		(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	if (dozing)
+		dlock_pending_doze(db, false);
 }
 
 /*
@@ -535,19 +565,27 @@ static DlockTime
 attend(void)
 {
 	static DlockTime dirty_since = 0;	/* 0: nothing is left to write */
+	static DlockTime late_since = 0;	/* 0: nothing is left to write late */
 	static DlockTime alert_until = 0;
 	static DlockTime next_trim = 0;
-	bool		urgent = dlock_pending_take_urgent(db);
+	bool		urgent = dlock_pending_is_urgent(db);
 	DlockTime	now = dlock_clock_now();
+	bool		late_due;
 
 	if (dirty_since == 0 && dlock_pending_any(db))
 		dirty_since = now;
+	if (late_since == 0 && dlock_pending_any_late(db))
+		late_since = now;
+	late_due = late_since != 0 && now >= late_since + LATE_DELAY;
 	if (urgent)
 		gather();
-	if (urgent || (dirty_since != 0 && now >= dirty_since + RELEASE_DELAY))
+	if (urgent || late_due ||
+		(dirty_since != 0 && now >= dirty_since + RELEASE_DELAY))
 	{
-		write_batch(false);
+		write_batch(false, late_due ? now - LATE_DELAY : 0);
 		dirty_since = 0;
+		if (late_due)
+			late_since = 0;
 		alert_until = now + ALERT_TIME;
 		pgstat_report_stat(false);
 		/* more may have come meanwhile */
@@ -555,17 +593,24 @@ attend(void)
 	}
 	if (now >= next_trim)
 	{
-		if (trim(now - ROW_KEEP_TIME))
-			return 0;
-		next_trim = now + ROW_KEEP_TIME;
+		int			count = trim(now - ROW_KEEP_TIME);
+
+		if (count < TRIM_MAX)
+			next_trim = now + ROW_KEEP_TIME;
 		pgstat_report_stat(false);
+		/* that may have taken long: more may have come, and time has passed */
+		if (count > 0)
+			return 0;
 	}
 	if (dirty_since != 0)
 		return dirty_since + RELEASE_DELAY;
+	if (late_since != 0)
+		return Min(late_since + LATE_DELAY, now + RELEASE_DELAY);
 	if (now < alert_until)
 		return now + RELEASE_DELAY;
+	/* nobody wakes us for what is to be written */
 	if (dlock_lease_any_free(db))
-		return next_trim;
+		return Min(next_trim, now + RELEASE_DELAY);
 	return DLOCK_NEVER;
 }
 
@@ -577,8 +622,8 @@ finish(void)
 {
 	/* nothing may throw us out now but an error */
 	HOLD_INTERRUPTS();
-	if (dlock_pending_any(db))
-		write_batch(true);
+	if (dlock_pending_any(db) || dlock_pending_any_late(db))
+		write_batch(true, DLOCK_NEVER);
 	RESUME_INTERRUPTS();
 	leave();
 }
@@ -616,7 +661,8 @@ start(Oid dboid)
 	BackgroundWorkerUnblockSignals();
 	DLOCK_DEBUG_POINT(DLOCK_STOP_WRITER_STARTING);
 
-	db = dlock_database_attach(dboid, MyProcPid, MyProc->pgprocno);
+	db = dlock_database_attach(dboid, MyProcPid, MyProc->pgprocno,
+							   MyBgworkerEntry->bgw_extra);
 	if (db == NULL)
 		proc_exit(0);
 	/* registered first, so called last: we are off the list of processes */

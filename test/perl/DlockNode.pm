@@ -268,7 +268,8 @@ sub monitor_pid
 		sub { (processes($node, 'dlock monitor'))[0] });
 }
 
-# processes(NODE, TITLE) gives the pids of a server's processes of that title.
+# processes(NODE, TITLE) gives the pids of a server's processes of that title,
+# also of those that wait for a lock, or for a standby.
 sub processes
 {
 	my ($node, $title) = @_;
@@ -283,7 +284,7 @@ sub processes
 
 		push @pids, $pid
 		  if $text =~ /\) \S $node->{_pid} /
-		  && $command =~ /: \Q$title\E[\s\0]*\z/;
+		  && $command =~ /: \Q$title\E(?:\s+waiting.*)?[\s\0]*\z/s;
 	}
 	return @pids;
 }
