@@ -1,0 +1,850 @@
+/*
+ * durability.pml
+ *	  What is acknowledged, what is durable, and what a crash makes of it.
+ *
+ * One resource, two clients, the writer with its batches, a crash.  Each
+ * atomic step is what the code does under one hold of the partition lock (of
+ * all partition locks for the cut), or one write to the WAL.  The comment
+ * "code:" names the functions that a step stands for; make lint checks that
+ * they exist.
+ *
+ * Batches have no numbers here.  Only three can be told apart: those that are
+ * durable (0), the one that the writer has cut and not published (1), and the
+ * open one (2).  A cut makes 2 to 1, publishing makes 1 to 0.  That is exact,
+ * since open_batch is never more than two ahead of durable_batch but for
+ * failed writers, whose batch is published with the next; and it makes the
+ * number of batches unlimited.
+ *
+ * Durable state is a prefix of the WAL.  What matters of it is the table as of
+ * the last commit in it: "ins" is what is inserted, "fl" what is flushed.
+ * Whoever flushes, the writer or a commit of data, flushes all before it.
+ *
+ * Left out: the order of the queue (it is served by session number),
+ * durations (time passes at any moment: whatever can run out does, or does
+ * not), two resources (a cut takes all at once; see README.md), running out
+ * under a fence and the order of steps in a commit (fences.pml), standbys
+ * (replication.pml).
+ *
+ * Bounds: SESSIONS, the scopes and modes used, TOKENS, CRASHES; see run.
+ *
+ * IDENTIFICATION
+ *	  docs/model/durability.pml
+ */
+#ifndef SESSIONS
+#define SESSIONS 2				/* 3: client 1 has two */
+#endif
+#ifndef TOKENS
+#define TOKENS 3				/* no new lease once this many were granted */
+#endif
+#ifndef CRASHES
+#define CRASHES 1
+#endif
+/* which sessions use which scopes, besides scope lease */
+#if SESSIONS == 2
+#define MAY_USE_OFF(s) true
+#define MAY_USE_TRANS(s) true
+#else
+#define MAY_USE_OFF(s) false
+#ifdef FEW
+#define MAY_USE_TRANS(s) ((s) == 2)
+#else
+#define MAY_USE_TRANS(s) ((s) > 0)
+#endif
+#endif
+#ifdef WITH_SESSION
+#define MAY_USE_SESSION(s) true
+#else
+#define MAY_USE_SESSION(s) false
+#endif
+#ifndef BLOCK
+#define BLOCK 2					/* tokens in a block */
+#endif
+
+/* which properties are looked at: all, or the one that is asked for */
+#ifdef ONLY
+#define PROPERTY(n, e) assert(ONLY != n || (e))
+#else
+#define PROPERTY(n, e) assert(e)
+#endif
+#ifndef SCRATCH
+#define SCRATCH hidden			/* not for a search in breadth, which Spin refuses then */
+#endif
+#ifdef STORY
+#define SAY0(t)			printf(t)
+#define SAY1(t, a)		printf(t, a)
+#define SAY(t, a, b, c)	printf(t, a, b, c)
+#else
+#define SAY0(t)			skip
+#define SAY1(t, a)		skip
+#define SAY(t, a, b, c)	skip
+#endif
+#define EXCLUSION	1			/* no two believe that they hold it */
+#define KEPT		2			/* what was acknowledged is there */
+#define COMMITS		3			/* no commit under a lower token later */
+#define RISING		4			/* tokens rise in the order of acknowledgement */
+#define FLUSHED_1	5			/* DESIGN.md 5.1: acknowledged, hence durable */
+#define ENDS_7		7			/* DESIGN.md 5.7: nothing over an undurable end */
+#define ONE_MOMENT	8			/* rows that exclude each other never together */
+
+#define NOBODY 2
+#define CLIENT(s) ((s) == 0 -> 0 : 1)
+
+/* modes */
+#define SH 1
+#define EX 2
+#define CONFLICT(a, b) ((a) == EX || (b) == EX)
+
+/* scopes; OFF is scope lease under dlock.durable = off */
+#define LEASE 1
+#define OFF 2
+#define TRANS 3
+#define SESSION 4
+
+/* states of a lease */
+#define FREE 0
+#define PENDING 1
+#define HELD 2
+
+/* where a session is */
+#define IDLE 0
+#define QUEUED 1				/* dlock_wait_in_line */
+#define GRANTED 2				/* dlock_wait_granted */
+#define HOLDS 3					/* it has, or had, a lease with a token */
+#define FENCED 4				/* between PRE_COMMIT and the commit record */
+#define WRITTEN 5				/* the commit record is flushed */
+
+/* batches */
+#define DURABLE 0
+#define CUT 1
+#define OPEN 2
+
+/* memory: the lease of each client */
+typedef Lease
+{
+	byte		tok;
+	unsigned	state : 2;
+	unsigned	mode : 2;
+	unsigned	plain : 3;		/* holds that a row shows */
+	unsigned	trans : 3;		/* holds of scope transaction */
+	unsigned	kept : 3;		/* holds that stop the clock */
+	unsigned	fences : 2;
+	bit			lazy;			/* nobody was promised that it is durable */
+	bit			written;		/* the last cut of it has copied it as held */
+	unsigned	row : 2;		/* the batch that first shows what was promised */
+	bit			downgrade;
+};
+Lease L[2];
+unsigned	ends : 2;			/* the batch that carries the newest end */
+byte		next_token;
+byte		token_limit = BLOCK;
+
+/* rows: token, holds and mode in one byte; 0 none */
+#define ROW(t, h, m) ((t) * 32 + (h) * 4 + (m))
+#define ROW_TOKEN(r) ((r) / 32)
+#define ROW_HOLDS(r) (((r) / 4) % 8)
+#define ROW_MODE(r) ((r) % 4)
+byte		cut[2];
+byte		fl[2];
+byte		cut_limit = BLOCK;
+byte		fl_limit = BLOCK;
+
+/* the writer: 0 nothing, 1 cut, 2 flushed */
+unsigned	writer : 2;
+
+/* sessions */
+typedef Session
+{
+	unsigned	at : 3;
+	unsigned	scope : 3;
+	unsigned	mode : 2;		/* that was asked for */
+	byte		tok;
+	unsigned	batch : 2;		/* to wait for */
+	bit			upgraded;
+	unsigned	fence : 2;		/* the mode that the commit depends on */
+	bit			sure;			/* may believe that it holds */
+};
+Session S[SESSIONS];
+
+/* history */
+byte		commit_token;		/* highest of an exclusive commit */
+byte		acked;				/* highest acknowledged */
+byte		crashes;
+byte		granted;			/* how many tokens */
+
+/* scratch: never read before it is written in the same step */
+SCRATCH byte i;
+SCRATCH byte j;
+SCRATCH byte other;
+SCRATCH byte before;
+SCRATCH byte choice;
+SCRATCH byte old;
+
+/* code: dlock_pending_collect; whoever noted the open batch waits for this */
+inline turn(from, to)
+{
+	if :: L[0].row == from -> L[0].row = to :: else fi;
+	if :: L[1].row == from -> L[1].row = to :: else fi;
+	if :: ends == from -> ends = to :: else fi;
+	i = 0;
+	do
+	:: i < SESSIONS ->
+		if :: S[i].batch == from -> S[i].batch = to :: else fi;
+		i++
+	:: else -> break
+	od;
+	skip
+}
+
+/*
+ * note_end notes for the resource that a row shows more than there is.
+ * code: dlock_pending_mark; to come: note_end, dlock_ends_note
+ */
+inline note_end(c)
+{
+#ifndef F_NO_ENDS
+	if :: L[c].written -> ends = OPEN :: else fi
+#else
+	skip
+#endif
+}
+
+/*
+ * check_acknowledged: what must hold when a session is told that it holds.
+ * It is what dlock.durable = off and scope transaction do not promise that is
+ * left out.
+ */
+inline check_acknowledged(s, c, first)
+{
+	other = 1 - c;
+	i = 0;
+	do
+	:: i < SESSIONS ->
+		PROPERTY(EXCLUSION, !(CLIENT(i) == other && S[i].sure &&
+							  CONFLICT(S[i].mode, S[s].mode)));
+		i++
+	:: else -> break
+	od;
+	PROPERTY(FLUSHED_1, S[s].scope == TRANS || S[s].scope == OFF ||
+			 (ROW_TOKEN(fl[c]) == S[s].tok && ROW_MODE(fl[c]) >= S[s].mode));
+	PROPERTY(ENDS_7, fl[other] == 0 ||
+			 !CONFLICT(ROW_MODE(fl[other]), S[s].mode));
+	PROPERTY(ENDS_7, fl[c] == 0 || ROW_TOKEN(fl[c]) == S[s].tok ||
+			 !CONFLICT(ROW_MODE(fl[c]), S[s].mode));
+	if
+	:: first && S[s].mode == EX ->
+		PROPERTY(RISING, S[s].tok > acked)
+	:: first && S[s].mode == SH ->
+		PROPERTY(RISING, S[s].tok > commit_token)
+	:: else
+	fi;
+	if :: S[s].tok > acked -> acked = S[s].tok :: else fi
+}
+
+/*
+ * acknowledge tells a session that it holds.
+ * code: dlock_engine_acknowledge, acknowledge, still_granted
+ */
+inline acknowledge(s, c)
+{
+	before = L[c].state;
+	L[c].state = HELD;
+	S[s].at = HOLDS;
+	S[s].sure = 1;
+	S[s].batch = DURABLE;
+	S[s].upgraded = 0;
+	SAY("session %d: acknowledged token %d mode %d\n", s, S[s].tok, S[s].mode);
+	check_acknowledged(s, c, before == PENDING)
+}
+
+/* Its row is to be durable before somebody is told.  code: dlock_hold_add */
+inline promise(c)
+{
+	if :: L[c].lazy -> L[c].lazy = 0; L[c].row = OPEN :: else fi
+}
+
+/*
+ * add_hold counts one more hold and tells which batch it waits for.
+ * code: dlock_hold_add, dlock_hold_must_flush, add_hold, give
+ */
+inline add_hold(s, c, queued, again)
+{
+	S[s].tok = L[c].tok;
+	if
+	:: S[s].scope == TRANS -> L[c].trans++; L[c].kept++
+	:: S[s].scope == SESSION -> L[c].plain++; L[c].kept++; promise(c)
+	:: S[s].scope == LEASE -> L[c].plain++; promise(c)
+	:: S[s].scope == OFF -> L[c].plain++
+	fi;
+	if :: S[s].mode == EX -> L[c].downgrade = 0 :: else fi;
+	S[s].batch = DURABLE;
+#ifdef F_HANDOVER_BEFORE_FLUSH
+	if :: !(queued) -> S[s].batch = ends :: else fi;
+#else
+#ifdef F_REENTRANT_AT_ONCE
+	if :: !(again) -> S[s].batch = ends :: else fi;
+#else
+#ifndef F_NO_ENDS
+	S[s].batch = ends;
+#endif
+#endif
+#endif
+	if
+#ifndef F_ACK_BEFORE_FLUSH
+	:: S[s].scope == LEASE || S[s].scope == SESSION -> S[s].batch = OPEN
+#endif
+#ifndef F_UNDURABLE_TOKENS
+	:: L[c].tok > token_limit -> S[s].batch = OPEN
+#endif
+	:: else
+	fi;
+	S[s].at = GRANTED;
+	SAY("session %d: granted token %d, waits for batch %d\n", s, S[s].tok, S[s].batch);
+	if
+	:: S[s].batch == DURABLE && !(queued) -> acknowledge(s, c)
+	:: else
+	fi
+}
+
+/* code: dlock_lease_prepare, dlock_lease_grant */
+inline grant(s, c)
+{
+	granted++;
+	next_token++;
+	assert(next_token < 8);
+	L[c].tok = next_token;
+	L[c].state = PENDING;
+	L[c].mode = S[s].mode;
+	L[c].lazy = 1
+}
+
+/* code: dlock_holders_conflict, dlock_holder_find */
+#define IN_THE_WAY(c, m) (L[1 - (c)].state != FREE && CONFLICT(L[1 - (c)].mode, m))
+
+/*
+ * serve grants what those in line may now have.  One that would need a token
+ * beyond the bound of the model stays there.
+ * code: dlock_queue_serve, serve_head, serve_also, share, dlock_client_serve,
+ * promote
+ */
+inline serve()
+{
+	j = 0;
+	do
+	:: j < SESSIONS ->
+		if
+		:: S[j].at == QUEUED && L[CLIENT(j)].state != FREE &&
+			(L[CLIENT(j)].mode >= S[j].mode || L[1 - CLIENT(j)].state == FREE) ->
+			if
+			:: L[CLIENT(j)].mode < S[j].mode ->
+				L[CLIENT(j)].mode = S[j].mode;
+				S[j].upgraded = 1
+			:: else
+			fi;
+			add_hold(j, CLIENT(j), true, true)
+		:: S[j].at == QUEUED && L[CLIENT(j)].state == FREE &&
+			!IN_THE_WAY(CLIENT(j), S[j].mode) && granted < TOKENS ->
+			grant(j, CLIENT(j));
+			add_hold(j, CLIENT(j), true, false)
+		:: else
+		fi;
+		j++
+	:: else -> break
+	od;
+	skip
+}
+
+/* code: dlock_lease_end, dlock_lease_free, demote */
+inline end_lease(c)
+{
+	note_end(c);
+	SAY("lease of client %d, token %d ends; ends %d\n", c, L[c].tok, ends);
+	L[c].tok = 0; L[c].state = FREE; L[c].mode = 0; L[c].plain = 0;
+	L[c].trans = 0; L[c].kept = 0; L[c].lazy = 1; L[c].written = 0;
+	L[c].downgrade = 0; L[c].row = DURABLE;
+	serve()
+}
+
+/*
+ * weaken makes an exclusive lease a shared one, or has the last fence do it.
+ * code: make_shared, dlock_mode_set
+ */
+inline weaken(c)
+{
+	if
+	:: L[c].fences > 0 -> L[c].downgrade = 1
+	:: else ->
+		L[c].downgrade = 0;
+#ifndef F_WEAKENING_NOT_NOTED
+		note_end(c);
+#endif
+		L[c].mode = SH;
+		SAY1("lease of client %d made shared\n", c);
+		serve()
+	fi
+}
+
+/*
+ * unsure ends what the sessions of a client believe, but for those of a scope:
+ * its time is over, an administrator took the lease away, or the client has
+ * given back as many holds as it has.
+ */
+inline unsure(c, but)
+{
+	i = 0;
+	do
+	:: i < SESSIONS ->
+		if
+		:: CLIENT(i) == c && S[i].tok == L[c].tok && S[i].scope != but ->
+			S[i].sure = 0
+		:: else
+		fi;
+		i++
+	:: else -> break
+	od;
+	skip
+}
+
+/*
+ * drop_hold takes a hold away; the lease ends with the last one.
+ * code: dlock_holds_drop
+ */
+inline drop_hold(s, c)
+{
+	if
+	:: S[s].scope == TRANS -> L[c].trans--; L[c].kept--
+	:: S[s].scope == SESSION && L[c].kept > L[c].trans && L[c].plain > 0 ->
+		L[c].kept--; L[c].plain--
+	:: S[s].scope != TRANS && L[c].plain > 0 -> L[c].plain--
+	:: else
+	fi;
+	if
+	:: L[c].plain == 0 -> unsure(c, TRANS)
+	:: else
+	fi;
+	if
+	:: L[c].plain + L[c].trans == 0 && L[c].fences == 0 -> end_lease(c)
+	:: L[c].plain == 0 && (L[c].trans > 0 || L[c].fences > 0) ->
+		/* what is left needs no row */
+		L[c].lazy = 1; L[c].row = DURABLE;
+#ifndef F_ENDS_IF_DURABLE
+		note_end(c)
+#endif
+	:: else
+	fi
+}
+
+/* code: stands; the lease that the session knows of */
+#define IS_MINE(s) (L[CLIENT(s)].state != FREE && L[CLIENT(s)].tok == S[s].tok)
+/* code: is_running */
+#define IS_RUNNING(s) (IS_MINE(s) && L[CLIENT(s)].state == HELD && \
+					   L[CLIENT(s)].plain + L[CLIENT(s)].trans > 0)
+
+/* code: dlock_engine_take_back, claims: nobody was given it as exclusive since */
+#define CLAIMED(s, t) ((s) != (t) && CLIENT(s) == CLIENT(t) && S[t].at >= GRANTED && \
+					   S[t].mode == EX && S[t].tok == S[s].tok)
+#if SESSIONS == 2
+#define CLAIMED_BY_OTHERS(s) false
+#else
+#define CLAIMED_BY_OTHERS(s) (CLAIMED(s, 1) || CLAIMED(s, 2))
+#endif
+
+inline forget(s)
+{
+	S[s].at = IDLE; S[s].scope = 0; S[s].mode = 0; S[s].tok = 0;
+	S[s].batch = DURABLE; S[s].upgraded = 0; S[s].fence = 0; S[s].sure = 0
+}
+
+/* A request, of the scope and mode that are set.
+ * code: dlock_engine_acquire, start, strengthen, line_up */
+inline request(s, c)
+{
+	if
+	:: L[c].state != FREE && L[c].mode >= S[s].mode ->
+		add_hold(s, c, false, true)
+	:: L[c].state != FREE && L[c].mode < S[s].mode && L[1 - c].state == FREE ->
+		L[c].mode = EX;
+		S[s].upgraded = 1;
+		add_hold(s, c, false, true);
+		serve()
+	:: L[c].state == FREE && !IN_THE_WAY(c, S[s].mode) ->
+		grant(s, c);
+		add_hold(s, c, false, false);
+		serve()
+	:: else -> S[s].at = QUEUED
+	fi
+}
+
+/* code: dlock_engine_take_back */
+inline take_back(s, c)
+{
+	if
+	:: IS_MINE(s) ->
+		if
+		:: S[s].upgraded && !CLAIMED_BY_OTHERS(s) -> weaken(c)
+		:: else
+		fi;
+		drop_hold(s, c)
+	:: else
+	fi;
+	forget(s)
+}
+
+#define KEEP_HOLD 0
+#define DROP_HOLD 1
+#define DOWNGRADE 2
+
+/* code: at_commit, drop_event, dlock_holding_let_go, last_fence_gone,
+ * dlock_holding_release, dlock_holding_end_transaction, dlock_holding_downgrade */
+inline commit_done(s, c)
+{
+	SAY("session %d: COMMIT, then %d\n", s, choice, 0);
+	L[c].fences--;
+	if
+	:: choice == KEEP_HOLD -> S[s].at = HOLDS
+	:: choice == DROP_HOLD -> drop_hold(s, c); forget(s)
+	:: choice == DOWNGRADE -> S[s].at = HOLDS; S[s].mode = SH; weaken(c)
+	fi;
+	if
+	:: L[c].downgrade && L[c].fences == 0 -> weaken(c)
+	:: else
+	fi
+}
+
+/*
+ * tidy lets a client forget a token that no memory and no row knows: nothing
+ * that it could try with it has any effect.  Fewer states.
+ */
+inline tidy()
+{
+	i = 0;
+	do
+	:: i < SESSIONS ->
+		other = CLIENT(i);
+		if
+		:: S[i].at == HOLDS && !IS_MINE(i) &&
+			(crashes == CRASHES || (ROW_TOKEN(fl[other]) != S[i].tok &&
+									ROW_TOKEN(cut[other]) != S[i].tok)) ->
+			forget(i)
+		:: else
+		fi;
+		i++
+	:: else -> break
+	od;
+	skip
+}
+
+#if SESSIONS == 2
+#define FIRST_COME(s) ((s) == 0 || granted > 0)
+#else
+#define FIRST_COME(s) ((s) < 2 || S[1].at != IDLE)
+#endif
+
+proctype Backend(byte me)
+{
+	end:
+	do
+	/* A request arrives, of any scope and mode.  code: dlock_acquire_lease */
+	:: atomic {
+		S[me].at == IDLE && (granted < TOKENS || L[CLIENT(me)].state != FREE) &&
+		/* clients are alike, and so are sessions: the first comes first */
+		FIRST_COME(me) ->
+		if
+		:: S[me].scope = LEASE
+		:: MAY_USE_OFF(me) -> S[me].scope = OFF
+		:: MAY_USE_TRANS(me) -> S[me].scope = TRANS
+		:: MAY_USE_SESSION(me) -> S[me].scope = SESSION
+		fi;
+		if
+		:: S[me].mode = EX
+#ifndef NO_SHARED
+		:: S[me].mode = SH
+#endif
+		fi;
+		d_step { SAY("session %d: asks, scope %d mode %d\n", me, S[me].scope, S[me].mode);
+				 request(me, CLIENT(me)) }
+	   }
+
+	/* It leaves the queue.  code: dlock_engine_leave_queue */
+	:: d_step { S[me].at == QUEUED -> forget(me) }
+
+	/* Its batch is durable.  code: dlock_wait_granted, dlock_engine_acknowledge */
+	:: d_step {
+		S[me].at == GRANTED && S[me].batch == DURABLE ->
+		if
+		:: IS_MINE(me) -> acknowledge(me, CLIENT(me))
+		:: else -> forget(me)
+		fi
+	   }
+
+	/* It gives up first.  code: abandon, dlock_engine_take_back */
+	:: d_step { S[me].at == GRANTED ->
+				SAY1("session %d: takes back\n", me);
+				take_back(me, CLIENT(me)); tidy() }
+
+	/*
+	 * PRE_COMMIT of a transaction that has written under the lease: a hold of
+	 * scope transaction, a fence, or a release.
+	 * code: keep_leases, dlock_holding_keep, dlock_scope_fence
+	 */
+	:: d_step {
+		S[me].at == HOLDS && IS_RUNNING(me) && L[CLIENT(me)].mode >= S[me].mode ->
+		SAY1("session %d: PRE_COMMIT\n", me);
+		L[CLIENT(me)].fences++;
+		S[me].fence = L[CLIENT(me)].mode;
+#if !defined(F_NO_ENDS) && !defined(F_COMMIT_AT_ONCE)
+		if :: S[me].fence == EX -> S[me].batch = ends :: else fi;
+#endif
+		S[me].at = FENCED
+	   }
+
+	/* The commit record, inserted and flushed.  code: keep_leases */
+	:: d_step {
+		S[me].at == FENCED && S[me].batch == DURABLE ->
+		SAY("session %d: commit record, token %d mode %d\n", me, S[me].tok, S[me].fence);
+		PROPERTY(COMMITS, S[me].tok >= commit_token);
+		if :: S[me].fence == EX -> commit_token = S[me].tok :: else fi;
+		S[me].fence = 0;
+		S[me].at = WRITTEN
+	   }
+
+	/* COMMIT: the changes are visible; holds and releases take effect. */
+	:: atomic {
+		S[me].at == WRITTEN ->
+		if
+		:: S[me].scope != TRANS -> choice = KEEP_HOLD
+		:: S[me].scope != TRANS && S[me].mode == EX && !CLAIMED_BY_OTHERS(me) ->
+			choice = DOWNGRADE
+		:: choice = DROP_HOLD
+		fi;
+		d_step { commit_done(me, CLIENT(me)); tidy() }
+	   }
+
+	/*
+	 * The end of a transaction that has written nothing, or is rolled back,
+	 * or of the session; a release.
+	 * code: at_abort, dlock_scope_end_session, dlock_holding_end_session
+	 */
+	:: d_step {
+		S[me].at == HOLDS ->
+		SAY1("session %d: gives back\n", me);
+		if
+		:: IS_MINE(me) -> drop_hold(me, CLIENT(me))
+		:: else
+		fi;
+		forget(me);
+		tidy()
+	   }
+
+	/*
+	 * A client that does not know finds out.  The answer waits for the row.
+	 * code: dlock_renew_lease, dlock_holding_renew
+	 */
+	:: d_step {
+		S[me].at == HOLDS && !S[me].sure && IS_RUNNING(me) &&
+		L[CLIENT(me)].plain > 0 && L[CLIENT(me)].lazy &&
+		(S[me].scope == LEASE || S[me].scope == SESSION) ->
+		promise(CLIENT(me))
+	   }
+	:: d_step {
+#ifndef F_RENEW_AT_ONCE
+		(S[me].scope == OFF ||
+		 (!L[CLIENT(me)].lazy && L[CLIENT(me)].row == DURABLE)) &&
+#endif
+		L[CLIENT(me)].plain > 0 &&
+		S[me].at == HOLDS && !S[me].sure && S[me].scope != TRANS &&
+		IS_RUNNING(me) && L[CLIENT(me)].mode >= S[me].mode ->
+		S[me].sure = 1;
+		SAY("session %d: renews token %d\n", me, S[me].tok, 0);
+		check_acknowledged(me, CLIENT(me), false)
+	   }
+	od
+}
+
+/* code: take_slots, copy_slot, extend_tokens; bit c of "old" says whether a
+ * lease of client c that was taken durable = off is old enough */
+inline collect()
+{
+	j = 0;
+	do
+	:: j < 2 ->
+		if
+		:: L[j].state != FREE && L[j].plain > 0 &&
+			(!L[j].lazy || L[j].written || ((old >> j) & 1)) ->
+			cut[j] = ROW(L[j].tok, L[j].plain, L[j].mode)
+		:: else -> cut[j] = 0
+		fi;
+#ifndef F_WRITTEN_WHEN_PUBLISHED
+		L[j].written = (cut[j] != 0 -> 1 : 0);
+#endif
+		j++
+	:: else -> break
+	od;
+	if
+	:: next_token + BLOCK / 2 >= token_limit -> cut_limit = next_token + BLOCK
+	:: else -> cut_limit = token_limit
+	fi;
+	SAY("writer: cut, rows %d %d old %d\n", cut[0], cut[1], old);
+	turn(OPEN, CUT);
+	writer = 1
+}
+
+#define YOUNG(c) (L[c].plain > 0 && L[c].lazy && !L[c].written)
+
+/* code: write_batch */
+proctype Writer()
+{
+	end:
+	do
+	/* code: dlock_pending_collect */
+	:: atomic {
+		writer == 0 ->
+		if
+		:: old = 0
+		:: YOUNG(0) -> old = 1
+		:: YOUNG(1) -> old = 2
+		:: YOUNG(0) && YOUNG(1) -> old = 3
+		fi;
+		d_step { collect() }
+	   }
+
+	/*
+	 * The commit record of the batch, flushed, by the writer or by somebody
+	 * else's commit.  code: dlock_store_write, end_durably
+	 */
+	:: d_step {
+		writer == 1 ->
+		SAY0("writer: flushed\n");
+		fl[0] = cut[0]; fl[1] = cut[1]; fl_limit = cut_limit;
+		cut[0] = 0; cut[1] = 0;
+		writer = 2;
+		tidy()
+	   }
+
+	/* code: raise_tokens, dlock_pending_publish */
+	:: d_step {
+#ifdef F_PUBLISH_BEFORE_FLUSH
+		writer == 1 || writer == 2 ->
+#else
+		writer == 2 ->
+#endif
+#ifdef F_WRITTEN_WHEN_PUBLISHED
+		j = 0;
+		do
+		:: j < 2 ->
+			if
+			:: fl[j] != 0 && L[j].state != FREE && L[j].tok == ROW_TOKEN(fl[j]) ->
+				L[j].written = 1
+			:: else
+			fi;
+			j++
+		:: else -> break
+		od;
+#endif
+		SAY0("writer: publishes\n");
+		token_limit = cut_limit;
+		turn(CUT, DURABLE);
+		cut[0] = 0; cut[1] = 0;
+		writer = 0;
+		tidy()
+	   }
+
+	/* It fails; the next one writes all anew.  code: load, dlock_pending_mark_all */
+	:: d_step {
+		writer > 0 ->
+		cut[0] = 0; cut[1] = 0; cut_limit = token_limit;
+		writer = 0;
+		tidy()
+	   }
+	od
+}
+
+/*
+ * Time, or an administrator.  A lease that is PENDING, or kept by a session or
+ * transaction, ends by force only; both end what its client believes, if it
+ * looks at its clock.
+ * code: dlock_upkeep_expire, dlock_expired_end, dlock_holding_force_release
+ */
+proctype Monitor()
+{
+	end:
+	do
+	:: d_step { L[0].state != FREE && L[0].fences == 0 ->
+				unsure(0, 0); end_lease(0); tidy() }
+	:: d_step { L[1].state != FREE && L[1].fences == 0 ->
+				unsure(1, 0); end_lease(1); tidy() }
+	od
+}
+
+/*
+ * The server crashes, and all leases are loaded before anything else happens.
+ * code: restore_all, dlock_upkeep_restore, dlock_upkeep_start_clocks
+ */
+proctype Crash()
+{
+	end:
+	do
+	:: d_step {
+		crashes < CRASHES ->
+		SAY0("crash, restart\n");
+		crashes++;
+		PROPERTY(ONE_MOMENT, fl[0] == 0 || fl[1] == 0 ||
+				 !CONFLICT(ROW_MODE(fl[0]), ROW_MODE(fl[1])));
+		j = 0;
+		do
+		:: j < 2 ->
+			L[j].tok = ROW_TOKEN(fl[j]);
+			L[j].state = (fl[j] != 0 -> HELD : FREE);
+			L[j].mode = ROW_MODE(fl[j]);
+			L[j].plain = ROW_HOLDS(fl[j]);
+			L[j].trans = 0; L[j].kept = 0; L[j].fences = 0; L[j].lazy = (fl[j] != 0 -> 0 : 1);
+			L[j].downgrade = 0; L[j].row = DURABLE;
+#ifdef F_RESTORED_NOT_WRITTEN
+			L[j].written = 0;
+#else
+			L[j].written = (fl[j] != 0 -> 1 : 0);
+#endif
+			cut[j] = 0;
+			j++
+		:: else -> break
+		od;
+		ends = DURABLE;
+		next_token = fl_limit;
+		token_limit = fl_limit; cut_limit = fl_limit;
+		writer = 0;
+		j = 0;
+		do
+		:: j < SESSIONS ->
+			if
+			:: S[j].at < HOLDS || S[j].scope == TRANS -> forget(j)
+			:: else ->
+				S[j].at = HOLDS; S[j].batch = DURABLE; S[j].fence = 0;
+				if
+				:: S[j].scope == OFF -> S[j].sure = 0
+				:: S[j].scope == SESSION -> S[j].scope = LEASE
+				:: else
+				fi;
+				PROPERTY(KEPT, !S[j].sure || (L[CLIENT(j)].tok == S[j].tok &&
+											  L[CLIENT(j)].mode >= S[j].mode))
+			fi;
+			j++
+		:: else -> break
+		od;
+		tidy()
+	   }
+	od
+}
+
+init
+{
+	atomic {
+		L[0].lazy = 1; L[1].lazy = 1;
+		run Backend(0);
+		run Backend(1);
+#if SESSIONS == 3
+		run Backend(2);
+#endif
+		run Writer();
+		run Monitor();
+		run Crash()
+	}
+}
