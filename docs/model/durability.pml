@@ -45,11 +45,8 @@
 #define MAY_USE_TRANS(s) true
 #else
 #define MAY_USE_OFF(s) false
-#ifdef FEW
-#define MAY_USE_TRANS(s) ((s) == 2)
-#else
+#define NO_QUEUE				/* who is in the way is told so */
 #define MAY_USE_TRANS(s) ((s) > 0)
-#endif
 #endif
 #ifdef WITH_SESSION
 #define MAY_USE_SESSION(s) true
@@ -128,10 +125,11 @@ typedef Lease
 	unsigned	trans : 3;		/* holds of scope transaction */
 	unsigned	kept : 3;		/* holds that stop the clock */
 	unsigned	fences : 2;
-	bit			lazy;			/* nobody was promised that it is durable */
+	bit			promised;		/* somebody was told that it is durable, or will be */
 	bit			written;		/* the last cut of it has copied it as held */
 	unsigned	row : 2;		/* the batch that first shows what was promised */
 	bit			downgrade;
+	bit			shared;			/* was granted as shared */
 };
 Lease L[2];
 unsigned	ends : 2;			/* the batch that carries the newest end */
@@ -231,7 +229,8 @@ inline check_acknowledged(s, c, first)
 	PROPERTY(ENDS_7, fl[c] == 0 || ROW_TOKEN(fl[c]) == S[s].tok ||
 			 !CONFLICT(ROW_MODE(fl[c]), S[s].mode));
 	if
-	:: first && S[s].mode == EX ->
+	/* one that has become exclusive keeps the token that it had as shared */
+	:: first && S[s].mode == EX && !L[c].shared ->
 		PROPERTY(RISING, S[s].tok > acked)
 	:: first && S[s].mode == SH ->
 		PROPERTY(RISING, S[s].tok > commit_token)
@@ -259,7 +258,7 @@ inline acknowledge(s, c)
 /* Its row is to be durable before somebody is told.  code: dlock_hold_add */
 inline promise(c)
 {
-	if :: L[c].lazy -> L[c].lazy = 0; L[c].row = OPEN :: else fi
+	if :: !L[c].promised -> L[c].promised = 1; L[c].row = OPEN :: else fi
 }
 
 /*
@@ -314,7 +313,8 @@ inline grant(s, c)
 	L[c].tok = next_token;
 	L[c].state = PENDING;
 	L[c].mode = S[s].mode;
-	L[c].lazy = 1
+	L[c].promised = 0;
+	L[c].shared = (S[s].mode == SH -> 1 : 0)
 }
 
 /* code: dlock_holders_conflict, dlock_holder_find */
@@ -359,8 +359,8 @@ inline end_lease(c)
 	note_end(c);
 	SAY("lease of client %d, token %d ends; ends %d\n", c, L[c].tok, ends);
 	L[c].tok = 0; L[c].state = FREE; L[c].mode = 0; L[c].plain = 0;
-	L[c].trans = 0; L[c].kept = 0; L[c].lazy = 1; L[c].written = 0;
-	L[c].downgrade = 0; L[c].row = DURABLE;
+	L[c].trans = 0; L[c].kept = 0; L[c].promised = 0; L[c].written = 0;
+	L[c].downgrade = 0; L[c].row = DURABLE; L[c].shared = 0;
 	serve()
 }
 
@@ -425,7 +425,7 @@ inline drop_hold(s, c)
 	:: L[c].plain + L[c].trans == 0 && L[c].fences == 0 -> end_lease(c)
 	:: L[c].plain == 0 && (L[c].trans > 0 || L[c].fences > 0) ->
 		/* what is left needs no row */
-		L[c].lazy = 1; L[c].row = DURABLE;
+		L[c].promised = 0; L[c].row = DURABLE;
 #ifndef F_ENDS_IF_DURABLE
 		note_end(c)
 #endif
@@ -470,7 +470,11 @@ inline request(s, c)
 		grant(s, c);
 		add_hold(s, c, false, false);
 		serve()
+#ifdef NO_QUEUE
+	:: else -> forget(s)
+#else
 	:: else -> S[s].at = QUEUED
+#endif
 	fi
 }
 
@@ -539,7 +543,9 @@ inline tidy()
 #define FIRST_COME(s) ((s) < 2 || S[1].at != IDLE)
 #endif
 
-proctype Backend(byte me)
+/* the first processes, so their numbers are those of the sessions */
+#define me _pid
+active [SESSIONS] proctype Backend()
 {
 	end:
 	do
@@ -641,14 +647,14 @@ proctype Backend(byte me)
 	 */
 	:: d_step {
 		S[me].at == HOLDS && !S[me].sure && IS_RUNNING(me) &&
-		L[CLIENT(me)].plain > 0 && L[CLIENT(me)].lazy &&
+		L[CLIENT(me)].plain > 0 && !L[CLIENT(me)].promised &&
 		(S[me].scope == LEASE || S[me].scope == SESSION) ->
 		promise(CLIENT(me))
 	   }
 	:: d_step {
 #ifndef F_RENEW_AT_ONCE
 		(S[me].scope == OFF ||
-		 (!L[CLIENT(me)].lazy && L[CLIENT(me)].row == DURABLE)) &&
+		 (L[CLIENT(me)].promised && L[CLIENT(me)].row == DURABLE)) &&
 #endif
 		L[CLIENT(me)].plain > 0 &&
 		S[me].at == HOLDS && !S[me].sure && S[me].scope != TRANS &&
@@ -669,7 +675,7 @@ inline collect()
 	:: j < 2 ->
 		if
 		:: L[j].state != FREE && L[j].plain > 0 &&
-			(!L[j].lazy || L[j].written || ((old >> j) & 1)) ->
+			(L[j].promised || L[j].written || ((old >> j) & 1)) ->
 			cut[j] = ROW(L[j].tok, L[j].plain, L[j].mode)
 		:: else -> cut[j] = 0
 		fi;
@@ -688,10 +694,10 @@ inline collect()
 	writer = 1
 }
 
-#define YOUNG(c) (L[c].plain > 0 && L[c].lazy && !L[c].written)
+#define YOUNG(c) (L[c].plain > 0 && !L[c].promised && !L[c].written)
 
 /* code: write_batch */
-proctype Writer()
+active proctype Writer()
 {
 	end:
 	do
@@ -764,7 +770,7 @@ proctype Writer()
  * looks at its clock.
  * code: dlock_upkeep_expire, dlock_expired_end, dlock_holding_force_release
  */
-proctype Monitor()
+active proctype Monitor()
 {
 	end:
 	do
@@ -779,7 +785,7 @@ proctype Monitor()
  * The server crashes, and all leases are loaded before anything else happens.
  * code: restore_all, dlock_upkeep_restore, dlock_upkeep_start_clocks
  */
-proctype Crash()
+active proctype Crash()
 {
 	end:
 	do
@@ -796,8 +802,8 @@ proctype Crash()
 			L[j].state = (fl[j] != 0 -> HELD : FREE);
 			L[j].mode = ROW_MODE(fl[j]);
 			L[j].plain = ROW_HOLDS(fl[j]);
-			L[j].trans = 0; L[j].kept = 0; L[j].fences = 0; L[j].lazy = (fl[j] != 0 -> 0 : 1);
-			L[j].downgrade = 0; L[j].row = DURABLE;
+			L[j].trans = 0; L[j].kept = 0; L[j].fences = 0; L[j].promised = (fl[j] != 0 -> 1 : 0);
+			L[j].downgrade = 0; L[j].row = DURABLE; L[j].shared = 0;
 #ifdef F_RESTORED_NOT_WRITTEN
 			L[j].written = 0;
 #else
@@ -832,19 +838,4 @@ proctype Crash()
 		tidy()
 	   }
 	od
-}
-
-init
-{
-	atomic {
-		L[0].lazy = 1; L[1].lazy = 1;
-		run Backend(0);
-		run Backend(1);
-#if SESSIONS == 3
-		run Backend(2);
-#endif
-		run Writer();
-		run Monitor();
-		run Crash()
-	}
 }
