@@ -146,6 +146,9 @@ byte		fl[2];
 byte		cut_limit = BLOCK;
 byte		fl_limit = BLOCK;
 
+#ifdef F_HALF_A_CUT
+bit			half;
+#endif
 /* the writer: 0 nothing, 1 cut, 2 flushed */
 unsigned	writer : 2;
 
@@ -525,7 +528,7 @@ inline tidy()
 	:: i < SESSIONS ->
 		other = CLIENT(i);
 		if
-		:: S[i].at == HOLDS && !IS_MINE(i) &&
+		:: S[i].at == HOLDS && !S[i].sure && !IS_MINE(i) &&
 			(crashes == CRASHES || (ROW_TOKEN(fl[other]) != S[i].tok &&
 									ROW_TOKEN(cut[other]) != S[i].tok)) ->
 			forget(i)
@@ -670,7 +673,11 @@ active [SESSIONS] proctype Backend()
  * lease of client c that was taken durable = off is old enough */
 inline collect()
 {
+#ifdef F_HALF_A_CUT
+	j = half; half = 0;
+#else
 	j = 0;
+#endif
 	do
 	:: j < 2 ->
 		if
@@ -701,6 +708,15 @@ active proctype Writer()
 {
 	end:
 	do
+#ifdef F_HALF_A_CUT
+	/* slot 0 is copied before the others, under another lock */
+	:: d_step {
+		writer == 0 && !half -> half = 1;
+		cut[0] = (L[0].state != FREE && L[0].plain > 0 ->
+				  ROW(L[0].tok, L[0].plain, L[0].mode) : 0);
+		if :: cut[0] != 0 -> L[0].written = 1 :: else fi
+	   }
+#endif
 	/* code: dlock_pending_collect */
 	:: atomic {
 		writer == 0 ->
