@@ -128,6 +128,7 @@ help:
 	@echo 'make bench-deps        install the servers that it compares with'
 	@echo 'make sanitize          tests with compiler sanitizers and assertions (minutes)'
 	@echo 'make memcheck          tests under valgrind (minutes)'
+	@echo 'make model             walk through the models in docs/model with Spin (minutes; QUICK=1, NAME="run ...")'
 	@echo 'make check-all         layers, exports, checkver, whitespace, lint'
 	@echo 'make packages          install the Debian packages that all this needs'
 
@@ -168,6 +169,9 @@ ha-demo-stop:
 ha-test:
 	@test/ha/run test $(foreach p,ROUNDS SEED NEMESIS CLIENTS SETTINGS,"$(p)=$($(p))")
 
+model:
+	@test/model/run $(if $(QUICK),QUICK=1) $(NAME)
+
 layers:
 	@test/check_layers.sh
 
@@ -191,4 +195,4 @@ print-%:
 	@echo '$($*)'
 
 .PHONY: help packages quickstart quickstart-stop test regress isolation \
-	pgtap tap torture sanitize memcheck bench bench-deps ha-demo ha-demo-stop ha-test layers exports checkver whitespace lint check-all FORCE
+	pgtap tap torture sanitize memcheck model bench bench-deps ha-demo ha-demo-stop ha-test layers exports checkver whitespace lint check-all FORCE

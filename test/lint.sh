@@ -1,6 +1,7 @@
 #!/bin/bash
 # Static analysis without findings: cppcheck, clang-tidy (.clang-tidy tells
-# which checks, and why not all), and shellcheck on the scripts.
+# which checks, and why not all), shellcheck on the scripts, and whether the
+# functions exist that the models name.
 # shellcheck source=test/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 "$top/test/packages.sh" build lint
@@ -27,6 +28,8 @@ printf '%s\n' "${sources[@]}" |
 	' sh "$include" || rc=1
 
 shellcheck -x "${scripts[@]}" || rc=1
+
+test/model/check_names.sh || rc=1
 
 [ $rc != 0 ] || echo "lint: ok (${#sources[@]} C files, ${#scripts[@]} scripts)"
 exit $rc

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that are missing, and says what each is for.
 #
-#     test/packages.sh GROUP...     groups: build, test, lint, memory, bench, ha, all
+#     test/packages.sh GROUP...     groups: build, test, lint, model, memory, bench, ha, all
 #
 # "all" is without memory, bench and ha: nobody needs valgrind, other lock
 # servers, or what makes a cluster, to build and test.
@@ -31,6 +31,7 @@ test  | libdbd-pg-perl           | perl:DBD::Pg                           | conn
 test  | perl                     | prove                                  | runs the Perl tests
 test  | pgbouncer                | pgbouncer                              | a real pooler for the tests
 test  | faketime                 | faketime                               | lets a test move the wall clock
+model | spin                    | spin                                   | walks through the models in docs/model
 memory | valgrind                | valgrind                               | make memcheck
 lint  | git                      | git                                    | whitespace check
 lint  | binutils                 | nm                                     | lists the exported symbols

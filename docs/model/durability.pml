@@ -442,7 +442,7 @@ inline drop_hold(s, c)
 #define IS_RUNNING(s) (IS_MINE(s) && L[CLIENT(s)].state == HELD && \
 					   L[CLIENT(s)].plain + L[CLIENT(s)].trans > 0)
 
-/* code: dlock_engine_take_back, claims: nobody was given it as exclusive since */
+/* "claims": nobody was given it as exclusive since.  code: dlock_engine_take_back */
 #define CLAIMED(s, t) ((s) != (t) && CLIENT(s) == CLIENT(t) && S[t].at >= GRANTED && \
 					   S[t].mode == EX && S[t].tok == S[s].tok)
 #if SESSIONS == 2

@@ -31,6 +31,9 @@
 #ifndef RECORDS
 #define RECORDS 4
 #endif
+#ifndef SCRATCH
+#define SCRATCH hidden			/* not for a search in breadth, which Spin refuses then */
+#endif
 #ifdef STORY
 #define SAY(t, a, b, c)	printf(t, a, b, c)
 #else
@@ -94,8 +97,7 @@ Client C[3];
 #define OTHER(c) (3 - (c))
 
 /*
- * append writes a record, the flush of which begins now.  What is before all
- * that a promotion could begin with is forgotten.
+ * append writes a record, the flush of which begins now.
  * code: write_batch, end_durably, dlock_pending_flush_begins
  */
 inline append(k, what)
@@ -289,10 +291,17 @@ inline load(k, p)
 	M[k].deadline = (M[k].holder != NOBODY -> DURATION : 0)
 }
 
+SCRATCH byte i;
 #define RECEIVE(s) \
 	:: d_step { follows[s] == OLD && flushed[s] < flushed[0] && !stopped -> \
-				flushed[s]++; sent[s] = flushed[s] } \
-	:: d_step { known[s] < sent[s] && !stopped -> known[s] = sent[s] }
+				flushed[s]++; sent[s] = flushed[s]; \
+				/* no promotion begins with what is before this */ \
+				if :: s == 1 -> log[flushed[s] - 1] = NOBODY :: else fi } \
+	:: d_step { known[s] < sent[s] && !stopped -> known[s] = sent[s]; \
+				/* no record before the newest confirmed one is that */ \
+				i = 0; \
+				do :: i < known[s] -> left[i] = 0; i++ :: else -> break od; \
+				skip }
 
 active proctype Candidate()
 {
