@@ -128,7 +128,7 @@ help:
 	@echo 'make bench-deps        install the servers that it compares with'
 	@echo 'make sanitize          tests with compiler sanitizers and assertions (minutes)'
 	@echo 'make memcheck          tests under valgrind (minutes)'
-	@echo 'make model             walk through the models in docs/model with Spin (minutes; QUICK=1, NAME="run ...")'
+	@echo 'make model             walk through the models in docs/model with Spin (minutes; QUICK=1, TESTS="name ...")'
 	@echo 'make check-all         layers, exports, checkver, whitespace, lint'
 	@echo 'make packages          install the Debian packages that all this needs'
 
@@ -170,7 +170,7 @@ ha-test:
 	@test/ha/run test $(foreach p,ROUNDS SEED NEMESIS CLIENTS SETTINGS,"$(p)=$($(p))")
 
 model:
-	@test/model/run $(if $(QUICK),QUICK=1) $(NAME)
+	@test/model/run $(if $(QUICK),QUICK=1) $(TESTS)
 
 layers:
 	@test/check_layers.sh
