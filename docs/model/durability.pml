@@ -654,6 +654,15 @@ active [SESSIONS] proctype Backend()
 		(S[me].scope == LEASE || S[me].scope == SESSION) ->
 		promise(CLIENT(me))
 	   }
+	/* who holds by a transaction may renew what other sessions hold */
+	:: d_step {
+		S[me].at == HOLDS && S[me].scope == TRANS && IS_RUNNING(me) &&
+#ifndef F_RENEW_AT_ONCE
+		L[CLIENT(me)].promised && L[CLIENT(me)].row == DURABLE &&
+#endif
+		L[CLIENT(me)].plain > 0 ->
+		PROPERTY(FLUSHED_1, ROW_TOKEN(fl[CLIENT(me)]) == S[me].tok)
+	   }
 	:: d_step {
 #ifndef F_RENEW_AT_ONCE
 		(S[me].scope == OFF ||
