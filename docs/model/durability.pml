@@ -198,7 +198,7 @@ inline turn(from, to)
 
 /*
  * note_end notes for the resource that a row shows more than there is.
- * code: dlock_pending_mark; to come: note_end, dlock_ends_note
+ * code: dlock_pending_mark, note_end, dlock_ends_note
  */
 inline note_end(c)
 {
@@ -266,7 +266,7 @@ inline promise(c)
 
 /*
  * add_hold counts one more hold and tells which batch it waits for.
- * code: dlock_hold_add, dlock_hold_must_flush, add_hold, give
+ * code: dlock_hold_add, dlock_hold_batch, add_hold, give
  */
 inline add_hold(s, c, queued, again)
 {
@@ -369,7 +369,7 @@ inline end_lease(c)
 
 /*
  * weaken makes an exclusive lease a shared one, or has the last fence do it.
- * code: make_shared, dlock_mode_set
+ * code: dlock_lease_weaken, dlock_lease_strengthen
  */
 inline weaken(c)
 {
@@ -409,7 +409,7 @@ inline unsure(c, but)
 
 /*
  * drop_hold takes a hold away; the lease ends with the last one.
- * code: dlock_holds_drop
+ * code: dlock_lease_settle
  */
 inline drop_hold(s, c)
 {
@@ -631,7 +631,7 @@ active [SESSIONS] proctype Backend()
 	/*
 	 * The end of a transaction that has written nothing, or is rolled back,
 	 * or of the session; a release.
-	 * code: at_abort, dlock_scope_end_session, dlock_holding_end_session
+	 * code: at_abort, dlock_session_end, dlock_holding_end_session
 	 */
 	:: d_step {
 		S[me].at == HOLDS ->

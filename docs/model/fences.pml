@@ -182,7 +182,7 @@ inline end_lease(c)
 	serve()
 }
 
-/* code: make_shared, dlock_mode_set; to come: dlock_lease_weaken */
+/* code: dlock_lease_weaken */
 inline weaken(c)
 {
 	if
@@ -206,7 +206,7 @@ inline weaken(c)
 	fi
 }
 
-/* code: dlock_holds_drop */
+/* code: dlock_lease_settle */
 inline drop_hold(s, c)
 {
 	if

@@ -123,7 +123,7 @@ inline append(k, what)
 #ifdef F_NOT_TOO_LATE
 #define TOO_LATE(k) false
 #else
-/* code: is_too_late, dlock_engine_acknowledge */
+/* code: is_late, dlock_engine_acknowledge */
 #define TOO_LATE(k) ((k) == 0 && left[NEWEST] == 0)
 #endif
 #ifdef F_ACK_BEFORE_CONFIRMED
@@ -213,7 +213,7 @@ proctype Backend(byte c; bit k)
 		C[c].position = flushed[k];
 		SAY("client %d renews at server %d: record %d\n", c, k, C[c].position)
 	   }
-	/* code: dlock_renew_lease, dlock_wait_durable, dlock_holding_is_running */
+	/* code: dlock_renew_lease, dlock_flush_wait_change, dlock_holding_is_running */
 	:: d_step {
 		C[c].at == RENEWS && C[c].k == k && UP(k) && RUNS(k, c) &&
 		RENEWAL_CONFIRMED(k, C[c].position) ->

@@ -114,7 +114,7 @@ inline mention()
 
 /*
  * await sleeps until a batch is durable.
- * code: wait_flushed, is_settled, dlock_pending_nap, dlock_pending_notify
+ * code: dlock_flush_wait, is_settled, dlock_pending_nap, dlock_pending_notify
  */
 inline await()
 {
@@ -134,7 +134,7 @@ inline await()
 #ifdef F_RESET_BEFORE_SLEEP
 			latch[me] = 0;
 #endif
-			/* code: sleep_until */
+			/* code: dlock_sleep_until */
 			latch[me] == 1;
 			latch[me] = 0
 #ifndef F_NOTICE_AFTER_LOOK
@@ -232,7 +232,7 @@ inline ask_barrier()
 	unserved++; barrier = 1; batch = open_batch
 }
 
-/* code: dlock_renew_lease, dlock_wait_durable */
+/* code: dlock_renew_lease, dlock_flush_wait_change */
 inline wait_for_barrier()
 {
 	hurry();
@@ -331,9 +331,9 @@ loop:
 
 	/* code: attend */
 #ifdef F_OLD_WRITER
-	atomic { work = urgent; urgent = 0 };	/* code: dlock_pending_take_urgent */
+	atomic { work = urgent; urgent = 0 };	/* code: dlock_pending_is_urgent */
 #else
-	work = urgent || barrier;	/* code: dlock_pending_take_urgent */
+	work = urgent || barrier;	/* code: dlock_pending_is_urgent */
 #endif
 	if
 	:: atomic { work -> work = 0; goto write }
