@@ -26,6 +26,7 @@ OBJS = \
 	src/base/nap.o \
 	src/base/shape.o \
 	src/dlock.o \
+	src/durable/clients.o \
 	src/durable/store.o \
 	src/lease/access.o \
 	src/lease/acquire.o \
@@ -54,6 +55,7 @@ OBJS = \
 	src/shared/snapshot.o \
 	src/shared/table.o \
 	src/shared/waits.o \
+	src/worker/clients.o \
 	src/worker/hooks.o \
 	src/worker/launcher.o \
 	src/worker/monitor.o \

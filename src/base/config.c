@@ -27,6 +27,7 @@ char	   *dlock_client;
 int			dlock_deadlock_timeout;
 int			dlock_deadlock_policy;
 int			dlock_quorum_timeout;
+int			dlock_client_retention;
 int			dlock_debug_stop;
 bool		dlock_debug_no_barrier;
 
@@ -43,6 +44,8 @@ static const struct config_enum_entry stop_point_options[] = {
 	{"writer_dozing", DLOCK_STOP_WRITER_DOZING, false},
 	{"slot_seen", DLOCK_STOP_SLOT_SEEN, false},
 	{"slot_checked", DLOCK_STOP_SLOT_CHECKED, false},
+	{"client_looked_up", DLOCK_STOP_CLIENT_LOOKED_UP, false},
+	{"clients_chosen", DLOCK_STOP_CLIENTS_CHOSEN, false},
 	{"deadlock_suspected", DLOCK_STOP_DEADLOCK_SUSPECTED, false},
 	{"deadlock_confirmed", DLOCK_STOP_DEADLOCK_CONFIRMED, false},
 	{NULL, 0, false}
@@ -159,6 +162,12 @@ dlock_config_define(void)
 							&dlock_quorum_timeout,
 							 /* bootValue */ 5 * 1000, /* minValue */ 0, /* maxValue */ INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("dlock.client_retention",
+							"Sets how long a named client is remembered that nobody uses.",
+							"A value of 0 keeps clients for ever.",
+							&dlock_client_retention,
+							 /* bootValue */ 30 * 24 * 60 * 60, /* minValue */ 0, /* maxValue */ INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomEnumVariable("dlock.debug_stop",
 							 "Makes processes stop at a named point, for tests.",
 							 NULL,

@@ -30,6 +30,7 @@ extern char *dlock_client;
 extern void (*dlock_client_changes) (const char *name);
 extern int	dlock_deadlock_timeout; /* milliseconds */
 extern int	dlock_deadlock_policy;	/* a DlockPolicy */
+extern int	dlock_client_retention; /* seconds, 0: for ever */
 extern int	dlock_quorum_timeout;	/* milliseconds; 0: none */
 extern int	dlock_debug_stop;	/* a DlockStopPoint */
 extern bool dlock_debug_no_barrier;

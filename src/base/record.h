@@ -23,7 +23,8 @@ typedef struct DlockRecord
 	bool		held;			/* false: the row, if there is one, is free */
 	int64		token;
 	uint32		client_slot;	/* in shared memory; when writing only */
-	bool		client_is_new;	/* it is to have a row, and has none yet */
+	bool		client_is_new;	/* named, but without a row so far */
+	bool		client_is_stale;	/* its row does not say that it is in use */
 	int64		client_id;		/* 0: none */
 	Oid			role;
 	DlockMode	mode;
@@ -35,5 +36,22 @@ typedef struct DlockRecord
 	char		resource[DLOCK_NAME_MAX + 1];
 	char		client[DLOCK_NAME_MAX + 1];
 } DlockRecord;
+
+/* what dlock.clients says of a client */
+typedef struct DlockClientRow
+{
+	int64		id;				/* 0: nothing */
+	Oid			role;
+	TimestampTz used_at;
+} DlockClientRow;
+
+/* a named client, where its row is concerned */
+typedef struct DlockClientRecord
+{
+	uint32		slot;			/* in shared memory, or DLOCK_NONE */
+	bool		known;			/* the table has been asked what row is */
+	DlockClientRow row;
+	char		name[DLOCK_NAME_MAX + 1];
+} DlockClientRecord;
 
 #endif							/* DLOCK_BASE_RECORD_H */

@@ -52,19 +52,23 @@ static const DlockShape dlock_locks_shape =
 
 #define DLOCK_STATUS_HELD "held"
 #define DLOCK_STATUS_RELEASED "released"
+#define DLOCK_STATUS_CLIENT "client"	/* no lease: the role of a client */
 
 /* dlock.clients */
-#define Natts_clients 4
+#define Natts_clients 5
 #define Anum_clients_id 1
 #define Anum_clients_name 2
 #define Anum_clients_role 3
 #define Anum_clients_created_at 4
+#define Anum_clients_last_used_at 5
+
 
 static const DlockColumn dlock_clients_columns[Natts_clients] = {
 	[Anum_clients_id - 1] = {"id", INT8OID},
 	[Anum_clients_name - 1] = {"name", TEXTOID},
 	[Anum_clients_role - 1] = {"role", REGROLEOID},
 	[Anum_clients_created_at - 1] = {"created_at", TIMESTAMPTZOID},
+	[Anum_clients_last_used_at - 1] = {"last_used_at", TIMESTAMPTZOID},
 };
 
 static const DlockShape dlock_clients_shape =

@@ -12,7 +12,10 @@
  * update, so that is done here: otherwise a page that only ever sees updates
  * would fill up and the table would grow.
  *
- * The tables of clients and tokens change rarely; for them SQL does.
+ * A client whose row in dlock.clients cannot be added at the moment has one
+ * here, so that its name stays with its role whatever happens.
+ *
+ * The table of tokens changes rarely; for it SQL does.
  *
  * Each table is looked at before it is read or written: one whose columns were
  * changed is refused, and what is known of its rows is not believed any more.
@@ -48,11 +51,18 @@
 #include "durable/catalog.h"
 #include "durable/store.h"
 
+/* where rows are, by slot; invalid: there is none */
+typedef struct Places
+{
+	ItemPointerData *items;
+	uint32		count;
+} Places;
+
 static Relation locks;			/* open during a batch */
 static AttrNumber locks_numbers[Natts_locks];	/* of its columns */
-static Oid	known_file;			/* the file that places refers to */
-static ItemPointerData *places; /* of each slot's row; invalid: none */
-static uint32 nplaces;
+static Oid	known_file;			/* the file that places refer to */
+static Places lease_places;
+static Places client_places;
 static BlockNumber pruned_block;	/* looked after in this batch */
 
 /*
@@ -112,11 +122,34 @@ read_name(Datum value, char *name)
 }
 
 /*
+ * read_client notes the role of a client that may have no row of its own.
+ */
+static void
+read_client(const Datum *values, DlockImage *image)
+{
+	DlockClientRecord *client;
+
+	if (image->nclients == image->client_capacity)
+	{
+		image->client_capacity = Max(64, 2 * image->client_capacity);
+		image->clients = image->clients == NULL ?
+			palloc(image->client_capacity * sizeof(DlockClientRecord)) :
+			repalloc_huge(image->clients,
+						  image->client_capacity * sizeof(DlockClientRecord));
+	}
+	client = &image->clients[image->nclients++];
+	client->row.id = 0;
+	client->row.role = DatumGetObjectId(values[Anum_locks_owner_role - 1]);
+	client->row.used_at = 0;
+	read_name(values[Anum_locks_owner - 1], client->name);
+}
+
+/*
  * read_record takes a row apart; false where it does not stand for a lease.
  */
 static bool
 read_record(HeapTuple tuple, TupleDesc desc, const AttrNumber *numbers,
-			DlockRecord *record)
+			DlockImage *image, DlockRecord *record)
 {
 	Datum		values[Natts_locks];
 	bool		nulls[Natts_locks];
@@ -124,6 +157,8 @@ read_record(HeapTuple tuple, TupleDesc desc, const AttrNumber *numbers,
 
 	take_apart(&dlock_locks_shape, numbers, tuple, desc, values, nulls);
 	read_name(values[Anum_locks_status - 1], word);
+	if (strcmp(word, DLOCK_STATUS_CLIENT) == 0)
+		read_client(values, image);
 	if (strcmp(word, DLOCK_STATUS_HELD) != 0)
 		return false;
 
@@ -132,6 +167,8 @@ read_record(HeapTuple tuple, TupleDesc desc, const AttrNumber *numbers,
 	record->token = DatumGetInt64(values[Anum_locks_token - 1]);
 	record->client_id = nulls[Anum_locks_owner_id - 1] ? 0 :
 		DatumGetInt64(values[Anum_locks_owner_id - 1]);
+	record->client_is_new = !nulls[Anum_locks_owner_id - 1] &&
+		record->client_id == 0;
 	record->role = DatumGetObjectId(values[Anum_locks_owner_role - 1]);
 	record->hold_count = DatumGetInt32(values[Anum_locks_hold_count - 1]);
 	record->acquired_at = DatumGetTimestampTz(values[Anum_locks_acquired_at - 1]);
@@ -169,7 +206,7 @@ read_locks(DlockImage *image)
 				repalloc_huge(image->records,
 							  image->capacity * sizeof(DlockRecord));
 		}
-		if (read_record(tuple, RelationGetDescr(rel), numbers,
+		if (read_record(tuple, RelationGetDescr(rel), numbers, image,
 						&image->records[image->nrecords]))
 			image->nrecords++;
 	}
@@ -317,27 +354,43 @@ dlock_store_clear(void)
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 		delete_row(&tuple->t_self);
 	table_endscan(scan);
-	nplaces = 0;
+	lease_places.count = 0;
+	client_places.count = 0;
 	known_file = locks->rd_node.relNode;
 }
 
 static ItemPointer
-place_of(uint32 slot)
+place_of(Places *places, uint32 slot)
 {
-	if (slot >= nplaces)
+	if (slot >= places->count)
 	{
 		uint32		wanted = Max(1024, pg_nextpower2_32(slot + 1));
+		Size		size = wanted * sizeof(ItemPointerData);
 
-		if (places == NULL)
-			places = MemoryContextAllocHuge(TopMemoryContext,
-											wanted * sizeof(ItemPointerData));
+		if (places->items == NULL)
+			places->items = MemoryContextAllocHuge(TopMemoryContext, size);
 		else
-			places = repalloc_huge(places, wanted * sizeof(ItemPointerData));
-		for (uint32 i = nplaces; i < wanted; i++)
-			ItemPointerSetInvalid(&places[i]);
-		nplaces = wanted;
+			places->items = repalloc_huge(places->items, size);
+		for (uint32 i = places->count; i < wanted; i++)
+			ItemPointerSetInvalid(&places->items[i]);
+		places->count = wanted;
 	}
-	return &places[slot];
+	return &places->items[slot];
+}
+
+static bool
+has_row(const Places *places, uint32 slot)
+{
+	return slot < places->count && ItemPointerIsValid(&places->items[slot]);
+}
+
+static void
+remove_row(Places *places, uint32 slot)
+{
+	if (!has_row(places, slot))
+		return;
+	delete_row(&places->items[slot]);
+	ItemPointerSetInvalid(&places->items[slot]);
 }
 
 /*
@@ -346,7 +399,7 @@ place_of(uint32 slot)
 bool
 dlock_store_has_row(uint32 slot)
 {
-	return slot < nplaces && ItemPointerIsValid(&places[slot]);
+	return has_row(&lease_places, slot);
 }
 
 static void
@@ -411,14 +464,15 @@ form_row(const DlockRecord *record)
 	nulls[Anum_locks_expiration_at - 1] =
 		!record->held || record->expires_at == DT_NOEND;
 	values[Anum_locks_owner_id - 1] = Int64GetDatum(record->client_id);
-	nulls[Anum_locks_owner_id - 1] = !record->held || record->client_id == 0;
+	nulls[Anum_locks_owner_id - 1] = !record->held ||
+		(record->client_id == 0 && !record->client_is_new);
 	return put_together(values, nulls);
 }
 
 static void
 write_row(const DlockRecord *record)
 {
-	ItemPointer place = place_of(record->slot);
+	ItemPointer place = place_of(&lease_places, record->slot);
 	HeapTuple	tuple;
 
 	if (!ItemPointerIsValid(place) && !record->held)
@@ -481,17 +535,56 @@ void
 dlock_store_remove(const uint32 *slots, int count)
 {
 	for (int i = 0; i < count; i++)
-	{
-		if (!dlock_store_has_row(slots[i]))
-			continue;
-		delete_row(&places[slots[i]]);
-		ItemPointerSetInvalid(&places[slots[i]]);
-	}
+		remove_row(&lease_places, slots[i]);
 }
 
 /*
- * Clients and tokens, by SQL.  Everything in it is schema-qualified, since
- * nothing is known of the database's search_path.
+ * dlock_store_bind writes a row that says which role a client belongs to, as
+ * long as its own row is missing.
+ */
+void
+dlock_store_bind(const DlockClientRecord *client)
+{
+	ItemPointer place = place_of(&client_places, client->slot);
+	Datum		values[Natts_locks] = {0};
+	bool		nulls[Natts_locks] = {false};
+	Interval	none = {0};
+	Datum		empty;
+	HeapTuple	tuple;
+
+	if (ItemPointerIsValid(place))
+		return;
+	empty = CStringGetTextDatum("");
+	values[Anum_locks_id - 1] = Int64GetDatum(-1 - (int64) client->slot);
+	values[Anum_locks_resource_name - 1] = empty;
+	values[Anum_locks_token - 1] = Int64GetDatum(0);
+	values[Anum_locks_owner_id - 1] = Int64GetDatum(0);
+	values[Anum_locks_owner - 1] = CStringGetTextDatum(client->name);
+	values[Anum_locks_owner_role - 1] = ObjectIdGetDatum(client->row.role);
+	values[Anum_locks_mode - 1] = empty;
+	values[Anum_locks_scope - 1] = empty;
+	values[Anum_locks_hold_count - 1] = Int32GetDatum(0);
+	values[Anum_locks_acquired_at - 1] = TimestampTzGetDatum(DT_NOBEGIN);
+	values[Anum_locks_lease - 1] = IntervalPGetDatum(&none);
+	nulls[Anum_locks_expiration_at - 1] = true;
+	values[Anum_locks_status - 1] = CStringGetTextDatum(DLOCK_STATUS_CLIENT);
+	tuple = put_together(values, nulls);
+	heap_insert(locks, tuple, GetCurrentCommandId(true), 0, NULL);
+	*place = tuple->t_self;
+}
+
+/*
+ * dlock_store_unbind deletes it, where there is one.
+ */
+void
+dlock_store_unbind(const DlockClientRecord *client)
+{
+	remove_row(&client_places, client->slot);
+}
+
+/*
+ * Tokens, by SQL.  Everything in it is schema-qualified, since nothing is
+ * known of the database's search_path.
  */
 
 /*
@@ -524,37 +617,6 @@ result(int column)
 									  SPI_tuptable->tupdesc, column, &isnull);
 
 	return isnull ? (Datum) 0 : value;
-}
-
-/*
- * dlock_store_add_client adds a named client, unless it is there already, and
- * gives its number and role.
- */
-bool
-dlock_store_add_client(const char *name, int64 *id, Oid *role)
-{
-	Oid			types[2] = {TEXTOID, OIDOID};
-	Datum		args[2];
-	bool		found;
-
-	check_table(&dlock_clients_shape);
-	SPI_connect();
-	args[0] = CStringGetTextDatum(name);
-	args[1] = ObjectIdGetDatum(*role);
-	found = run("INSERT INTO dlock.clients (name, role)"
-				" VALUES ($1, $2::pg_catalog.regrole)"
-				" ON CONFLICT (name) DO NOTHING RETURNING id, role",
-				2, types, args) ||
-		run("SELECT id, role FROM dlock.clients"
-			" WHERE name OPERATOR(pg_catalog.=) $1",
-			1, types, args);
-	if (found)
-	{
-		*id = DatumGetInt64(result(1));
-		*role = DatumGetObjectId(result(2));
-	}
-	SPI_finish();
-	return found;
 }
 
 /*

@@ -12,6 +12,8 @@
 #ifndef DLOCK_DURABLE_STORE_H
 #define DLOCK_DURABLE_STORE_H
 
+#include "storage/block.h"
+
 #include "base/record.h"
 
 /* everything that the tables say */
@@ -20,6 +22,9 @@ typedef struct DlockImage
 	int			nrecords;
 	int			capacity;
 	DlockRecord *records;
+	int			nclients;		/* those that may have no row of their own */
+	int			client_capacity;
+	DlockClientRecord *clients;
 	int64		token_upto;		/* no token above it was ever given out */
 	bool		foreign;		/* written by another database: a copy */
 } DlockImage;
@@ -46,7 +51,20 @@ extern void dlock_store_remove(const uint32 *slots, int count);
 extern void dlock_store_close(void);
 extern bool dlock_store_has_row(uint32 slot);
 
-extern bool dlock_store_add_client(const char *name, int64 *id, Oid *role);
+extern void dlock_store_bind(const DlockClientRecord *client);
+extern void dlock_store_unbind(const DlockClientRecord *client);
 extern int64 dlock_store_extend_tokens(int64 last_token, int64 *found);
+
+/* clients.c: may wait for others, or fail */
+extern bool dlock_store_lock_clients(void);
+extern void dlock_store_insert_clients(DlockClientRecord *clients, int count);
+extern void dlock_store_add_clients(DlockClientRecord *clients, int count);
+extern void dlock_store_note_clients(DlockClientRecord *clients, int count,
+									 TimestampTz before);
+extern void dlock_store_delete_clients(const DlockClientRecord *clients,
+									   int count, TimestampTz before);
+extern void dlock_store_scan_clients(BlockNumber *block, BlockNumber nblocks,
+									 TimestampTz before,
+									 void (*take) (const DlockClientRecord *client));
 
 #endif							/* DLOCK_DURABLE_STORE_H */

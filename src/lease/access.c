@@ -8,7 +8,8 @@
  * A client belongs to the role that first used its name.  Whoever has the
  * privileges of that role may act as the client; nobody else.  Clients in use
  * are in shared memory; one that is not is looked for in dlock.clients.  The
- * writer gives a new one its row when it writes its first lease.
+ * writer gives a new one its row when it writes its first lease, and deletes
+ * rows that were not used for dlock.client_retention.
  *
  * IDENTIFICATION
  *	  src/lease/access.c
@@ -42,6 +43,7 @@
 #include "utils/timestamp.h"
 
 #include "base/config.h"
+#include "base/debug_point.h"
 #include "base/message.h"
 #include "base/shape.h"
 #include "durable/catalog.h"
@@ -292,9 +294,9 @@ refuse_role(Oid client_role, const char *name)
 static void
 check_role(const DlockClient *client, const char *name)
 {
-	if (client->role != GetUserId() &&
-		!has_privs_of_role(GetUserId(), client->role))
-		refuse_role(client->role, name);
+	if (client->row.role != GetUserId() &&
+		!has_privs_of_role(GetUserId(), client->row.role))
+		refuse_role(client->row.role, name);
 }
 
 /*
@@ -333,7 +335,7 @@ check_name(const char *name)
  * wait for our transaction.
  */
 static bool
-read_row(const char *name, int64 *id, Oid *role)
+read_row(const char *name, DlockClientRow *row)
 {
 	AttrNumber	numbers[Natts_clients];
 	Oid			index = get_relname_relid("clients_name_key",
@@ -357,10 +359,20 @@ read_row(const char *name, int64 *id, Oid *role)
 	{
 		bool		isnull;
 
-		*id = DatumGetInt64(heap_getattr(tuple, numbers[Anum_clients_id - 1],
-										 RelationGetDescr(rel), &isnull));
-		*role = DatumGetObjectId(heap_getattr(tuple, numbers[Anum_clients_role - 1],
-											  RelationGetDescr(rel), &isnull));
+		/* a row of our own may be rolled back: the client is to have one */
+		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+			row->id = DatumGetInt64(heap_getattr(tuple,
+												 numbers[Anum_clients_id - 1],
+												 RelationGetDescr(rel),
+												 &isnull));
+		row->role = DatumGetObjectId(heap_getattr(tuple,
+												  numbers[Anum_clients_role - 1],
+												  RelationGetDescr(rel),
+												  &isnull));
+		row->used_at = DatumGetTimestampTz(heap_getattr(tuple,
+														numbers[Anum_clients_last_used_at - 1],
+														RelationGetDescr(rel),
+														&isnull));
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
@@ -385,18 +397,23 @@ static uint32
 find_named(DlockGate gate, const char *name, bool create)
 {
 	DlockKey	key = dlock_key_make(MyDatabaseId, name, (int) strlen(name));
-	uint32		idx = dlock_client_find(&key, gate.epoch);
-	int64		id = 0;
-	Oid			role = GetUserId();
+	uint32		idx;
+	uint32		evictions;
 	bool		created;
-	bool		has_row;
 
-	if (idx != DLOCK_NONE)
-		return idx;
-	has_row = read_row(name, &id, &role);
-	if (!has_row && !create)
-		return DLOCK_NONE;
-	idx = dlock_client_create(&key, gate.epoch, role, id, true, &created);
+	do
+	{
+		DlockClientRow row = {.id = 0,.role = GetUserId(),.used_at = 0};
+
+		idx = dlock_client_find(&key, gate.epoch, GetUserId(), &evictions);
+		if (idx != DLOCK_NONE)
+			return idx;
+		if (!read_row(name, &row) && !create)
+			return DLOCK_NONE;
+		DLOCK_DEBUG_POINT(DLOCK_STOP_CLIENT_LOOKED_UP);
+		idx = dlock_client_create(&key, gate.epoch, &row, true, &evictions,
+								  &created);
+	} while (idx == DLOCK_CLIENT_AGAIN);
 	/* who is not to be made holds nothing, so no place is no loss */
 	if (idx == DLOCK_NONE && create)
 		out_of_clients();
@@ -439,6 +456,7 @@ anonymous_client(DlockGate gate)
 {
 	while (!anonymous.valid || anonymous.epoch != gate.epoch)
 	{
+		DlockClientRow row = {.id = 0,.role = GetUserId(),.used_at = 0};
 		DlockKey	key;
 		bool		created;
 
@@ -448,8 +466,8 @@ anonymous_client(DlockGate gate)
 				 (unsigned long long) MyStartTimestamp, ++anonymous_count);
 		key = dlock_key_make(MyDatabaseId, anonymous.name,
 							 (int) strlen(anonymous.name));
-		anonymous.idx = dlock_client_create(&key, gate.epoch, GetUserId(), 0,
-											false, &created);
+		anonymous.idx = dlock_client_create(&key, gate.epoch, &row, false,
+											NULL, &created);
 		if (anonymous.idx == DLOCK_NONE)
 			out_of_clients();
 		anonymous.epoch = gate.epoch;

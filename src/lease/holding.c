@@ -111,7 +111,7 @@ copy_holder(uint32 idx, DlockHolder *holder)
 
 	copy_ref(idx, &holder->ref);
 	holder->client = dlock_lease_at(idx)->client;
-	holder->role = client->role;
+	holder->role = client->row.role;
 	memcpy(holder->name, client->name, client->name_len);
 	holder->name[client->name_len] = '\0';
 }

@@ -168,7 +168,8 @@ dlock_upkeep_purge(DlockDatabase *db)
 	for (uint32 i = 0; i < used; i++)
 		empty_resource(db, i);
 
-	/* there is no table for the slots to keep rows in */
+	/* there are no tables to keep rows in */
+	dlock_client_write_off(db->dboid);
 	dlock_pending_discard(db);
 	while ((idx = dlock_lease_trim(db, DLOCK_NEVER)) != DLOCK_NONE)
 		dlock_lease_retire(idx);

@@ -7,8 +7,9 @@
  * be told before that, or two clients would rely on the same resource.  So the
  * number of that batch outlives the lease, and the resource's entry as well.
  *
- * It is kept in a word for each bucket of resource names, not for each name.
- * Names that share a bucket may wait for one another's ends: for one flush too
+ * It is kept in a word for each bucket of resource names, with a few bits of the
+ * name's hash.  Where two names of a bucket have ends that are not durable, the
+ * bits stand for all: such names wait for one another's ends, for one flush too
  * many, never for one too few.  Where a word is needed for another database
  * while it still tells of one, that database keeps the number for all of its
  * names (ends_upto).
@@ -25,11 +26,23 @@
 
 #include "base/config.h"
 #include "shared/ends.h"
+#include "shared/pending.h"
 #include "shared/table.h"
 
-/* a word has the number of the batch and, below it, that of the database */
-#define DATABASE_BITS 16
-#define DATABASE_MASK ((UINT64CONST(1) << DATABASE_BITS) - 1)
+/*
+ * A word has the number of the batch and, below it, that of the database, from
+ * 1 on, and the tag of a name; 0: of any.
+ */
+#define TAG_BITS 7
+#define DATABASE_BITS 13
+#define LOW_BITS (TAG_BITS + DATABASE_BITS)
+
+typedef struct End
+{
+	uint64		batch;
+	int			database;		/* 0: the word was never used */
+	uint32		tag;
+} End;
 
 static uint64 *ends;			/* by bucket; partition locks */
 static uint32 bucket_mask;		/* constant */
@@ -72,6 +85,28 @@ word_of(uint32 hash)
 }
 
 /*
+ * tag_of gives a few bits of a hash; those that choose the bucket are mixed with
+ * the others.
+ */
+static uint32
+tag_of(uint32 hash)
+{
+	return Max((hash * 0x9E3779B1U) >> (32 - TAG_BITS), 1);
+}
+
+static End
+unpack(uint64 word)
+{
+	End			end;
+
+	StaticAssertStmt(4096 < (1 << DATABASE_BITS), "dlock.max_databases fits");
+	end.batch = word >> LOW_BITS;
+	end.database = (int) ((word >> TAG_BITS) & ((1 << DATABASE_BITS) - 1));
+	end.tag = (uint32) (word & ((1 << TAG_BITS) - 1));
+	return end;
+}
+
+/*
  * keep_for_all notes an end for all names of a database, because its word is
  * needed for another one.
  */
@@ -93,12 +128,22 @@ void
 dlock_ends_note(DlockDatabase *db, uint32 hash, uint64 batch)
 {
 	uint64	   *word = word_of(hash);
-	uint64		owner = *word & DATABASE_MASK;
+	End			last = unpack(*word);
+	uint32		tag = tag_of(hash);
+	DlockDatabase *owner;
 
-	if (owner != 0 && owner != (uint64) db->slot + 1)
-		keep_for_all(dlock_database_at((int) owner - 1),
-					 *word >> DATABASE_BITS);
-	*word = (batch << DATABASE_BITS) | ((uint64) db->slot + 1);
+	if (last.database != 0)
+	{
+		owner = dlock_database_at(last.database - 1);
+		if (!dlock_pending_is_durable(owner, last.batch))
+		{
+			if (owner != db)
+				keep_for_all(owner, last.batch);
+			else if (last.tag != tag)
+				tag = 0;
+		}
+	}
+	*word = (batch << LOW_BITS) | ((uint64) (db->slot + 1) << TAG_BITS) | tag;
 }
 
 /*
@@ -108,10 +153,11 @@ dlock_ends_note(DlockDatabase *db, uint32 hash, uint64 batch)
 uint64
 dlock_ends_batch(DlockDatabase *db, uint32 hash)
 {
-	uint64		word = *word_of(hash);
+	End			end = unpack(*word_of(hash));
 	uint64		batch = pg_atomic_read_u64(&db->ends_upto);
 
-	if ((word & DATABASE_MASK) == (uint64) db->slot + 1)
-		batch = Max(batch, word >> DATABASE_BITS);
+	if (end.database == db->slot + 1 &&
+		(end.tag == 0 || end.tag == tag_of(hash)))
+		batch = Max(batch, end.batch);
 	return batch;
 }

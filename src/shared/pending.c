@@ -345,11 +345,12 @@ dlock_pending_doze(DlockDatabase *db, bool dozing)
 }
 
 /*
- * copy_slot notes what a slot's row should say.  All partition locks held; a
- * lease keeps its client's name alive.
+ * copy_slot notes what a slot's row should say, and what its client is owed.
+ * All partition locks held; a lease keeps its client's name alive.
  */
 static void
-copy_slot(uint32 idx, DlockRecord *record, DlockTime now, TimestampTz wall)
+copy_slot(uint32 idx, DlockRecord *record, TimestampTz note_before,
+		  DlockTime now, TimestampTz wall)
 {
 	DlockLease *lease = dlock_lease_at(idx);
 
@@ -368,9 +369,14 @@ copy_slot(uint32 idx, DlockRecord *record, DlockTime now, TimestampTz wall)
 		if (lease->state == DLOCK_LEASE_PENDING && lease->kept == 0)
 			due = dlock_clock_after(now, lease->duration);
 		record->client_slot = lease->client;
-		record->client_is_new = client->named && client->id == 0;
-		record->client_id = client->id;
-		record->role = client->role;
+		record->client_is_new = client->named && client->row.id == 0;
+		record->client_id = client->row.id;
+		record->role = client->row.role;
+		record->client_is_stale = client->named && !record->client_is_new &&
+			client->row.used_at < note_before;
+		/* the lease may be gone before its client's row is right */
+		if (record->client_is_new || record->client_is_stale)
+			dlock_client_owe(lease->client);
 		record->mode = lease->mode;
 		record->scope = lease->scope;
 		if (lease->scope == DLOCK_SCOPE_TRANSACTION)
@@ -443,7 +449,8 @@ take_slots(DlockDatabase *db, DlockBatch *batch)
 	{
 		DlockLease *lease = dlock_lease_at(idx);
 
-		copy_slot(idx, &batch->records[batch->nrecords++], now, wall);
+		copy_slot(idx, &batch->records[batch->nrecords++], batch->note_before,
+				  now, wall);
 		lease->on_dirty = false;
 		idx = lease->dirty_next;
 	}

@@ -20,6 +20,8 @@ typedef struct DlockBatch
 	DlockRecord *records;
 	int64		last_token;		/* newest token at the time of the cut */
 	bool		barrier;		/* to be flushed in any case */
+	TimestampTz note_before;	/* set before the cut: whose row was not used
+								 * since then is owed that, if it has a lease */
 } DlockBatch;
 
 /* called with a partition lock held */

@@ -36,7 +36,7 @@ copy_client(uint32 idx, char *name, Oid *role)
 
 	memcpy(name, client->name, client->name_len);
 	name[client->name_len] = '\0';
-	*role = client->role;
+	*role = client->row.role;
 }
 
 static void

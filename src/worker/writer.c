@@ -47,6 +47,7 @@
 #include "shared/database.h"
 #include "shared/pending.h"
 #include "shared/slots.h"
+#include "worker/clients.h"
 #include "worker/writer.h"
 
 /* how long a release may stay unwritten */
@@ -63,9 +64,6 @@
 
 /* how long after its last work the writer goes on looking for more */
 #define ALERT_TIME (3 * 1000 * 1000)
-
-/* how long to wait for somebody else's lock on a row of dlock.clients */
-#define CLIENT_LOCK_TIMEOUT "200ms"
 
 /* rows deleted in one transaction */
 #define TRIM_MAX 1000
@@ -98,6 +96,19 @@ handle_cancel(SIGNAL_ARGS)
 	}
 	SetLatch(MyLatch);
 	errno = save_errno;
+}
+
+/*
+ * dlock_writer_allow_cancel says whether lock_timeout, or anybody who cancels
+ * us, is to be heard.
+ */
+void
+dlock_writer_allow_cancel(bool allowed)
+{
+	cancel_allowed = allowed;
+	/* one that came too late must not reach the wait for the standbys */
+	if (!allowed)
+		QueryCancelPending = false;
 }
 
 static void
@@ -158,32 +169,48 @@ newest_first(const void *a, const void *b)
 }
 
 static void
+report_no_room(void)
+{
+	/* other databases can use what we do not get along with */
+	dlock_upkeep_purge(db);
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("could not load the leases of database \"%s\"",
+					MyBgworkerEntry->bgw_extra),
+			 errdetail("There are more leases or clients than shared memory has room for."),
+			 errhint("Increase \"dlock.max_leases\" or \"dlock.max_clients\".")));
+}
+
+/*
+ * restore_client gives a client by name, pinned.
+ */
+static uint32
+restore_client(const char *name, const DlockClientRow *row, bool named,
+			   uint32 epoch)
+{
+	DlockKey	key = dlock_key_make(db->dboid, name, (int) strlen(name));
+	bool		created;
+	uint32		client = dlock_client_create(&key, epoch, row, named, NULL,
+											 &created);
+
+	if (client == DLOCK_NONE)
+		report_no_room();
+	return client;
+}
+
+static void
 restore(const DlockRecord *record, uint32 epoch)
 {
-	DlockKey	key = dlock_key_make(db->dboid, record->client,
-									 (int) strlen(record->client));
-	bool		created;
-	uint32		client = dlock_client_create(&key, epoch, record->role,
-											 record->client_id,
-											 record->client_id != 0, &created);
-	DlockRestoreResult result = DLOCK_RESTORE_NO_SLOT;
+	DlockClientRow row = {.id = record->client_id,.role = record->role,.used_at = 0};
+	uint32		client = restore_client(record->client, &row,
+										record->client_id != 0 ||
+										record->client_is_new,
+										epoch);
+	DlockRestoreResult result = dlock_upkeep_restore(db, record, client);
 
-	if (client != DLOCK_NONE)
-	{
-		result = dlock_upkeep_restore(db, record, client);
-		dlock_client_unpin(client);
-	}
+	dlock_client_unpin(client);
 	if (result == DLOCK_RESTORE_NO_SLOT)
-	{
-		/* other databases can use what we do not get along with */
-		dlock_upkeep_purge(db);
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("could not load the leases of database \"%s\"",
-						MyBgworkerEntry->bgw_extra),
-				 errdetail("There are more leases or clients than shared memory has room for."),
-				 errhint("Increase \"dlock.max_leases\" or \"dlock.max_clients\".")));
-	}
+		report_no_room();
 	if (result == DLOCK_RESTORE_CONFLICT)
 		ereport(WARNING,
 				(errmsg("lease on resource \"%s\" with token %lld is out of date and was not loaded",
@@ -192,7 +219,8 @@ restore(const DlockRecord *record, uint32 epoch)
 
 /*
  * restore_all puts every lease into memory; those of another database, of
- * which this one is a copy, are not ours.
+ * which this one is a copy, are not ours.  Its clients are, also those that
+ * have no row of their own yet.
  */
 static void
 restore_all(DlockImage *image)
@@ -202,6 +230,15 @@ restore_all(DlockImage *image)
 	/* what an attempt that failed half way has left */
 	dlock_upkeep_purge(db);
 	epoch = dlock_database_new_epoch(db);
+	for (int i = 0; i < image->nclients; i++)
+	{
+		uint32		client = restore_client(image->clients[i].name,
+											&image->clients[i].row, true,
+											epoch);
+
+		dlock_client_owe(client);
+		dlock_client_unpin(client);
+	}
 	if (!image->foreign && image->nrecords > 0)
 	{
 		qsort(image->records, image->nrecords, sizeof(DlockRecord),
@@ -301,81 +338,6 @@ raise_tokens(int64 upto, int64 found)
 }
 
 /*
- * add_client gives a client its row, in a subtransaction: somebody may have
- * the table locked, or the same name half inserted, and grants must not wait
- * long for that.  Without a row the client is tried again with the next row of
- * one of its leases.
- */
-static void
-add_client(DlockRecord *record)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		int64		id = 0;
-		Oid			role = record->role;
-
-		(void) set_config_option("lock_timeout", CLIENT_LOCK_TIMEOUT,
-								 PGC_SUSET, PGC_S_OVERRIDE, GUC_ACTION_LOCAL,
-								 true, 0, false);
-		cancel_allowed = true;
-		(void) dlock_store_add_client(record->client, &id, &role);
-		cancel_allowed = false;
-		ReleaseCurrentSubTransaction();
-		record->client_id = id;
-		record->role = role;
-	}
-	PG_CATCH();
-	{
-		cancel_allowed = false;
-		/* told to go: a new process will see to it */
-		if (ProcDiePending)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(context);
-		EmitErrorReport();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	/* a cancel that came too late must not reach the wait for the standbys */
-	QueryCancelPending = false;
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-}
-
-static void
-add_clients(void)
-{
-	for (int i = 0; i < batch.nrecords; i++)
-		if (batch.records[i].held && batch.records[i].client_is_new)
-			add_client(&batch.records[i]);
-}
-
-/*
- * note_clients tells memory of the rows that are durable now.
- */
-static void
-note_clients(void)
-{
-	for (int i = 0; i < batch.nrecords; i++)
-	{
-		const DlockRecord *record = &batch.records[i];
-		DlockKey	key;
-
-		if (!record->held || !record->client_is_new || record->client_id == 0)
-			continue;
-		key = dlock_key_make(db->dboid, record->client,
-							 (int) strlen(record->client));
-		dlock_client_set_row(record->client_slot, &key,
-							 pg_atomic_read_u32(&db->epoch),
-							 record->client_id, record->role);
-	}
-}
-
-/*
  * open_store makes ready for writing; false, and out of the transaction, where
  * that cannot be.
  */
@@ -425,21 +387,23 @@ write_batch(bool nowait, DlockTime late_before)
 	int64		token_upto;
 	int64		found = 0;
 	bool		flushed;
+	bool		anew;
 
 	begin();
 	if (!open_store(nowait))
 		return;
-	if (dlock_store_is_stale())
+	anew = dlock_store_is_stale();
+	if (anew)
 	{
 		dlock_store_clear();
 		dlock_pending_mark_all(db);
 	}
+	batch.note_before = dlock_clients_note_before();
 	dlock_pending_collect(db, &batch, late_before);
 	DLOCK_DEBUG_POINT(DLOCK_STOP_BATCH_COLLECTED);
 
 	token_upto = extend_tokens(&found);
-	if (!nowait)
-		add_clients();
+	dlock_clients_add(db, &batch, anew, nowait);
 	dlock_store_write(batch.records, batch.nrecords);
 	if (batch.barrier)
 		dlock_store_barrier();
@@ -465,7 +429,7 @@ write_batch(bool nowait, DlockTime late_before)
 		return;
 	if (token_upto != 0)
 		raise_tokens(token_upto, found);
-	note_clients();
+	dlock_clients_added();
 	dlock_pending_publish(db, batch.number, flushed);
 }
 
@@ -503,6 +467,32 @@ trim(DlockTime before)
 	for (int i = 0; i < count; i++)
 		dlock_lease_retire(slots[i]);
 	return count;
+}
+
+/*
+ * tend_clients sees to the rows of clients, a portion at a time; tells whether
+ * there was anything to do.
+ */
+static bool
+tend_clients(void)
+{
+	if (!dlock_clients_due(db))
+		return false;
+	begin();
+	/* nobody waits for that */
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	if (open_store(true))
+	{
+		dlock_clients_write(db);
+		dlock_store_close();
+		end();
+		dlock_clients_written(db);
+		pgstat_report_stat(false);
+	}
+	else
+		dlock_clients_put_off();
+	return true;
 }
 
 /*
@@ -672,6 +662,7 @@ start(Oid dboid)
 											  BGWORKER_BYPASS_ALLOWCONN);
 	isolate_from_settings();
 	dlock_batch_init(&batch);
+	dlock_clients_init();
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
@@ -705,7 +696,7 @@ dlock_writer_main(Datum main_arg)
 			end();
 		}
 		until = attend();
-		if (until != 0)
+		if (until != 0 && !tend_clients())
 			sleep_for_work(until);
 	}
 }

@@ -13,4 +13,6 @@
 
 extern PGDLLEXPORT void dlock_writer_main(Datum main_arg);
 
+extern void dlock_writer_allow_cancel(bool allowed);
+
 #endif							/* DLOCK_WORKER_WRITER_H */

@@ -228,9 +228,16 @@ sub poll_rows
 {
 	my ($node, $sql, $expected, $dbname) = @_;
 
-	$node->poll_query_until($dbname // 'postgres', $sql, $expected)
-	  or die "timed out waiting for: $sql";
-	return 1;
+	return poll_until(
+		"$sql gives $expected",
+		sub {
+			my $done = eval { $node->poll_query_until($dbname // 'postgres', $sql, $expected) };
+
+			# psql had left, without a server, before it was told the query
+			die $@ if $@ && $@ !~ /Broken pipe/;
+			die "timed out waiting for: $sql" unless $done || $@;
+			return $done;
+		});
 }
 
 # poll_ready(NODE, DATABASE) waits until the server takes connections and the

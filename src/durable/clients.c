@@ -1,0 +1,425 @@
+/*
+ * clients.c
+ *	  The rows of dlock.clients.
+ *
+ * Sessions read them (see lease/access.c), the writer adds and deletes them.
+ * Anybody with the privileges may change the table as well, so everything in
+ * here may wait for others, or fail: it belongs in a subtransaction.
+ *
+ * IDENTIFICATION
+ *	  src/durable/clients.c
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/shape.h"
+#include "durable/catalog.h"
+#include "durable/store.h"
+
+/* rows added in one go */
+#define INSERT_MAX 64
+
+static Oid
+clients_oid(void)
+{
+	return get_relname_relid("clients", get_namespace_oid("dlock", false));
+}
+
+/*
+ * dlock_store_lock_clients locks the table for changes, if that can be done
+ * without waiting.
+ */
+bool
+dlock_store_lock_clients(void)
+{
+	Oid			relid = clients_oid();
+
+	/* somebody may have renamed it */
+	return OidIsValid(relid) &&
+		ConditionalLockRelationOid(relid, RowExclusiveLock);
+}
+
+/*
+ * By SQL
+ *
+ * Everything in it is schema-qualified, since nothing is known of the
+ * database's search_path.
+ */
+
+/*
+ * check_shape refuses a table that was changed, for statements would go on.
+ */
+static void
+check_shape(void)
+{
+	AttrNumber	numbers[Natts_clients];
+	Relation	rel = table_open(dlock_shape_relation(&dlock_clients_shape),
+								 RowExclusiveLock);
+
+	dlock_shape_check(&dlock_clients_shape, rel, numbers);
+	table_close(rel, NoLock);
+}
+
+static ArrayType *
+names_of(const DlockClientRecord *clients, int count)
+{
+	Datum	   *names = palloc(count * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		names[i] = CStringGetTextDatum(clients[i].name);
+	return construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+static ArrayType *
+roles_of(const DlockClientRecord *clients, int count)
+{
+	Datum	   *roles = palloc(count * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		roles[i] = ObjectIdGetDatum(clients[i].row.role);
+	return construct_array(roles, count, REGROLEOID, sizeof(Oid), true,
+						   TYPALIGN_INT);
+}
+
+/*
+ * run runs a statement, and keeps its plan for the next time.
+ */
+static void
+run(SPIPlanPtr *plan, const char *query, int nargs, Oid *types, Datum *args)
+{
+	if (*plan == NULL)
+	{
+		SPIPlanPtr	fresh = SPI_prepare(query, nargs, types);
+
+		if (fresh == NULL || SPI_keepplan(fresh) != 0)
+			elog(ERROR, "could not prepare \"%s\"", query);
+		*plan = fresh;
+	}
+	if (SPI_execute_plan(*plan, args, NULL, false, 0) < 0)
+		elog(ERROR, "could not run \"%s\"", query);
+}
+
+static Datum
+column(uint64 row, int number)
+{
+	bool		isnull;
+
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+						 number, &isnull);
+}
+
+/*
+ * take_rows notes the rows (id, name, role, last_used_at) that the last
+ * statement gave.  They come in the order of the clients, more or less.
+ */
+static void
+take_rows(DlockClientRecord *clients, int count)
+{
+	int			next = 0;
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *name = TextDatumGetCString(column(i, 2));
+
+		for (int tried = 0; tried < count; tried++)
+		{
+			DlockClientRecord *client = &clients[next];
+
+			next = (next + 1) % count;
+			if (strcmp(client->name, name) == 0)
+			{
+				client->row.id = DatumGetInt64(column(i, 1));
+				client->row.role = DatumGetObjectId(column(i, 3));
+				client->row.used_at = DatumGetTimestampTz(column(i, 4));
+				client->known = true;
+				break;
+			}
+		}
+	}
+}
+
+/*
+ * read_rows asks for the rows of some clients.
+ */
+static void
+read_rows(DlockClientRecord *clients, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {TEXTARRAYOID};
+	Datum		args[1];
+
+	args[0] = PointerGetDatum(names_of(clients, count));
+	run(&plan,
+		"SELECT id, name, role, last_used_at FROM dlock.clients"
+		" WHERE name OPERATOR(pg_catalog.=) ANY ($1)",
+		1, types, args);
+	take_rows(clients, count);
+}
+
+/*
+ * dlock_store_add_clients adds clients, of different names, that are not there
+ * already, and notes what the rows of all of them say.
+ */
+void
+dlock_store_add_clients(DlockClientRecord *clients, int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {TEXTARRAYOID, REGROLEARRAYOID};
+	Datum		args[2];
+
+	check_shape();
+	SPI_connect();
+	args[0] = PointerGetDatum(names_of(clients, count));
+	args[1] = PointerGetDatum(roles_of(clients, count));
+	run(&plan,
+		"INSERT INTO dlock.clients (name, role)"
+		" SELECT u.name, u.role"
+		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
+		" AS u (name, role)"
+		" ON CONFLICT (name) DO NOTHING"
+		" RETURNING id, name, role, last_used_at",
+		2, types, args);
+	take_rows(clients, count);
+	if (SPI_processed < (uint64) count)
+		read_rows(clients, count);
+	SPI_finish();
+}
+
+/*
+ * dlock_store_note_clients has the rows say that the clients are in use now
+ * where they do not say that they were at that time or later, and notes what
+ * the rows say then; id 0 where there is none.  Locked rows are passed over.
+ */
+void
+dlock_store_note_clients(DlockClientRecord *clients, int count,
+						 TimestampTz before)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {TEXTARRAYOID, TIMESTAMPTZOID};
+	Datum		args[2];
+
+	check_shape();
+	SPI_connect();
+	args[0] = PointerGetDatum(names_of(clients, count));
+	args[1] = TimestampTzGetDatum(before);
+	run(&plan,
+		"UPDATE dlock.clients SET last_used_at = pg_catalog.now()"
+		" WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY("
+		"SELECT id FROM dlock.clients"
+		" WHERE name OPERATOR(pg_catalog.=) ANY ($1)"
+		" AND last_used_at OPERATOR(pg_catalog.<) $2"
+		" FOR NO KEY UPDATE SKIP LOCKED))",
+		2, types, args);
+	for (int i = 0; i < count; i++)
+	{
+		clients[i].row.id = 0;
+		clients[i].known = true;
+	}
+	read_rows(clients, count);
+	SPI_finish();
+}
+
+/*
+ * dlock_store_delete_clients deletes the rows of clients that were not used
+ * since then, but for those that somebody has locked.
+ */
+void
+dlock_store_delete_clients(const DlockClientRecord *clients, int count,
+						   TimestampTz before)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[2] = {INT8ARRAYOID, TIMESTAMPTZOID};
+	Datum	   *ids;
+	Datum		args[2];
+
+	check_shape();
+	SPI_connect();
+	ids = palloc(count * sizeof(Datum));
+	for (int i = 0; i < count; i++)
+		ids[i] = Int64GetDatum(clients[i].row.id);
+	args[0] = PointerGetDatum(construct_array(ids, count, INT8OID,
+											  sizeof(int64), FLOAT8PASSBYVAL,
+											  TYPALIGN_DOUBLE));
+	args[1] = TimestampTzGetDatum(before);
+	run(&plan,
+		"DELETE FROM dlock.clients"
+		" WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY("
+		"SELECT id FROM dlock.clients"
+		" WHERE id OPERATOR(pg_catalog.=) ANY ($1)"
+		" AND last_used_at OPERATOR(pg_catalog.<) $2"
+		" FOR UPDATE SKIP LOCKED))",
+		2, types, args);
+	SPI_finish();
+}
+
+/*
+ * Without SQL
+ */
+
+/*
+ * is_as_shipped tells whether a row can be added without the executor: nobody
+ * has given the table a trigger, a rule, a constraint or a column.
+ */
+static bool
+is_as_shipped(Relation rel)
+{
+	AttrNumber	numbers[Natts_clients];
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	dlock_shape_check(&dlock_clients_shape, rel, numbers);
+	for (int c = 0; c < Natts_clients; c++)
+		if (numbers[c] != c + 1)
+			return false;
+	return desc->natts == Natts_clients &&
+		desc->constr != NULL && desc->constr->num_check == 0 &&
+		!desc->constr->has_generated_stored &&
+		rel->trigdesc == NULL && rel->rd_rules == NULL;
+}
+
+/*
+ * are_plain tells the same of its indexes: each is of columns, and looks for
+ * duplicates at once, if at all.
+ */
+static bool
+are_plain(CatalogIndexState indexes)
+{
+	for (int i = 0; i < indexes->ri_NumIndices; i++)
+	{
+		const IndexInfo *info = indexes->ri_IndexRelationInfo[i];
+
+		if (info->ii_Expressions != NIL || info->ii_Predicate != NIL ||
+			info->ii_ExclusionOps != NULL ||
+			!indexes->ri_IndexRelationDescs[i]->rd_index->indimmediate)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * insert_some adds some clients, and notes what their rows say.
+ */
+static void
+insert_some(Relation rel, CatalogIndexState indexes, Oid sequence,
+			DlockClientRecord *clients, int count)
+{
+	TimestampTz now = dlock_clock_wall();
+	TupleTableSlot *slots[INSERT_MAX];
+
+	for (int i = 0; i < count; i++)
+	{
+		DlockClientRow *row = &clients[i].row;
+		Datum	   *values;
+
+		row->id = nextval_internal(sequence, false);
+		row->used_at = now;
+		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(rel),
+											&TTSOpsHeapTuple);
+		values = slots[i]->tts_values;
+		memset(slots[i]->tts_isnull, false, Natts_clients * sizeof(bool));
+		values[Anum_clients_id - 1] = Int64GetDatum(row->id);
+		values[Anum_clients_name - 1] = CStringGetTextDatum(clients[i].name);
+		values[Anum_clients_role - 1] = ObjectIdGetDatum(row->role);
+		values[Anum_clients_created_at - 1] = TimestampTzGetDatum(now);
+		values[Anum_clients_last_used_at - 1] = TimestampTzGetDatum(now);
+		ExecStoreVirtualTuple(slots[i]);
+	}
+	CatalogTuplesMultiInsertWithInfo(rel, slots, count, indexes);
+	for (int i = 0; i < count; i++)
+	{
+		clients[i].known = true;
+		ExecDropSingleTupleTableSlot(slots[i]);
+	}
+}
+
+/*
+ * dlock_store_insert_clients adds clients, of different names, and notes what
+ * their rows say.  It is for those that are not there, most likely: if one is,
+ * that is an error.  Where it cannot be done so quickly, nothing is done.
+ */
+void
+dlock_store_insert_clients(DlockClientRecord *clients, int count)
+{
+	Relation	rel = table_open(clients_oid(), RowExclusiveLock);
+	Oid			sequence = get_relname_relid("clients_id_seq",
+											 RelationGetNamespace(rel));
+	CatalogIndexState indexes;
+
+	if (is_as_shipped(rel) && OidIsValid(sequence))
+	{
+		indexes = CatalogOpenIndexes(rel);
+		for (int i = 0; i < count && are_plain(indexes); i += INSERT_MAX)
+			insert_some(rel, indexes, sequence, clients + i,
+						Min(count - i, INSERT_MAX));
+		CatalogCloseIndexes(indexes);
+	}
+	table_close(rel, NoLock);
+}
+
+/*
+ * dlock_store_scan_clients looks through some blocks of the table, from *block
+ * on, for clients whose row says that they were not used since then.  It hands
+ * them over one by one, and moves *block on; InvalidBlockNumber at the end.
+ */
+void
+dlock_store_scan_clients(BlockNumber *block, BlockNumber nblocks,
+						 TimestampTz before,
+						 void (*take) (const DlockClientRecord *client))
+{
+	AttrNumber	numbers[Natts_clients];
+	Relation	rel = table_open(clients_oid(), RowExclusiveLock);
+	BlockNumber end = RelationGetNumberOfBlocks(rel);
+	ItemPointerData first;
+	ItemPointerData last;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+
+	dlock_shape_check(&dlock_clients_shape, rel, numbers);
+	if (*block >= end)
+	{
+		*block = InvalidBlockNumber;
+		table_close(rel, NoLock);
+		return;
+	}
+	nblocks = Min(nblocks, end - *block);
+	ItemPointerSet(&first, *block, FirstOffsetNumber);
+	ItemPointerSet(&last, *block + nblocks - 1, MaxOffsetNumber);
+	slot = table_slot_create(rel, NULL);
+	scan = table_beginscan_tidrange(rel, GetActiveSnapshot(), &first, &last);
+	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
+	{
+		DlockClientRecord client = {.slot = DLOCK_NONE};
+
+		slot_getallattrs(slot);
+		client.row.used_at =
+			DatumGetTimestampTz(slot->tts_values[numbers[Anum_clients_last_used_at - 1] - 1]);
+		if (client.row.used_at >= before)
+			continue;
+		client.row.id = DatumGetInt64(slot->tts_values[numbers[Anum_clients_id - 1] - 1]);
+		client.row.role = DatumGetObjectId(slot->tts_values[numbers[Anum_clients_role - 1] - 1]);
+		text_to_cstring_buffer(DatumGetTextPP(slot->tts_values[numbers[Anum_clients_name - 1] - 1]),
+							   client.name, sizeof(client.name));
+		take(&client);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	*block = *block + nblocks < end ? *block + nblocks : InvalidBlockNumber;
+	table_close(rel, NoLock);
+}
