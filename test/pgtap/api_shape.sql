@@ -103,7 +103,7 @@ SELECT col_type_is('dlock', 'locks', name, type, format('dlock.locks.%s is %s', 
   FROM (VALUES ('resource_name', 'text'), ('token', 'bigint'), ('owner', 'text'), ('owner_role', 'regrole'),
                ('mode', 'text'), ('scope', 'text'), ('hold_count', 'integer'), ('lease', 'interval'),
                ('expiration_at', 'timestamp with time zone')) AS v (name, type);
-SELECT columns_are('dlock', 'clients', '{id,name,role,created_at}'::name[]);
+SELECT columns_are('dlock', 'clients', '{id,name,role,created_at,last_used_at}'::name[]);
 SELECT col_is_unique('dlock', 'clients', 'name', 'a client name belongs to one role');
 SELECT col_is_pk('dlock', 'clients', 'id', 'clients have a number');
 SELECT columns_are('dlock', 'token_blocks', '{database,upto}'::name[]);
@@ -130,7 +130,7 @@ SELECT isnt(obj_description((SELECT oid FROM pg_extension WHERE extname = 'dlock
 SELECT set_eq($$ SELECT name, context FROM pg_settings WHERE name LIKE 'dlock.%' $$,
               $$ VALUES ('dlock.client', 'user'), ('dlock.default_lease', 'user'), ('dlock.durable', 'user'),
                         ('dlock.quorum_timeout', 'user'), ('dlock.deadlock_policy', 'user'),
-                        ('dlock.deadlock_timeout', 'sighup'),
+                        ('dlock.deadlock_timeout', 'sighup'), ('dlock.client_retention', 'sighup'),
                         ('dlock.max_lease', 'superuser'), ('dlock.debug_stop', 'superuser'),
                         ('dlock.debug_no_barrier', 'superuser'),
                         ('dlock.max_leases', 'postmaster'), ('dlock.max_waiters', 'postmaster'),
