@@ -13,8 +13,9 @@
  * and, in a pass over the table, for whoever is in use.  The pass also deletes
  * what is due.
  *
- * All but the adding is done a portion at a time, while nobody waits for a
- * batch, and with rests in between.
+ * All but the adding is done a portion at a time, with rests in between, and
+ * while nobody waits for a batch.  Where somebody always does, portions are
+ * small, and rests long.
  *
  * IDENTIFICATION
  *	  src/worker/clients.c
@@ -43,12 +44,15 @@
 
 /* clients whose rows are owed something, seen to in one portion */
 #define OWED_MAX 256
+#define OWED_MAX_BUSY 64
 
 /* blocks of the table looked through in one portion */
 #define SCAN_BLOCKS 8
+#define SCAN_BLOCKS_BUSY 2
 
 /* rest after a portion, by the time that it has taken */
 #define REST_FACTOR 4
+#define REST_FACTOR_BUSY 20
 
 /* what has failed is tried again after that time; complained of, after that */
 #define RETRY_TIME (1000 * 1000)
@@ -84,8 +88,10 @@ static enum
 	PORTION_OWED,
 	PORTION_PASS,
 } portion;
+static bool busy;				/* somebody waits for a batch meanwhile */
 static DlockTime portion_at;	/* when it was begun */
 static DlockTime rest_until;	/* no other before that */
+static DlockTime rest_until_busy;	/* likewise, while busy */
 
 static DlockTime complain_at;
 static TimeoutId timer;
@@ -238,15 +244,18 @@ attempt(Work work, DlockClientRecord *some, int count, bool last)
 }
 
 /*
- * one_by_one does some work for each, until too many were locked.
+ * one_by_one does some work for each, until too many were locked; it begins
+ * with another one each time, so that these are not always the same.
  */
 static void
 one_by_one(Work work, DlockClientRecord *some, int count)
 {
+	static uint32 turn = 0;
+	int			first = (int) (turn++ % count);
 	int			nlocked = 0;
 
 	for (int i = 0; i < count && nlocked < LOCKED_MAX; i++)
-		if (attempt(work, &some[i], 1, true) == LOCKED)
+		if (attempt(work, &some[(first + i) % count], 1, true) == LOCKED)
 			nlocked++;
 }
 
@@ -415,7 +424,7 @@ take_owed(DlockDatabase *db)
 	uint32		slot = dlock_client_next_owed(db->dboid, owed_from);
 
 	nclients = 0;
-	while (slot != DLOCK_NONE && nclients < OWED_MAX)
+	while (slot != DLOCK_NONE && nclients < (busy ? OWED_MAX_BUSY : OWED_MAX))
 	{
 		DlockClientRecord *record = take_client(slot);
 
@@ -522,7 +531,8 @@ write_pass(DlockDatabase *db)
 		dlock_client_retention * (int64) USECS_PER_SEC;
 	dlock_client_set_horizon(horizon);
 	nclients = 0;
-	dlock_store_scan_clients(&pass_block, SCAN_BLOCKS, note_before, take_row);
+	dlock_store_scan_clients(&pass_block, busy ? SCAN_BLOCKS_BUSY : SCAN_BLOCKS,
+							 note_before, take_row);
 	choose(db);
 	if (ndue > 0)
 		DLOCK_DEBUG_POINT(DLOCK_STOP_CLIENTS_CHOSEN);
@@ -593,18 +603,21 @@ wake_up_at(DlockTime due, DlockTime now)
 }
 
 /*
- * dlock_clients_due tells whether there is a portion to do now.  If not, our
- * latch is set when there is.
+ * dlock_clients_due tells whether there is a portion to do now, although
+ * somebody may wait for a batch.  If not, our latch is set when there is.
  */
 bool
-dlock_clients_due(DlockDatabase *db)
+dlock_clients_due(DlockDatabase *db, bool is_busy)
 {
 	DlockTime	now = dlock_clock_now();
-	DlockTime	due = Max(Min(next_owed(db, now), next_pass()), rest_until);
+	DlockTime	due = Max(Min(next_owed(db, now), next_pass()),
+						  is_busy ? rest_until_busy : rest_until);
 
+	busy = is_busy;
 	if (due == DLOCK_NEVER)
 		return false;
-	if (now < due)
+	/* who is busy comes back before it sleeps */
+	if (now < due && !busy)
 		wake_up_at(due, now);
 	return now >= due;
 }
@@ -615,7 +628,7 @@ dlock_clients_due(DlockDatabase *db)
 void
 dlock_clients_put_off(void)
 {
-	rest_until = dlock_clock_now() + RETRY_TIME;
+	rest_until = rest_until_busy = dlock_clock_now() + RETRY_TIME;
 }
 
 /*
@@ -665,6 +678,7 @@ dlock_clients_written(DlockDatabase *db)
 	else
 		owed_written(now);
 	rest_until = now + REST_FACTOR * (now - portion_at);
+	rest_until_busy = now + REST_FACTOR_BUSY * (now - portion_at);
 }
 
 /*

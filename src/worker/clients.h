@@ -18,8 +18,8 @@ extern void dlock_clients_add(DlockDatabase *db, DlockBatch *batch, bool all,
 							  bool nowait);
 extern void dlock_clients_added(void);
 
-/* called when there is nothing more urgent: in and after a transaction */
-extern bool dlock_clients_due(DlockDatabase *db);
+/* called between batches: before, in and after a transaction */
+extern bool dlock_clients_due(DlockDatabase *db, bool is_busy);
 extern void dlock_clients_write(DlockDatabase *db);
 extern void dlock_clients_written(DlockDatabase *db);
 extern void dlock_clients_put_off(void);

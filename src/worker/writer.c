@@ -474,9 +474,9 @@ trim(DlockTime before)
  * there was anything to do.
  */
 static bool
-tend_clients(void)
+tend_clients(bool busy)
 {
-	if (!dlock_clients_due(db))
+	if (!dlock_clients_due(db, busy))
 		return false;
 	begin();
 	/* nobody waits for that */
@@ -696,7 +696,7 @@ dlock_writer_main(Datum main_arg)
 			end();
 		}
 		until = attend();
-		if (until != 0 && !tend_clients())
+		if (!tend_clients(until == 0) && until != 0)
 			sleep_for_work(until);
 	}
 }

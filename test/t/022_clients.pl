@@ -173,6 +173,14 @@ EOSQL
 	take('whole');
 	ok(eval { has_row('whole') }, 'half inserted names keep nobody else from getting a row');
 	give("half-$_") foreach 1 .. 20;
+	# most likely in one batch
+	is( alice(<<'EOSQL'), '21', 'names of both kinds');
+SET dlock.durable = off;
+SELECT count(dlock_acquire(name, lease := '1 h', client := name))
+FROM (SELECT 'half-' || i FROM generate_series(1, 20) i UNION ALL SELECT 'whole-2') AS n (name)
+EOSQL
+	ok(eval { has_row('whole-2') }, 'nor do they if there are many');
+	give("half-$_") foreach 1 .. 20;
 	ask($half, 'ROLLBACK');
 	$half->quit;
 	ok(eval { has_row("half-$_") }, "half-$_ has its row when they are gone") foreach 1, 20;
@@ -399,6 +407,7 @@ is(rows($node, q{SELECT boot_val::int * '1 s'::interval FROM pg_settings WHERE n
 	age('^old-(?!young)');
 	rows($node, q{UPDATE dlock.clients SET last_used_at = now() - interval '25 days' WHERE name = 'old-young'});
 	rows($node, q{UPDATE dlock.clients SET last_used_at = 'infinity' WHERE name = 'old-pinned'});
+	rows($node, q{UPDATE dlock.clients SET last_used_at = '-infinity' WHERE name = 'old-row-77'});
 
 	# with 0, nobody is forgotten
 	set_retention('0');
