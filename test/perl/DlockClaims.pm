@@ -318,7 +318,8 @@ sub miss
 
 # _drop takes holds away in an operation: L, S or T.  Where that is not
 # certain, or how many there were is not, no more holds may be counted on, and
-# no end either.
+# no end either.  The drop says nothing of a lease that an administrator may
+# have ended before: the session need not have heard of that yet.
 sub _drop
 {
 	my ($self, $key, $lease, $kind, $n, $op, $certain) = @_;
@@ -332,7 +333,11 @@ sub _drop
 	{
 		note_part($key, $op->{ti});
 		$self->_promise($lease, $op->{ti}, $op->{ti} + $lease->{dur}, $op)
-		  if $certain && $key->{L} > 0 && $kind ne 'L' && $kept;
+		  if $certain
+		  && $key->{L} > 0
+		  && $kind ne 'L'
+		  && $kept
+		  && !$self->_perhaps_forced($lease, $op->{ti});
 		return;
 	}
 	$lease->{released} = $op if $certain;

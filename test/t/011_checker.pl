@@ -494,6 +494,20 @@ accepted('a session is told nothing of it', <<'EOH');
 40 a ask acquire resource=s
 41 a ok token=3
 EOH
+accepted('a transaction that ends later is told nothing of it, either', <<'EOH');
+10 a ask acquire resource=r lease=100
+12 a ok token=1
+13 a ask begin
+14 a ok
+15 a ask acquire resource=r scope=transaction kept=1
+16 a ok token=1
+20 h ask force resource=r token=1
+22 h ok count=1
+30 a ask rollback
+31 a ok
+40 b ask acquire resource=r lease=100
+41 b ok token=2
+EOH
 accepted('a lease whose time is over may stand in lists until somebody takes it', <<'EOH');
 10 a ask acquire resource=r lease=100
 12 a ok token=1
