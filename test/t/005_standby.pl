@@ -386,7 +386,9 @@ expect_log(
 	qr/client backend .*ERROR:  canceling statement due to (?:statement timeout|user request)/,
 	qr/client backend .*FATAL:  (?:terminating connection due to administrator command|connection to client lost)/,
 	qr/walsender .*FATAL:  the database system is (?:shutting down|starting up|not yet accepting connections)/,
-	qr/dlock writer WARNING:  canceling the wait for synchronous replication and terminating connection due to administrator command/);
+	qr/dlock writer WARNING:  canceling the wait for synchronous replication and terminating connection due to administrator command/,
+	# a writer that we told to go, in a wait or between two
+	qr/dlock writer FATAL:  terminating background worker "dlock writer" due to administrator command/);
 expect_log(
 	$standby,
 	qr/client backend .*ERROR:  cannot change leases during recovery/,
