@@ -231,7 +231,7 @@ attempt(Work work, DlockClientRecord *some, int count, bool last)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		result = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE ? LOCKED : FAILED;
-		if (result == FAILED && last)
+		if (result == FAILED && last && !dlock_writer_is_leaving())
 			complain();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
@@ -254,7 +254,8 @@ one_by_one(Work work, DlockClientRecord *some, int count)
 	int			first = (int) (turn++ % count);
 	int			nlocked = 0;
 
-	for (int i = 0; i < count && nlocked < LOCKED_MAX; i++)
+	for (int i = 0; i < count && nlocked < LOCKED_MAX &&
+		 !dlock_writer_is_leaving(); i++)
 		if (attempt(work, &some[(first + i) % count], 1, true) == LOCKED)
 			nlocked++;
 }

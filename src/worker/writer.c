@@ -79,6 +79,18 @@ static DlockDatabase *db;
 static DlockBatch batch;
 static bool finished = false;	/* going in peace */
 static volatile sig_atomic_t cancel_allowed = false;
+static volatile sig_atomic_t in_portion = false;
+static volatile sig_atomic_t told_to_go = false;	/* in a portion */
+
+/*
+ * cut_short ends what is under way, as cancelling a query does.
+ */
+static void
+cut_short(void)
+{
+	InterruptPending = true;
+	QueryCancelPending = true;
+}
 
 /*
  * handle_cancel serves lock_timeout, which comes as SIGINT.  At all other times
@@ -90,12 +102,46 @@ handle_cancel(SIGNAL_ARGS)
 	int			save_errno = errno;
 
 	if (cancel_allowed)
-	{
-		InterruptPending = true;
-		QueryCancelPending = true;
-	}
+		cut_short();
 	SetLatch(MyLatch);
 	errno = save_errno;
+}
+
+/*
+ * handle_terminate has us go.  In a portion for clients that would throw us
+ * out at once, before finish has written what is left; so it cuts the portion
+ * short, and go_if_told has us go afterwards.
+ */
+static void
+handle_terminate(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	if (!in_portion)
+	{
+		die(postgres_signal_arg);
+		return;
+	}
+	told_to_go = true;
+	if (cancel_allowed)
+		cut_short();
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/*
+ * go_if_told ends a portion: SIGTERM is heard again, also one that has come
+ * meanwhile.
+ */
+static void
+go_if_told(void)
+{
+	in_portion = false;
+	if (told_to_go)
+	{
+		InterruptPending = true;
+		ProcDiePending = true;
+	}
 }
 
 /*
@@ -106,9 +152,20 @@ void
 dlock_writer_allow_cancel(bool allowed)
 {
 	cancel_allowed = allowed;
+	if (allowed && told_to_go)
+		cut_short();
 	/* one that came too late must not reach the wait for the standbys */
 	if (!allowed)
 		QueryCancelPending = false;
+}
+
+/*
+ * dlock_writer_is_leaving: a portion was cut short for that?
+ */
+bool
+dlock_writer_is_leaving(void)
+{
+	return told_to_go;
 }
 
 static void
@@ -478,6 +535,7 @@ tend_clients(bool busy)
 {
 	if (!dlock_clients_due(db, busy))
 		return false;
+	in_portion = true;
 	begin();
 	/* nobody waits for that */
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
@@ -492,6 +550,7 @@ tend_clients(bool busy)
 	}
 	else
 		dlock_clients_put_off();
+	go_if_told();
 	return true;
 }
 
@@ -645,7 +704,7 @@ static void
 start(Oid dboid)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, handle_terminate);
 	pqsignal(SIGINT, handle_cancel);
 
 	BackgroundWorkerUnblockSignals();

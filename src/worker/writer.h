@@ -14,5 +14,6 @@
 extern PGDLLEXPORT void dlock_writer_main(Datum main_arg);
 
 extern void dlock_writer_allow_cancel(bool allowed);
+extern bool dlock_writer_is_leaving(void);
 
 #endif							/* DLOCK_WORKER_WRITER_H */

@@ -532,6 +532,35 @@ EOSQL
 	$session->quit;
 }
 
+# A fast shutdown in the middle of a portion: what has ended is written first.
+{
+	my $session = session($node, 'postgres', 'clients_alice');
+	my $position;
+
+	take('old-shutdown');
+	give('old-shutdown');
+	like(ask($session, q{SELECT dlock_acquire('ended', lease := '1 h', client := 'ending')}), $token, 'a durable lease');
+	age('^old-shutdown');
+	$position = log_position($node);
+	set_stop($node, 'clients_chosen');
+	new_writer();
+	wait_stopped($node, 'clients_chosen', $position);
+	is(ask($session, q{SELECT dlock_release('ended', client := 'ending')}), 't', 'its end is not written yet');
+	$session->quit;
+
+	my $writer = rows($node, q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dlock writer' AND datname = 'postgres'});
+	$position = log_position($node);
+	$node->adjust_conf('postgresql.conf', 'dlock.debug_stop', 'none');
+	my $stop = IPC::Run::start([ 'pg_ctl', '-D', $node->data_dir, '-m', 'fast', 'stop' ], '>', \my $out);
+	$node->wait_for_log(qr/aborting any active transactions/, $position);
+	kill 'HUP', $writer;
+	ok($stop->finish, 'a fast shutdown goes through');
+	$node->{_pid} = undef;
+	$node->start;
+	poll_ready($node);
+	is(rows($node, q{SELECT count(*) FROM dlock_list() WHERE resource = 'ended'}), '0', 'and it was written');
+}
+
 # The setting in force, and time: whoever is not used for a second goes, and
 # who has a lease stays for as long.
 {
