@@ -79,8 +79,8 @@
 #define KEPT		2			/* what was acknowledged is there */
 #define COMMITS		3			/* no commit under a lower token later */
 #define RISING		4			/* tokens rise in the order of acknowledgement */
-#define FLUSHED_1	5			/* DESIGN.md 5.1: acknowledged, hence durable */
-#define ENDS_7		7			/* DESIGN.md 5.7: nothing over an undurable end */
+#define FLUSHED_1	5			/* claim 4: acknowledged, hence durable */
+#define ENDS_7		7			/* claim 29: nothing over an undurable end */
 #define ONE_MOMENT	8			/* rows that exclude each other never together */
 
 #define NOBODY 2

@@ -1,5 +1,5 @@
 # What was acknowledged survives the death of the server (kill -9 of the
-# postmaster, immediate shutdown): DESIGN section 5, rules 1, 2, 4, 5 and 6.
+# postmaster, immediate shutdown): claims 4 to 6 of src/README.md.
 #
 # It could fail if a grant were acknowledged before its row is flushed, if a
 # row said less than memory (holds, mode, role), if a restored lease's clock

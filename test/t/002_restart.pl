@@ -1,5 +1,5 @@
 # No shutdown hangs because of dlock, and a restart gives out nothing before
-# all leases are loaded: DESIGN section 5, rule 4.
+# all leases are loaded: claim 5 of src/README.md.
 #
 # It could fail if the writer did not leave when it is told to (in the middle
 # of a batch, or waiting for its table), if a waiter or a backend that waits

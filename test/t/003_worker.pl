@@ -1,5 +1,5 @@
 # The death of any process of dlock's, by error or by kill -9, costs time and
-# nothing else: DESIGN sections 4 (waiters), 5 and 6.
+# nothing else: claims 3 and 8 of src/README.md.
 #
 # It could fail if a new writer wrote only what changed after the old one's
 # last batch, if what an aborted batch carried (rows, clients, tokens) were

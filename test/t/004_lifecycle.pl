@@ -1,6 +1,6 @@
 # dlock comes and goes with its library, its extension, its database and its
-# owners, and never blocks or breaks the commands that do that: DESIGN section
-# 6, and section 2 on tokens and dumps.
+# owners, and never blocks or breaks the commands that do that: claims
+# 6 and 13 of src/README.md.
 #
 # It could fail if a writer kept a database or a table busy, if a command that
 # is refused or rolled back left the writer away, if a copy of a database took

@@ -1,6 +1,6 @@
 # What an administrator sets, adds or does around dlock costs no lease and stops
 # no grant; where it must, the call says so within its time and leaves nothing
-# behind: DESIGN sections 4, 5 and 8.
+# behind: claims 4, 8 and 40 of src/README.md.
 #
 # It could fail if the writer obeyed settings that are meant for sessions, if it
 # wrote past what the server does for SQL (publications, indexes), if a grant
