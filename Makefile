@@ -38,6 +38,7 @@ OBJS = \
 	src/lease/flush.o \
 	src/lease/holding.o \
 	src/lease/holds.o \
+	src/lease/lost.o \
 	src/lease/quorum.o \
 	src/lease/scope.o \
 	src/lease/session_holds.o \
@@ -45,6 +46,7 @@ OBJS = \
 	src/lease/upkeep.o \
 	src/lease/waitgraph.o \
 	src/shared/actor.o \
+	src/shared/causes.o \
 	src/shared/client.o \
 	src/shared/database.o \
 	src/shared/deadline.o \
@@ -62,7 +64,7 @@ OBJS = \
 	src/worker/writer.o
 
 # pg_regress: sql/NAME.sql against expected/NAME.out, in this order.
-REGRESS = install acquire acquire_all policy release renew modes scope fence protect views errors ownership tables
+REGRESS = install client acquire acquire_all policy release renew lost modes scope fence protect views errors ownership tables
 
 # isolationtester: test/isolation/specs/NAME.spec, in this order.
 ISOLATION = fifo priority shared-groups timeout lock-timeout statement-timeout \
@@ -71,7 +73,7 @@ ISOLATION = fifo priority shared-groups timeout lock-timeout statement-timeout \
 	reentrant-two-sessions expiry force-release pending-grant-cancel \
 	pending-grant-terminate lost-update client-merge upgrade-claims \
 	upgrade-same-client downgrade-overruled session-holds \
-	fence-expiry fence-savepoint protect-write \
+	fence-expiry fence-savepoint release-fence hold-modes protect-write \
 	deadlock-simple deadlock-hard deadlock-soft deadlock-soft-2 \
 	deadlock-parallel deadlock-two-sessions deadlock-two-clients deadlock-locks
 

@@ -8,7 +8,7 @@
 \set SHOW_CONTEXT never
 SET statement_timeout = '1min';
 SET intervalstyle = postgres;
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SET dlock.client = 't_acquire_a';
 
 -- waits until a condition holds
@@ -147,31 +147,31 @@ SELECT count(*) AS waiters FROM dlock_queue();
 SELECT dlock_release('t_acquire:held', :token);
 
 -- whoever comes first after a lease has run out, gets it
-SELECT dlock_acquire('t_acquire:short', lease := '1 ms') AS token \gset
+SELECT dlock_acquire('t_acquire:short', ttl := '1 ms') AS token \gset
 SELECT pg_temp.wait_until($$ status = 'free' FROM dlock_status('t_acquire:short') $$);
 SELECT dlock_try_acquire('t_acquire:short', client := 't_acquire_b') > :token AS next;
 SELECT dlock_release('t_acquire:short', :token) AS too_late;
 SELECT status, holder FROM dlock_status('t_acquire:short');
 SELECT dlock_release('t_acquire:short', client := 't_acquire_b');
 -- without asking before, and by waiting for it
-SELECT dlock_acquire('t_acquire:short', lease := '30 ms') AS token \gset
+SELECT dlock_acquire('t_acquire:short', ttl := '30 ms') AS token \gset
 SELECT dlock_acquire('t_acquire:short', '1 min', client := 't_acquire_b') > :token AS next;
 SELECT dlock_release('t_acquire:short', client := 't_acquire_b');
 
 -- again with a shorter lease: not shortened; with a longer one: lengthened
 SELECT dlock_acquire('t_acquire:len') AS token \gset
-SELECT dlock_acquire('t_acquire:len', lease := '1 ms') = :token AS same;
+SELECT dlock_acquire('t_acquire:len', ttl := '1 ms') = :token AS same;
 SELECT remaining > '50 min' AND remaining <= '60 min' AS not_shortened FROM dlock_list('t_acquire_a');
 SELECT expires_at > clock_timestamp() + '50 min' AS nor_when_renewed FROM dlock_renew('t_acquire:len');
-SELECT dlock_acquire('t_acquire:len', lease := '2 hours') = :token AS same;
+SELECT dlock_acquire('t_acquire:len', ttl := '2 hours') = :token AS same;
 SELECT remaining > '110 min' AND remaining <= '120 min' AS lengthened FROM dlock_list('t_acquire_a');
-SELECT lease FROM dlock.locks WHERE resource_name = 't_acquire:len' AND status = 'held';
+SELECT ttl FROM dlock.locks WHERE resource_name = 't_acquire:len' AND status = 'held';
 SELECT dlock_release_all();
 
 -- a grant's row is there when the call returns, with all that makes the lease
-SELECT dlock_acquire('t_acquire:row', lease := '90 s', mode := 'shared', client := 't_acquire_b') AS token \gset
+SELECT dlock_acquire('t_acquire:row', ttl := '90 s', mode := 'shared', client := 't_acquire_b') AS token \gset
 SELECT token = :token AS same_token, owner, owner_role = current_user::regrole AS by_me, mode,
-       scope, hold_count, lease, expiration_at - clock_timestamp() <= '90 s' AS expires,
+       scope, hold_count, ttl, expiration_at - clock_timestamp() <= '90 s' AS expires,
        acquired_at <= clock_timestamp() AS acquired, status
   FROM dlock.locks WHERE resource_name = 't_acquire:row';
 SELECT dlock_release('t_acquire:row', client := 't_acquire_b');

@@ -8,7 +8,7 @@
 \set SHOW_CONTEXT never
 SET statement_timeout = '1min';
 SET intervalstyle = postgres;
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SET dlock.client = 't_all_a';
 
 -- runs a query; gives its result or what it complains of, without times
@@ -84,7 +84,7 @@ SELECT resource, token > 0 AS token
 SELECT resource, token > 0 AS token
   FROM dlock_try_acquire_all(client => 't_all_c', resources => '{t_all:1,t_all:2}', mode => 'shared');
 TABLE leases;
-SELECT resource_name, owner, lease FROM dlock.locks WHERE resource_name LIKE 't_all:%' AND status = 'held' ORDER BY 1, 2;
+SELECT resource_name, owner, ttl FROM dlock.locks WHERE resource_name LIKE 't_all:%' AND status = 'held' ORDER BY 1, 2;
 SELECT dlock_release_all('t_all_b'), dlock_release_all('t_all_c');
 
 --
@@ -123,12 +123,12 @@ TABLE leases;
 SELECT dlock_release_all(), dlock_release_all('t_all_b'), dlock_release_all('t_all_c');
 
 -- a lease whose time is over is in nobody's way
-SELECT count(*) FROM dlock_acquire_all('{t_all:1,t_all:2}', lease := '1 ms', client := 't_all_b');
+SELECT count(*) FROM dlock_acquire_all('{t_all:1,t_all:2}', ttl := '1 ms', client := 't_all_b');
 SELECT count(*) FROM dlock_acquire_all('{t_all:1,t_all:2}', '1 min');
 TABLE leases;
 SELECT dlock_release_all();
 -- and a call waits for it
-SELECT count(*) FROM dlock_acquire_all('{t_all:1,t_all:2}', lease := '50 ms', client := 't_all_b');
+SELECT count(*) FROM dlock_acquire_all('{t_all:1,t_all:2}', ttl := '50 ms', client := 't_all_b');
 SELECT count(*) FROM dlock_acquire_all('{t_all:0,t_all:1,t_all:2}', '1 min');
 TABLE leases;
 -- its own clocks run for their whole time
@@ -140,13 +140,13 @@ SELECT dlock_release_all();
 CREATE FUNCTION pg_temp.state(OUT renewed int8, OUT clocks int8) LANGUAGE sql AS
     $$ SELECT dlock_renew_all(), count(expires_at) FROM dlock_list('t_all_a') $$;
 SET dlock.durable = off;
-SELECT dlock_acquire('t_all:2', lease := '50 ms', client := 't_all_b') > 0 AS other;
+SELECT dlock_acquire('t_all:2', ttl := '50 ms', client := 't_all_b') > 0 AS other;
 SELECT count(*) FROM dlock_acquire_all('{t_all:1,t_all:2,t_all:3}', '1 min');
 SELECT * FROM pg_temp.state();
 SELECT dlock_release_all();
 RESET dlock.durable;
 BEGIN;
-SELECT dlock_acquire('t_all:2', lease := '50 ms', client := 't_all_b') > 0 AS other;
+SELECT dlock_acquire('t_all:2', ttl := '50 ms', client := 't_all_b') > 0 AS other;
 SELECT count(*) FROM dlock_acquire_all('{t_all:1,t_all:2,t_all:3}', '1 min', '1 h', scope := 'transaction');
 SELECT * FROM pg_temp.state();
 COMMIT;
@@ -174,7 +174,7 @@ DISCARD ALL;
 SET statement_timeout = '1min';
 SET intervalstyle = postgres;
 SET dlock.client = 't_all_a';
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SELECT count(*) AS held FROM dlock_list() WHERE client LIKE 't_all%';
 -- no xid, also in a transaction that may not write
 BEGIN READ ONLY;
@@ -199,7 +199,7 @@ SELECT dlock_acquire_all('{t_all:1,NULL}');
 SELECT dlock_acquire_all('{t_all:1,""}');
 SELECT dlock_acquire_all(ARRAY['t_all:1', repeat('x', 256)]);
 SELECT dlock_acquire_all('{t_all:1}', '-1 s');
-SELECT dlock_acquire_all('{t_all:1}', lease := '0');
+SELECT dlock_acquire_all('{t_all:1}', ttl := '0');
 SELECT dlock_acquire_all('{t_all:1}', mode := 'update');
 SELECT dlock_acquire_all('{t_all:1}', scope := 'forever');
 SELECT dlock_acquire_all('{t_all:1}', priority := NULL);

@@ -28,7 +28,7 @@ CREATE TABLE dlock.locks (
     scope           pg_catalog.text NOT NULL,
     hold_count      pg_catalog.int4 NOT NULL,
     acquired_at     pg_catalog.timestamptz NOT NULL,
-    lease           pg_catalog.interval NOT NULL,
+    ttl             pg_catalog.interval NOT NULL,
     expiration_at   pg_catalog.timestamptz,
     status          pg_catalog.text NOT NULL
 ) WITH (fillfactor = 40);
@@ -90,10 +90,10 @@ ALTER TABLE dlock.locks
 CREATE FUNCTION @extschema@.dlock_acquire(
     resource pg_catalog.text,
     timeout pg_catalog.interval DEFAULT NULL,
-    lease pg_catalog.interval DEFAULT NULL,
+    ttl pg_catalog.interval DEFAULT NULL,
     mode pg_catalog.text DEFAULT 'exclusive',
     priority pg_catalog.int4 DEFAULT 0,
-    scope pg_catalog.text DEFAULT 'lease',
+    scope pg_catalog.text DEFAULT NULL,
     client pg_catalog.text DEFAULT NULL)
 RETURNS pg_catalog.int8
 AS 'MODULE_PATHNAME', 'dlock_acquire'
@@ -104,24 +104,24 @@ IS 'takes a lease on a resource, waiting for it, and returns its fencing token';
 CREATE FUNCTION @extschema@.dlock_try_acquire(
     resource pg_catalog.text,
     timeout pg_catalog.interval DEFAULT '0',
-    lease pg_catalog.interval DEFAULT NULL,
+    ttl pg_catalog.interval DEFAULT NULL,
     mode pg_catalog.text DEFAULT 'exclusive',
     priority pg_catalog.int4 DEFAULT 0,
-    scope pg_catalog.text DEFAULT 'lease',
+    scope pg_catalog.text DEFAULT NULL,
     client pg_catalog.text DEFAULT NULL)
 RETURNS pg_catalog.int8
 AS 'MODULE_PATHNAME', 'dlock_try_acquire'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.dlock_try_acquire(pg_catalog.text, pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
-IS 'like dlock_acquire, but returns NULL where the lease is not to be had in time';
+IS 'like dlock_acquire, but returns NULL where somebody else has the resource for all that time';
 
 CREATE FUNCTION @extschema@.dlock_acquire_all(
     resources pg_catalog.text[],
     timeout pg_catalog.interval DEFAULT NULL,
-    lease pg_catalog.interval DEFAULT NULL,
+    ttl pg_catalog.interval DEFAULT NULL,
     mode pg_catalog.text DEFAULT 'exclusive',
     priority pg_catalog.int4 DEFAULT 0,
-    scope pg_catalog.text DEFAULT 'lease',
+    scope pg_catalog.text DEFAULT NULL,
     client pg_catalog.text DEFAULT NULL,
     OUT resource pg_catalog.text,
     OUT token pg_catalog.int8)
@@ -129,15 +129,15 @@ RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'dlock_acquire_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.dlock_acquire_all(pg_catalog.text[], pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
-IS 'waits until all of the resources are to be had, takes them at one instant, and returns their tokens';
+IS 'waits until all of the resources can be had, takes them at one instant, and returns their tokens';
 
 CREATE FUNCTION @extschema@.dlock_try_acquire_all(
     resources pg_catalog.text[],
     timeout pg_catalog.interval DEFAULT '0',
-    lease pg_catalog.interval DEFAULT NULL,
+    ttl pg_catalog.interval DEFAULT NULL,
     mode pg_catalog.text DEFAULT 'exclusive',
     priority pg_catalog.int4 DEFAULT 0,
-    scope pg_catalog.text DEFAULT 'lease',
+    scope pg_catalog.text DEFAULT NULL,
     client pg_catalog.text DEFAULT NULL,
     OUT resource pg_catalog.text,
     OUT token pg_catalog.int8)
@@ -145,7 +145,7 @@ RETURNS SETOF pg_catalog.record
 AS 'MODULE_PATHNAME', 'dlock_try_acquire_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.dlock_try_acquire_all(pg_catalog.text[], pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text)
-IS 'takes all of the resources and returns their tokens, or nothing where they are not to be had in time';
+IS 'takes all of the resources and returns their tokens, or no rows where somebody else has one for all that time';
 
 --
 -- Release
@@ -161,12 +161,13 @@ COMMENT ON FUNCTION @extschema@.dlock_release(pg_catalog.text, pg_catalog.int8, 
 IS 'gives one hold on a resource back when the transaction commits';
 
 CREATE FUNCTION @extschema@.dlock_release_all(
-    client pg_catalog.text DEFAULT NULL)
+    client pg_catalog.text DEFAULT NULL,
+    resources pg_catalog.text[] DEFAULT NULL)
 RETURNS pg_catalog.int8
 AS 'MODULE_PATHNAME', 'dlock_release_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.dlock_release_all(pg_catalog.text)
-IS 'gives every lease of a client back when the transaction commits; returns how many';
+COMMENT ON FUNCTION @extschema@.dlock_release_all(pg_catalog.text, pg_catalog.text[])
+IS 'gives every lease of a client back when the transaction commits, or those on some resources; returns how many';
 
 CREATE FUNCTION @extschema@.dlock_force_release(
     resource pg_catalog.text,
@@ -182,39 +183,41 @@ IS 'ends leases of others on a resource at once; returns how many (administrator
 --
 CREATE FUNCTION @extschema@.dlock_renew(
     resource pg_catalog.text,
-    lease pg_catalog.interval DEFAULT NULL,
+    ttl pg_catalog.interval DEFAULT NULL,
     token pg_catalog.int8 DEFAULT NULL,
     client pg_catalog.text DEFAULT NULL,
     OUT expires_at pg_catalog.timestamptz,
+    OUT remaining pg_catalog.interval,
     OUT waiters pg_catalog.int4)
 RETURNS pg_catalog.record
 AS 'MODULE_PATHNAME', 'dlock_renew'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.dlock_renew(pg_catalog.text, pg_catalog.interval, pg_catalog.int8, pg_catalog.text)
-IS 'restarts a lease''s clock; returns its new end and how many wait for it';
+IS 'restarts a lease''s clock; returns its new end, the time until then, and how many wait for it';
 
 CREATE FUNCTION @extschema@.dlock_renew_all(
-    lease pg_catalog.interval DEFAULT NULL,
-    client pg_catalog.text DEFAULT NULL)
+    ttl pg_catalog.interval DEFAULT NULL,
+    client pg_catalog.text DEFAULT NULL,
+    resources pg_catalog.text[] DEFAULT NULL)
 RETURNS pg_catalog.int8
 AS 'MODULE_PATHNAME', 'dlock_renew_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.dlock_renew_all(pg_catalog.interval, pg_catalog.text)
-IS 'restarts the clock of every lease of a client; returns how many';
+COMMENT ON FUNCTION @extschema@.dlock_renew_all(pg_catalog.interval, pg_catalog.text, pg_catalog.text[])
+IS 'restarts the clock of every lease of a client, or of those on some resources; returns how many';
 
 CREATE FUNCTION @extschema@.dlock_set_options(
     resource pg_catalog.text,
+    timeout pg_catalog.interval DEFAULT NULL,
+    ttl pg_catalog.interval DEFAULT NULL,
     mode pg_catalog.text DEFAULT NULL,
-    lease pg_catalog.interval DEFAULT NULL,
     priority pg_catalog.int4 DEFAULT NULL,
     token pg_catalog.int8 DEFAULT NULL,
-    client pg_catalog.text DEFAULT NULL,
-    timeout pg_catalog.interval DEFAULT NULL)
+    client pg_catalog.text DEFAULT NULL)
 RETURNS pg_catalog.bool
 AS 'MODULE_PATHNAME', 'dlock_set_options'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.dlock_set_options(pg_catalog.text, pg_catalog.text, pg_catalog.interval, pg_catalog.int4, pg_catalog.int8, pg_catalog.text, pg_catalog.interval)
-IS 'changes a held lease: its duration, its mode, or the priority with which its client waits';
+COMMENT ON FUNCTION @extschema@.dlock_set_options(pg_catalog.text, pg_catalog.interval, pg_catalog.interval, pg_catalog.text, pg_catalog.int4, pg_catalog.int8, pg_catalog.text)
+IS 'changes a held lease, all that is given or nothing: its duration, its mode, the priority with which its client waits';
 
 --
 -- Fence
@@ -241,7 +244,7 @@ LANGUAGE C;
 COMMENT ON FUNCTION dlock.guard_truncate() IS 'trigger: refuses TRUNCATE of a protected table';
 
 CREATE FUNCTION @extschema@.dlock_protect(
-    "table" pg_catalog.regclass,
+    target pg_catalog.regclass,
     resource_expression pg_catalog.text)
 RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'dlock_protect'
@@ -250,7 +253,7 @@ COMMENT ON FUNCTION @extschema@.dlock_protect(pg_catalog.regclass, pg_catalog.te
 IS 'lets only those write to a table who hold the resource that an expression gives for the row';
 
 CREATE FUNCTION @extschema@.dlock_unprotect(
-    "table" pg_catalog.regclass)
+    target pg_catalog.regclass)
 RETURNS pg_catalog.bool
 AS 'MODULE_PATHNAME', 'dlock_unprotect'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -260,6 +263,23 @@ IS 'undoes dlock_protect; returns whether the table was protected';
 --
 -- Look
 --
+CREATE FUNCTION @extschema@.dlock_holds(
+    resource pg_catalog.text,
+    token pg_catalog.int8 DEFAULT NULL,
+    client pg_catalog.text DEFAULT NULL)
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'dlock_holds'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION @extschema@.dlock_holds(pg_catalog.text, pg_catalog.int8, pg_catalog.text)
+IS 'tells whether the caller holds a resource, or holds it with a token';
+
+CREATE FUNCTION @extschema@.dlock_current_client()
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME', 'dlock_current_client'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION @extschema@.dlock_current_client()
+IS 'tells the client that calls act as which name none';
+
 CREATE FUNCTION @extschema@.dlock_status(
     resource pg_catalog.text,
     OUT resource pg_catalog.text,

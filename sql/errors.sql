@@ -7,7 +7,7 @@
 \set SHOW_CONTEXT never
 SET statement_timeout = '1min';
 SET intervalstyle = postgres;
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SET dlock.client = 't_errors_a';
 
 SELECT dlock_acquire('t_errors:held') AS token \gset
@@ -60,7 +60,7 @@ CREATE TABLE pg_temp.names AS
 SELECT id, octet_length(name) AS bytes, dlock_acquire(name, client := name) > 0 AS acquired
   FROM names ORDER BY id;
 SELECT count(*) AS wrong FROM names, LATERAL dlock_status(name) AS s
- WHERE (s.status, s.holders, s.holder, s.resource) IS DISTINCT FROM ('held', 1, name, name);
+ WHERE (s.status, s.holders, s.holder, s.resource) IS DISTINCT FROM ('exclusive', 1, name, name);
 SELECT count(*) AS listed FROM names, LATERAL dlock_list(name) AS l WHERE l.resource = name AND l.client = name;
 SELECT count(*) AS written FROM names JOIN dlock.locks ON resource_name = name AND owner = name AND status = 'held';
 SELECT count(*) AS busy FROM names WHERE dlock_try_acquire(name, client := 't_errors_b') IS NULL;
@@ -85,26 +85,26 @@ SELECT dlock_acquire('t_errors:x', '-178000000 years');
 SELECT dlock_try_acquire('t_errors:x', NULL);
 SELECT dlock_try_acquire('t_errors:x', '-1 s');
 SELECT dlock_try_acquire('t_errors:x', '178000000 years');
-SELECT dlock_acquire('t_errors:x', lease := '0');
-SELECT dlock_acquire('t_errors:x', lease := '-1 s');
-SELECT dlock_acquire('t_errors:x', lease := '0.000999 s');
-SELECT dlock_acquire('t_errors:x', lease := '1 day 1 microsecond');
-SELECT dlock_acquire('t_errors:x', lease := '1 month');
-SELECT dlock_acquire('t_errors:x', lease := '178000000 years');
-SELECT dlock_acquire('t_errors:x', lease := '-178000000 years');
+SELECT dlock_acquire('t_errors:x', ttl := '0');
+SELECT dlock_acquire('t_errors:x', ttl := '-1 s');
+SELECT dlock_acquire('t_errors:x', ttl := '0.000999 s');
+SELECT dlock_acquire('t_errors:x', ttl := '1 day 1 microsecond');
+SELECT dlock_acquire('t_errors:x', ttl := '1 month');
+SELECT dlock_acquire('t_errors:x', ttl := '178000000 years');
+SELECT dlock_acquire('t_errors:x', ttl := '-178000000 years');
 -- days, months and time each fit, their sum does not
-SELECT dlock_acquire('t_errors:x', lease := interval '106751991 days' + interval '2562047788 hours');
+SELECT dlock_acquire('t_errors:x', ttl := interval '106751991 days' + interval '2562047788 hours');
 SELECT dlock_acquire('t_errors:x', interval '106751991 days' + interval '2562047788 hours');
 \set VERBOSITY terse
-SELECT dlock_try_acquire('t_errors:x', lease := '0');
+SELECT dlock_try_acquire('t_errors:x', ttl := '0');
 SELECT dlock_renew('t_errors:held', '0');
 SELECT dlock_renew('t_errors:held', '-1 s');
 SELECT dlock_renew('t_errors:held', '2 days');
 SELECT dlock_renew('t_errors:held', '178000000 years');
 SELECT dlock_renew_all('0');
 SELECT dlock_renew_all('178000000 years');
-SELECT dlock_set_options('t_errors:held', lease := '0');
-SELECT dlock_set_options('t_errors:held', lease := '178000000 years');
+SELECT dlock_set_options('t_errors:held', ttl := '0');
+SELECT dlock_set_options('t_errors:held', ttl := '178000000 years');
 SELECT dlock_set_options('t_errors:held', mode := 'shared', timeout := '-1 s');
 SELECT dlock_set_options('t_errors:held', mode := 'shared', timeout := '178000000 years');
 \set VERBOSITY default
@@ -115,7 +115,7 @@ DECLARE
     how text;
 BEGIN
     FOREACH span IN ARRAY ARRAY['infinity', '-infinity'] LOOP
-        FOREACH how IN ARRAY ARRAY['lease', 'timeout'] LOOP
+        FOREACH how IN ARRAY ARRAY['ttl', 'timeout'] LOOP
             BEGIN
                 EXECUTE format('SELECT dlock_acquire(''t_errors:x'', %s := %L)', how, span);
                 RAISE NOTICE '% %: taken', how, span;
@@ -137,18 +137,18 @@ SELECT resource, remaining > '23 hours' AS a_day FROM dlock_list('t_errors_a')
  WHERE resource IN ('t_errors:y', 't_errors:z', 't_errors:u') ORDER BY resource;
 SELECT dlock_release('t_errors:y'), dlock_release('t_errors:z'), dlock_release('t_errors:u');
 -- the maximum is a setting, also for the default
-SET dlock.max_lease = '1min';
-SELECT dlock_acquire('t_errors:x', lease := '61 s');
-SELECT dlock_acquire('t_errors:max', lease := '60 s') > 0 AS acquired;
+SET dlock.max_ttl = '1min';
+SELECT dlock_acquire('t_errors:x', ttl := '61 s');
+SELECT dlock_acquire('t_errors:max', ttl := '60 s') > 0 AS acquired;
 SELECT dlock_acquire('t_errors:default') > 0 AS acquired;
 SELECT resource, remaining <= '1 min' AS a_minute FROM dlock_list('t_errors_a')
  WHERE resource IN ('t_errors:max', 't_errors:default') ORDER BY resource;
-RESET dlock.max_lease;
+RESET dlock.max_ttl;
 SELECT dlock_release('t_errors:max'), dlock_release('t_errors:default');
-SET dlock.default_lease = 0;
-SET dlock.default_lease = -1;
-SET dlock.max_lease = 0;
-SET dlock.default_lease = 'soon';
+SET dlock.default_ttl = 0;
+SET dlock.default_ttl = -1;
+SET dlock.max_ttl = 0;
+SET dlock.default_ttl = 'soon';
 SET dlock.durable = 'perhaps';
 
 --
@@ -160,7 +160,6 @@ SELECT dlock_acquire('t_errors:x', mode := NULL);
 SELECT dlock_acquire('t_errors:x', mode := E'ex"\nclusive');
 SELECT dlock_acquire('t_errors:x', scope := 'forever');
 SELECT dlock_acquire('t_errors:x', scope := '');
-SELECT dlock_acquire('t_errors:x', scope := NULL);
 SELECT dlock_acquire('t_errors:x', priority := NULL);
 SELECT dlock_set_options('t_errors:held', mode := 'update');
 SELECT dlock_release('t_errors:held', 0);
@@ -182,11 +181,11 @@ SELECT dlock_release('t_errors:edge');
 SELECT dlock_acquire();
 SELECT dlock_acquire(42);
 SELECT dlock_acquire('t_errors:x', 5);
-SELECT dlock_acquire('t_errors:x', lease := 5);
+SELECT dlock_acquire('t_errors:x', ttl := 5);
 SELECT dlock_acquire('t_errors:x', 'soon');
 SELECT dlock_acquire('t_errors:x', priority := 'high');
 SELECT dlock_acquire('t_errors:x', priority := 3000000000);
-SELECT dlock_acquire('t_errors:x', ttl := '1 s');
+SELECT dlock_acquire('t_errors:x', lease := '1 s');
 SELECT dlock_acquire(resource := 't_errors:x', 5);
 SELECT dlock_release('t_errors:x', 1.5);
 SELECT dlock_release('t_errors:x', 'token');

@@ -7,7 +7,7 @@
 --
 \set SHOW_CONTEXT never
 SET statement_timeout = '1min';
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SET dlock.client = 't_fence_a';
 
 CREATE TABLE t_fence (what text);
@@ -91,7 +91,7 @@ COMMIT;
 -- run out; a fence does not keep it
 BEGIN;
 SELECT dlock_fence('t_fence:x', :token);
-SELECT dlock_set_options('t_fence:x', lease := '1 ms');
+SELECT dlock_set_options('t_fence:x', ttl := '1 ms');
 DO $$ BEGIN WHILE (SELECT status <> 'free' FROM dlock_status('t_fence:x')) LOOP END LOOP; END $$;
 INSERT INTO t_fence VALUES ('LOST, run out');
 COMMIT;
@@ -272,7 +272,7 @@ SELECT t_fence_lose('t_fence:x');
 COMMIT;
 \set VERBOSITY default
 BEGIN;
-SELECT dlock_acquire('t_fence:x', scope := 'transaction', lease := '1 h') AS token \gset
+SELECT dlock_acquire('t_fence:x', scope := 'transaction', ttl := '1 h') AS token \gset
 SELECT dlock_fence('t_fence:x', :token);
 INSERT INTO t_fence VALUES ('scope transaction');
 COMMIT;

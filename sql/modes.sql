@@ -6,7 +6,7 @@
 --
 \set SHOW_CONTEXT never
 SET statement_timeout = '1min';
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SET dlock.client = 't_modes_a';
 
 -- may a client have it in one mode, while a client (the same, another) has it in one?
@@ -113,15 +113,27 @@ SELECT status FROM dlock_status('t_modes:1');
 
 -- several options in one call
 SELECT dlock_acquire('t_modes:2') > 0 AS acquired;
-SELECT dlock_set_options('t_modes:2', mode := 'shared', lease := '2 hours', priority := 3);
+SELECT dlock_set_options('t_modes:2', mode := 'shared', ttl := '2 hours', priority := 3);
 SELECT mode, remaining > '110 min' AS longer FROM dlock_list('t_modes_a');
-SELECT dlock_set_options('t_modes:2', 'exclusive', '3 hours', 0, (SELECT token FROM dlock_status('t_modes:2')), 't_modes_a', '0');
+SELECT dlock_set_options('t_modes:2', '0', '3 hours', 'exclusive', 0, (SELECT token FROM dlock_status('t_modes:2')), 't_modes_a');
 SELECT mode, remaining > '170 min' AS longer FROM dlock_list('t_modes_a');
+SELECT dlock_release_all();
+-- all of them or none: an upgrade that comes to nothing leaves the rest alone
+SELECT dlock_acquire('t_modes:2', mode := 'shared', ttl := '5 min') > 0 AS acquired;
+SELECT dlock_acquire('t_modes:2', mode := 'shared', client := 't_modes_1') > 0 AS acquired;
+\set VERBOSITY terse
+SELECT dlock_set_options('t_modes:2', '0', '3 hours', 'exclusive', 7);
+SELECT dlock_set_options('t_modes:2', '10 ms', '3 hours', 'exclusive', 7);
+\set VERBOSITY default
+SELECT mode, remaining > '5 min' AS longer FROM dlock_list('t_modes_a');
+SELECT dlock_release_all('t_modes_1');
+SELECT dlock_set_options('t_modes:2', '0', '3 hours', 'exclusive', 7);
+SELECT mode, remaining > '5 min' AS longer FROM dlock_list('t_modes_a');
 SELECT dlock_release_all();
 
 -- an upgrade that waits is still a holder, and has its time limit from then on
 SELECT dlock_acquire('t_modes:3', mode := 'shared') AS token \gset
-SELECT dlock_acquire('t_modes:3', mode := 'shared', lease := '30 ms', client := 't_modes_1') > 0 AS acquired;
+SELECT dlock_acquire('t_modes:3', mode := 'shared', ttl := '30 ms', client := 't_modes_1') > 0 AS acquired;
 SELECT dlock_set_options('t_modes:3', mode := 'exclusive', timeout := '1 min');
 SELECT status, holders, token = :token AS same FROM dlock_status('t_modes:3');
 SELECT dlock_release_all();

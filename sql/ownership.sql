@@ -6,7 +6,7 @@
 --
 \set SHOW_CONTEXT never
 SET statement_timeout = '1min';
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 
 -- waits until a condition holds
 CREATE FUNCTION pg_temp.wait_until(condition text) RETURNS text
@@ -152,9 +152,9 @@ GRANT EXECUTE ON FUNCTION dlock_acquire TO PUBLIC;
 
 -- the longest lease is for superusers to decide; the rest is one's own
 SET ROLE regress_dlock_bob;
-SET dlock.max_lease = '10d';
+SET dlock.max_ttl = '10d';
 SET dlock.debug_stop = 'rows_written';
-SET dlock.default_lease = '1min';
+SET dlock.default_ttl = '1min';
 SET dlock.durable = off;
 RESET dlock.durable;
 RESET ROLE;
@@ -175,7 +175,7 @@ SELECT dlock_release('t_owner:gone', client := 't_owner_gone');
 -- name, by its role and by no other
 \c -
 SET ROLE regress_dlock_bob;
-SELECT dlock_acquire('t_owner:left') > 0 AS acquired;
+SELECT dlock_acquire('t_owner:left', scope := 'lease') > 0 AS acquired;
 SELECT holder AS anonymous FROM dlock_status('t_owner:left') \gset
 \c -
 SET ROLE regress_dlock_alice;

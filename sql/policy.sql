@@ -8,7 +8,7 @@
 \set SHOW_CONTEXT never
 SET statement_timeout = '1min';
 SET intervalstyle = postgres;
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SET dlock.client = 't_policy_a';
 
 -- tries to take a lease for a moment, and tells what comes of it: an end after
@@ -86,7 +86,7 @@ SELECT dlock_acquire('t_policy:3', client := 't_policy_old') > 0 AS later;
 SELECT pg_temp.attempt('t_policy:2', 't_policy_old') AS now_younger, pg_temp.attempt('t_policy:3', 't_policy_young') AS now_older;
 -- renewals, conversions and more holds change nothing
 SELECT dlock_renew_all(client := 't_policy_old'), dlock_acquire('t_policy:2', client := 't_policy_young') > 0 AS again,
-       dlock_set_options('t_policy:2', lease := '2 h', client := 't_policy_young');
+       dlock_set_options('t_policy:2', ttl := '2 h', client := 't_policy_young');
 SELECT pg_temp.attempt('t_policy:2', 't_policy_old') AS now_younger, pg_temp.attempt('t_policy:3', 't_policy_young') AS now_older;
 -- it is the client's, whatever the session
 SET dlock.client = 't_policy_old';

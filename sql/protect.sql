@@ -8,7 +8,7 @@
 \set SHOW_CONTEXT errors
 SET statement_timeout = '1min';
 SET client_min_messages = warning;
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SET dlock.client = 't_protect_a';
 
 CREATE TABLE t_account (id int PRIMARY KEY, owner text, balance int, opened timestamptz);

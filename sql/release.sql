@@ -6,8 +6,9 @@
 -- the lease of whoever came next.
 --
 \set SHOW_CONTEXT never
+\set VERBOSITY terse
 SET statement_timeout = '1min';
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SET dlock.client = 't_release_a';
 
 -- waits until a condition holds
@@ -129,7 +130,7 @@ SELECT dlock_release_all(), dlock_release_all('t_release_stranger') AS stranger;
 SELECT dlock_release_all(client := 't_release_b');
 
 -- a lease that has run out cannot be released
-SELECT dlock_acquire('t_release:out', lease := '1 ms') > 0 AS acquired;
+SELECT dlock_acquire('t_release:out', ttl := '1 ms') > 0 AS acquired;
 SELECT pg_temp.wait_until($$ status = 'free' FROM dlock_status('t_release:out') $$);
 SELECT dlock_release('t_release:out'), dlock_release_all();
 -- one that runs out between release and commit takes nobody else's with it

@@ -8,7 +8,7 @@
 \set SHOW_CONTEXT never
 SET statement_timeout = '1min';
 SET intervalstyle = postgres;
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SET dlock.client = 't_scope_a';
 
 -- waits until a condition holds
@@ -132,7 +132,7 @@ SELECT * FROM t_scope_leases;
 SELECT dlock_release('t_scope:rel');
 
 -- a client that has it anyway keeps it when the transaction ends
-SELECT dlock_acquire('t_scope:both', lease := '1 h') AS token \gset
+SELECT dlock_acquire('t_scope:both', ttl := '1 h') AS token \gset
 BEGIN;
 SELECT dlock_acquire('t_scope:both', scope := 'transaction') = :token AS same;
 SELECT hold_count FROM t_scope_leases;
@@ -173,7 +173,7 @@ SELECT * FROM t_scope_leases;
 -- with a time limit: lost before the commit, there is no commit
 CREATE TABLE t_scope_data (id int);
 BEGIN;
-SELECT dlock_acquire('t_scope:x', lease := '1 ms', scope := 'transaction') > 0 AS acquired;
+SELECT dlock_acquire('t_scope:x', ttl := '1 ms', scope := 'transaction') > 0 AS acquired;
 INSERT INTO t_scope_data VALUES (1);
 SELECT t_scope_wait_until($$ status = 'free' FROM dlock_status('t_scope:x') $$);
 \set VERBOSITY terse
@@ -183,7 +183,7 @@ COMMIT;
 SELECT count(*) FROM t_scope_data;
 -- by an administrator's hand as well
 BEGIN;
-SELECT dlock_acquire('t_scope:x', lease := '1 h', scope := 'transaction') > 0 AS acquired;
+SELECT dlock_acquire('t_scope:x', ttl := '1 h', scope := 'transaction') > 0 AS acquired;
 INSERT INTO t_scope_data VALUES (1);
 SELECT dlock_force_release('t_scope:x');
 \set VERBOSITY sqlstate
@@ -201,7 +201,7 @@ COMMIT;
 SELECT count(*) FROM t_scope_data;
 -- even if another client, or the same, has got the resource meanwhile
 BEGIN;
-SELECT dlock_acquire('t_scope:x', lease := '1 ms', scope := 'transaction') > 0 AS acquired;
+SELECT dlock_acquire('t_scope:x', ttl := '1 ms', scope := 'transaction') > 0 AS acquired;
 SELECT t_scope_wait_until($$ status = 'free' FROM dlock_status('t_scope:x') $$);
 SELECT dlock_acquire('t_scope:x') > 0 AS acquired;
 \set VERBOSITY sqlstate
@@ -218,7 +218,7 @@ END $$;
 CREATE CONSTRAINT TRIGGER t_scope_trigger AFTER INSERT ON t_scope_data
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION t_scope_trigger();
 BEGIN;
-SELECT dlock_acquire('t_scope:x', lease := '1 h', scope := 'transaction') > 0 AS acquired;
+SELECT dlock_acquire('t_scope:x', ttl := '1 h', scope := 'transaction') > 0 AS acquired;
 SELECT endless FROM t_scope_leases;
 INSERT INTO t_scope_data VALUES (2);
 COMMIT;
@@ -226,15 +226,15 @@ SELECT id FROM t_scope_data;
 SELECT * FROM t_scope_leases;
 -- renewed in time, too
 BEGIN;
-SELECT dlock_acquire('t_scope:x', lease := '1 h', scope := 'transaction') AS token \gset
+SELECT dlock_acquire('t_scope:x', ttl := '1 h', scope := 'transaction') AS token \gset
 SELECT expires_at > clock_timestamp() + '90 min' AS renewed
-  FROM dlock_renew('t_scope:x', lease := '2 h', token := :token);
+  FROM dlock_renew('t_scope:x', ttl := '2 h', token := :token);
 COMMIT;
 SELECT * FROM t_scope_leases;
 -- lost in a savepoint that is rolled back, it is not missed
 BEGIN;
 SAVEPOINT a;
-SELECT dlock_acquire('t_scope:x', lease := '1 ms', scope := 'transaction') > 0 AS acquired;
+SELECT dlock_acquire('t_scope:x', ttl := '1 ms', scope := 'transaction') > 0 AS acquired;
 SELECT t_scope_wait_until($$ status = 'free' FROM dlock_status('t_scope:x') $$);
 ROLLBACK TO a;
 COMMIT;
@@ -284,9 +284,9 @@ SELECT dlock_release_all();
 --
 -- session
 --
-SELECT dlock_acquire('t_scope:s', scope := 'session', lease := '1 ms') AS token \gset
+SELECT dlock_acquire('t_scope:s', scope := 'session', ttl := '1 ms') AS token \gset
 SELECT * FROM t_scope_leases;
-SELECT scope, lease, expiration_at IS NULL AS endless FROM dlock.locks WHERE resource_name = 't_scope:s' AND status = 'held';
+SELECT scope, ttl, expiration_at IS NULL AS endless FROM dlock.locks WHERE resource_name = 't_scope:s' AND status = 'held';
 BEGIN;
 SELECT dlock_acquire('t_scope:s', scope := 'session') = :token AS same;
 ROLLBACK;
@@ -306,7 +306,7 @@ SELECT dlock_release('t_scope:s');
 SELECT dlock_release('t_scope:s'), dlock_release('t_scope:s') AS second;
 SELECT * FROM t_scope_leases;
 -- with a plain hold below, its time starts when the session's is gone
-SELECT dlock_acquire('t_scope:s', lease := '1 h') AS token \gset
+SELECT dlock_acquire('t_scope:s', ttl := '1 h') AS token \gset
 SELECT dlock_acquire('t_scope:s', scope := 'session') = :token AS same;
 SELECT hold_count, endless FROM t_scope_leases;
 SELECT dlock_release('t_scope:s');
@@ -314,7 +314,7 @@ SELECT hold_count, endless FROM t_scope_leases;
 SELECT dlock_release('t_scope:s');
 -- with a plain hold on top, that is what is left at the end
 SELECT dlock_acquire('t_scope:s', scope := 'session') AS token \gset
-SELECT dlock_acquire('t_scope:s', lease := '1 h') = :token AS same;
+SELECT dlock_acquire('t_scope:s', ttl := '1 h') = :token AS same;
 SELECT * FROM t_scope_leases;
 SELECT dlock_release('t_scope:s');
 SELECT * FROM t_scope_leases;
@@ -323,7 +323,7 @@ SELECT dlock_release('t_scope:s');
 -- DISCARD ALL ends the session's leases, and no others
 SELECT dlock_acquire('t_scope:s1', scope := 'session') > 0 AS acquired,
        dlock_acquire('t_scope:s2', scope := 'session', client := 't_scope_b') > 0 AS acquired;
-SELECT dlock_acquire('t_scope:s3', lease := '1 h') > 0 AS acquired;
+SELECT dlock_acquire('t_scope:s3', ttl := '1 h') > 0 AS acquired;
 SELECT dlock_acquire('t_scope:s3', scope := 'session') > 0 AS acquired;
 SELECT dlock_acquire('t_scope:s4', client := 't_scope_b') > 0 AS acquired;
 SELECT * FROM t_scope_leases;
@@ -332,11 +332,11 @@ DISCARD ALL;
 ROLLBACK;
 SELECT count(*) FROM t_scope_leases;
 DISCARD ALL;
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SELECT * FROM t_scope_leases;
 SELECT current_setting('dlock.client') AS client;
 -- and the session is another client from then on
-SELECT dlock_acquire('t_scope:me') > 0 AS acquired;
+SELECT dlock_acquire('t_scope:me', scope := 'lease') > 0 AS acquired;
 SELECT holder AS before FROM dlock_status('t_scope:me') \gset
 DISCARD ALL;
 SELECT dlock_try_acquire('t_scope:me') AS another;
@@ -345,7 +345,7 @@ SELECT holder = :'before' AS kept FROM dlock_status('t_scope:me');
 SELECT dlock_release('t_scope:me', client := :'before');
 SELECT status FROM dlock_status('t_scope:me');
 SELECT dlock_release_all('t_scope_a'), dlock_release_all('t_scope_b');
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SET dlock.client = 't_scope_a';
 
 --

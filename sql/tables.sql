@@ -5,7 +5,7 @@
 --
 \set SHOW_CONTEXT never
 SET statement_timeout = '1min';
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SET dlock.client = 't_tables';
 
 CREATE ROLE regress_dlock_nobody;

@@ -6,7 +6,7 @@
 --
 \set SHOW_CONTEXT never
 SET statement_timeout = '1min';
-SET dlock.default_lease = '1h';
+SET dlock.default_ttl = '1h';
 SET dlock.client = 't_views_a';
 
 SELECT * FROM dlock_status('t_views:1') \gdesc
@@ -25,7 +25,7 @@ SELECT count(*) FROM dlock_queue();
 SELECT count(*) FROM dlock.clients WHERE name LIKE 't_views%';
 
 -- held
-SELECT dlock_acquire('t_views:1', lease := '10 min') AS t1 \gset
+SELECT dlock_acquire('t_views:1', ttl := '10 min') AS t1 \gset
 \x on
 SELECT resource, status, mode, holders, waiters, token = :t1 AS token, holder,
        expires_at - clock_timestamp() BETWEEN '9 min' AND '10 min' AS expires_at,
@@ -39,7 +39,7 @@ SELECT resource, token = :t1 AS token, client, role = current_user AS role, mode
 \x off
 
 -- shared: the newest token and its holder, for status; a row each, in the list
-SELECT dlock_acquire('t_views:2', mode := 'shared', lease := '2 h', client := 't_views_b') AS t2 \gset
+SELECT dlock_acquire('t_views:2', mode := 'shared', ttl := '2 h', client := 't_views_b') AS t2 \gset
 SELECT dlock_acquire('t_views:2', mode := 'shared', scope := 'session', client := 't_views_c') AS t3 \gset
 SELECT dlock_acquire('t_views:2', mode := 'shared', client := 't_views_a') AS t4 \gset
 SELECT status, mode, holders, waiters, token = :t4 AS newest, holder, remaining <= '1 h' AS its_time
@@ -60,7 +60,7 @@ SELECT DISTINCT waiters FROM dlock_list() WHERE client LIKE 't_views%';
 SELECT * FROM dlock_queue('t_views:2');
 
 -- a lease that has run out is shown no more
-SELECT dlock_acquire('t_views:3', lease := '1 ms') > 0 AS acquired;
+SELECT dlock_acquire('t_views:3', ttl := '1 ms') > 0 AS acquired;
 DO $$
 BEGIN
     FOR i IN 1..3000 LOOP
@@ -75,7 +75,7 @@ SELECT resource FROM dlock_list('t_views_a') ORDER BY resource;
 SELECT count(dlock_acquire('t_views:many' || i, client := 't_views_many')) FROM generate_series(1, 2000) AS i;
 SELECT count(*), count(DISTINCT resource), count(DISTINCT token) FROM dlock_list('t_views_many');
 SELECT count(*) FROM dlock_list('t_views_many') AS l, dlock_status(l.resource) AS s
- WHERE s.token = l.token AND s.holder = l.client AND s.status = 'held';
+ WHERE s.token = l.token AND s.holder = l.client AND s.status = 'exclusive';
 SELECT dlock_release_all('t_views_many');
 SELECT count(*) FROM dlock_list('t_views_many');
 

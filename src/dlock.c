@@ -21,6 +21,7 @@
 #include "base/config.h"
 #include "lease/access.h"
 #include "shared/actor.h"
+#include "shared/causes.h"
 #include "shared/client.h"
 #include "shared/database.h"
 #include "shared/deadlocks.h"
@@ -48,6 +49,7 @@ static const struct
 	{dlock_table_shmem_size, dlock_table_shmem_init},
 	{dlock_client_shmem_size, dlock_client_shmem_init},
 	{dlock_ends_shmem_size, dlock_ends_shmem_init},
+	{dlock_causes_shmem_size, dlock_causes_shmem_init},
 	{dlock_pending_shmem_size, dlock_pending_shmem_init},
 	{dlock_actor_shmem_size, dlock_actor_shmem_init},
 	{dlock_deadlocks_shmem_size, dlock_deadlocks_shmem_init},

@@ -149,13 +149,13 @@ tour()
 	declare -gA pids
 
 	show "Alice takes a lease on a resource and gets a token." \
-		alice "SELECT dlock_acquire('invoice:42', lease := '5 min') AS token"
+		alice "SELECT dlock_acquire('invoice:42', ttl := '5 min') AS token"
 	token=$(value "SELECT token FROM dlock_status('invoice:42')")
 
 	explain "Bob and then Carol want it as well; each is a session of its own."
 	in_background bob "SELECT dlock_acquire('invoice:42') AS token"
 	until_true "SELECT count(*) = 1 FROM dlock_queue('invoice:42')"
-	in_background carol "SELECT dlock_acquire('invoice:42', lease := '10 min') AS token"
+	in_background carol "SELECT dlock_acquire('invoice:42', ttl := '10 min') AS token"
 	until_true "SELECT count(*) = 2 FROM dlock_queue('invoice:42')"
 	show "They stand in line in the order in which they came." \
 		dave "SELECT place, client, mode, pid, waiting_since FROM dlock_queue('invoice:42')"
@@ -165,7 +165,7 @@ tour()
 		dave "SELECT status, holder, token, remaining, holders, waiters FROM dlock_status('invoice:42')"
 
 	show "Alice needs longer; the answer also tells that two others wait." \
-		alice "SELECT * FROM dlock_renew('invoice:42', lease := '5 min')"
+		alice "SELECT * FROM dlock_renew('invoice:42', ttl := '5 min')"
 	show "All leases of the database:" \
 		alice "SELECT resource, token, client, mode, scope, hold_count, remaining FROM dlock_list()"
 
@@ -177,7 +177,7 @@ tour()
 	served carol
 
 	show "Erin takes a lease of two seconds; then her session is gone for good." \
-		erin "SELECT dlock_acquire('printer', lease := '2 s') AS token"
+		erin "SELECT dlock_acquire('printer', ttl := '2 s') AS token"
 	explain "Frank waits no longer than that: the lease of a dead client ends by itself."
 	in_background frank "SELECT token, clock_timestamp() - now() AS waited FROM dlock_acquire('printer') AS token"
 	served frank
@@ -228,6 +228,7 @@ start()
 	explain "Now it is yours:"
 	echo "$bin/psql -h $home -p $port -U postgres quickstart"
 	echo "make quickstart-stop      # stops the server and removes it"
+	echo "docs/guide.md             # how to write a worker"
 }
 
 case ${1:-} in

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/array.h"
@@ -30,6 +29,17 @@ PG_FUNCTION_INFO_V1(dlock_try_acquire_all);
 #define RESOURCES_MAX 10000
 
 /*
+ * default_scope: nobody but this session could ever release what it takes
+ * without a name.
+ */
+static DlockScope
+default_scope(const char *client)
+{
+	return dlock_access_is_anonymous(client) ?
+		DLOCK_SCOPE_SESSION : DLOCK_SCOPE_LEASE;
+}
+
+/*
  * read_options fills a request with what all functions have in common, all but
  * the resource; gives the timeout.
  */
@@ -37,18 +47,18 @@ static int64
 read_options(FunctionCallInfo fcinfo, DlockRequest *request)
 {
 	int64		timeout = dlock_arg_timeout(fcinfo, 1);
-	int64		lease;
+	int64		ttl;
 	char	   *client;
 
 	request->arrived = dlock_clock_now();
-	lease = dlock_arg_lease(fcinfo, 2);
+	ttl = dlock_arg_ttl(fcinfo, 2);
 	request->mode = dlock_arg_mode(fcinfo, 3);
 	request->priority = dlock_arg_priority(fcinfo, 4);
-	request->hold.scope = dlock_arg_scope(fcinfo, 5);
 	client = dlock_arg_client(fcinfo, 6);
-	request->hold.duration_given = lease != 0;
-	request->hold.duration = lease != 0 ? lease :
-		(int64) Min(dlock_default_lease, dlock_max_lease) * 1000;
+	request->hold.scope = dlock_arg_scope(fcinfo, 5, default_scope(client));
+	request->hold.duration_given = ttl != 0;
+	request->hold.duration = ttl != 0 ? ttl :
+		(int64) Min(dlock_default_ttl, dlock_max_ttl) * 1000;
 	request->hold.durable = dlock_durable;
 	request->hold.counts = true;
 
@@ -73,13 +83,14 @@ acquire(FunctionCallInfo fcinfo, DlockRequest *request, DlockGrant *grant,
 }
 
 /*
- * is_not_to_be_had tells the outcomes for which the try functions give nothing.
+ * is_not_now tells the outcomes for which the try functions give nothing:
+ * somebody else had it until the time was over.
  */
 static bool
-is_not_to_be_had(DlockOutcome outcome)
+is_not_now(DlockOutcome outcome)
 {
 	return outcome == DLOCK_BUSY || outcome == DLOCK_TOO_YOUNG ||
-		outcome == DLOCK_TIMED_OUT;
+		outcome == DLOCK_TIMED_OUT || outcome == DLOCK_LOCK_TIMEOUT;
 }
 
 static void
@@ -109,7 +120,8 @@ dlock_acquire(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_try_acquire returns NULL where the lease is not to be had in time.
+ * dlock_try_acquire returns NULL where somebody else has the lease for all that
+ * time.
  */
 Datum
 dlock_try_acquire(PG_FUNCTION_ARGS)
@@ -121,7 +133,7 @@ dlock_try_acquire(PG_FUNCTION_ARGS)
 
 	check_timeout(fcinfo, "dlock_acquire");
 	outcome = acquire(fcinfo, &request, &grant, &refusal);
-	if (is_not_to_be_had(outcome))
+	if (is_not_now(outcome))
 		PG_RETURN_NULL();
 	if (outcome != DLOCK_GRANTED)
 		dlock_acquire_report(&request, outcome, &refusal);
@@ -132,45 +144,22 @@ dlock_try_acquire(PG_FUNCTION_ARGS)
  * Several at once
  */
 
-static int
-by_name(const void *a, const void *b)
-{
-	const DlockKey *left = &((const DlockRequest *) a)->key;
-	const DlockKey *right = &((const DlockRequest *) b)->key;
-	int			order = memcmp(left->name, right->name, Min(left->len, right->len));
-
-	return order != 0 ? order : left->len - right->len;
-}
-
 /*
- * read_resources gives a request for each resource of an array, in the order
- * of their names and each name once.
+ * read_requests gives a request for each resource of an array, in the order of
+ * their names and each name once.
  */
 static DlockRequest *
-read_resources(FunctionCallInfo fcinfo, const DlockRequest *options, int *count)
+read_requests(FunctionCallInfo fcinfo, const DlockRequest *options, int *count)
 {
-	Datum	   *names;
-	bool	   *nulls;
-	int			nnames;
-	DlockRequest *requests;
+	DlockKeys	names = dlock_arg_resources(fcinfo, 0);
+	DlockRequest *requests = palloc(Max(names.count, 1) * sizeof(DlockRequest));
 
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT,
-					  &names, &nulls, &nnames);
-	requests = palloc(Max(nnames, 1) * sizeof(DlockRequest));
-	for (int i = 0; i < nnames; i++)
+	*count = names.count;
+	for (int i = 0; i < *count; i++)
 	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("resource name must not be null")));
 		requests[i] = *options;
-		requests[i].key = dlock_arg_resource_text(DatumGetTextPP(names[i]));
+		requests[i].key = names.keys[i];
 	}
-	qsort(requests, nnames, sizeof(DlockRequest), by_name);
-	*count = 0;
-	for (int i = 0; i < nnames; i++)
-		if (*count == 0 || by_name(&requests[*count - 1], &requests[i]) != 0)
-			requests[(*count)++] = requests[i];
 	return requests;
 }
 
@@ -235,13 +224,13 @@ acquire_all(FunctionCallInfo fcinfo, bool or_nothing)
 	InitMaterializedSRF(fcinfo, 0);
 	check_resources(fcinfo);
 	timeout = read_options(fcinfo, &options);
-	requests = read_resources(fcinfo, &options, &count);
+	requests = read_requests(fcinfo, &options, &count);
 	if (count == 0)
 		return;
 	grants = palloc(count * sizeof(DlockGrant));
 	outcome = dlock_acquire_all_leases(requests, count, timeout, grants, &which,
 									   &refusal);
-	if (or_nothing && is_not_to_be_had(outcome))
+	if (or_nothing && is_not_now(outcome))
 		return;
 	if (outcome != DLOCK_GRANTED)
 		dlock_acquire_report(&requests[which], outcome, &refusal);
@@ -249,7 +238,7 @@ acquire_all(FunctionCallInfo fcinfo, bool or_nothing)
 }
 
 /*
- * dlock_acquire_all waits until all of the resources are to be had, and returns
+ * dlock_acquire_all waits until all of the resources can be had, and returns
  * their tokens.
  */
 Datum
@@ -261,7 +250,8 @@ dlock_acquire_all(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_try_acquire_all returns no rows where they are not to be had in time.
+ * dlock_try_acquire_all returns no rows where somebody else has one of them for
+ * all that time.
  */
 Datum
 dlock_try_acquire_all(PG_FUNCTION_ARGS)

@@ -7,7 +7,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -57,6 +59,49 @@ dlock_arg_resource(FunctionCallInfo fcinfo, int n)
 	return dlock_arg_resource_text(PG_GETARG_TEXT_PP(n));
 }
 
+static int
+by_name(const void *a, const void *b)
+{
+	const DlockKey *left = a;
+	const DlockKey *right = b;
+	int			order = memcmp(left->name, right->name, Min(left->len, right->len));
+
+	return order != 0 ? order : left->len - right->len;
+}
+
+/*
+ * dlock_arg_resources reads an array of resources' names: in their order, and
+ * each name once.
+ */
+DlockKeys
+dlock_arg_resources(FunctionCallInfo fcinfo, int n)
+{
+	Datum	   *names;
+	bool	   *nulls;
+	int			nnames;
+	DlockKeys	result = {0};
+	DlockKey   *keys;
+
+	require(fcinfo, n, "resources");
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT,
+					  &names, &nulls, &nnames);
+	keys = palloc(Max(nnames, 1) * sizeof(DlockKey));
+	for (int i = 0; i < nnames; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("resource name must not be null")));
+		keys[i] = dlock_arg_resource_text(DatumGetTextPP(names[i]));
+	}
+	qsort(keys, nnames, sizeof(DlockKey), by_name);
+	result.keys = keys;
+	for (int i = 0; i < nnames; i++)
+		if (result.count == 0 || by_name(&keys[result.count - 1], &keys[i]) != 0)
+			keys[result.count++] = keys[i];
+	return result;
+}
+
 /*
  * dlock_arg_client reads a client's name; NULL where none is given.
  */
@@ -89,15 +134,16 @@ dlock_arg_mode(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_arg_scope reads a scope.
+ * dlock_arg_scope reads a scope; where none is given, it is "otherwise".
  */
 DlockScope
-dlock_arg_scope(FunctionCallInfo fcinfo, int n)
+dlock_arg_scope(FunctionCallInfo fcinfo, int n, DlockScope otherwise)
 {
 	DlockScope	scope;
 	char	   *name;
 
-	require(fcinfo, n, "scope");
+	if (PG_ARGISNULL(n))
+		return otherwise;
 	name = text_to_cstring(PG_GETARG_TEXT_PP(n));
 	if (!dlock_scope_parse(name, &scope))
 		ereport(ERROR,
@@ -142,25 +188,25 @@ dlock_arg_timeout(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_arg_lease reads a duration, in microseconds; 0 where none is given.
+ * dlock_arg_ttl reads a duration, in microseconds; 0 where none is given.
  */
 int64
-dlock_arg_lease(FunctionCallInfo fcinfo, int n)
+dlock_arg_ttl(FunctionCallInfo fcinfo, int n)
 {
-	int64		max = (int64) dlock_max_lease * 1000;
+	int64		max = (int64) dlock_max_ttl * 1000;
 	int64		us;
 
 	if (PG_ARGISNULL(n))
 		return 0;
-	us = read_interval(fcinfo, n, "lease");
+	us = read_interval(fcinfo, n, "ttl");
 	if (us < 1000 || us > max)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("lease is out of range"),
-				 errdetail("The lease given is %s; it must be at least %s and at most %s.",
+				 errmsg("ttl is out of range"),
+				 errdetail("The ttl given is %s; it must be at least %s and at most %s.",
 						   dlock_interval_text(us), dlock_interval_text(1000),
 						   dlock_interval_text(max)),
-				 us > max ? errhint("The maximum is set by \"dlock.max_lease\".") : 0));
+				 us > max ? errhint("The maximum is set by \"dlock.max_ttl\".") : 0));
 	return us;
 }
 

@@ -17,10 +17,10 @@
 #include "api/args.h"
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/interval.h"
 #include "lease/access.h"
-#include "lease/acquire.h"
 #include "lease/change.h"
-#include "lease/scope.h"
+#include "lease/lost.h"
 
 PG_FUNCTION_INFO_V1(dlock_release);
 PG_FUNCTION_INFO_V1(dlock_release_all);
@@ -51,30 +51,37 @@ dlock_release(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_release_all gives all that a client holds back at commit.
+ * read_resources reads an array of names; NULL where none is given, for all.
+ */
+static const DlockKeys *
+read_resources(FunctionCallInfo fcinfo, int n, DlockKeys *keys)
+{
+	if (PG_ARGISNULL(n))
+		return NULL;
+	*keys = dlock_arg_resources(fcinfo, n);
+	return keys;
+}
+
+/*
+ * dlock_release_all gives what a client holds back at commit, all of it or some
+ * resources.
  */
 Datum
 dlock_release_all(PG_FUNCTION_ARGS)
 {
 	char	   *name;
+	DlockKeys	keys;
+	const DlockKeys *wanted;
 	DlockGate	gate;
 	uint32		client;
 
 	dlock_access_check_preloaded();
 	name = dlock_arg_client(fcinfo, 0);
+	wanted = read_resources(fcinfo, 1, &keys);
 	gate = dlock_access_gate();
 	client = dlock_access_client(gate, name, false);
 	PG_RETURN_INT64(client == DLOCK_NONE ? 0 :
-					dlock_release_client(gate, client));
-}
-
-static void
-report_lost(const DlockKey *key)
-{
-	DlockRequest request = {0};
-
-	request.key = *key;
-	dlock_acquire_report(&request, DLOCK_LOST, NULL);
+					dlock_release_client(gate, client, wanted));
 }
 
 /*
@@ -89,10 +96,11 @@ renewal_desc(void)
 	if (desc == NULL)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(TopMemoryContext);
-		TupleDesc	made = CreateTemplateTupleDesc(2);
+		TupleDesc	made = CreateTemplateTupleDesc(3);
 
 		TupleDescInitEntry(made, 1, "expires_at", TIMESTAMPTZOID, -1, 0);
-		TupleDescInitEntry(made, 2, "waiters", INT4OID, -1, 0);
+		TupleDescInitEntry(made, 2, "remaining", INTERVALOID, -1, 0);
+		TupleDescInitEntry(made, 3, "waiters", INT4OID, -1, 0);
 		desc = BlessTupleDesc(made);
 		MemoryContextSwitchTo(old_context);
 	}
@@ -112,13 +120,15 @@ dlock_renew(PG_FUNCTION_ARGS)
 	DlockGate	gate;
 	uint32		client;
 	DlockTime	deadline;
+	DlockTime	now;
 	int			waiters;
-	Datum		values[2];
-	bool		nulls[2] = {false, false};
+	Interval	remaining;
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
 
 	dlock_access_check_preloaded();
 	key = dlock_arg_resource(fcinfo, 0);
-	duration = dlock_arg_lease(fcinfo, 1);
+	duration = dlock_arg_ttl(fcinfo, 1);
 	token = dlock_arg_token(fcinfo, 2);
 	name = dlock_arg_client(fcinfo, 3);
 	gate = dlock_access_gate();
@@ -126,117 +136,96 @@ dlock_renew(PG_FUNCTION_ARGS)
 	if (client == DLOCK_NONE ||
 		!dlock_renew_lease(gate, &key, client, token, duration, &deadline,
 						   &waiters))
-		report_lost(&key);
+		dlock_lost_report(gate, &key, client, token);
 
-	nulls[0] = deadline == DLOCK_NEVER;
-	values[0] = TimestampTzGetDatum(dlock_clock_to_wall(deadline,
-														dlock_clock_now(),
+	now = dlock_clock_now();
+	nulls[0] = nulls[1] = deadline == DLOCK_NEVER;
+	values[0] = TimestampTzGetDatum(dlock_clock_to_wall(deadline, now,
 														dlock_clock_wall()));
-	values[1] = Int32GetDatum(waiters);
+	remaining = dlock_interval_from_us(Max(deadline - now, 0));
+	values[1] = IntervalPGetDatum(&remaining);
+	values[2] = Int32GetDatum(waiters);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(renewal_desc(), values,
 													  nulls)));
 }
 
 /*
- * dlock_renew_all restarts the clock of all that a client holds.
+ * dlock_renew_all restarts the clock of what a client holds, all of it or some
+ * resources.
  */
 Datum
 dlock_renew_all(PG_FUNCTION_ARGS)
 {
 	int64		duration;
 	char	   *name;
+	DlockKeys	keys;
+	const DlockKeys *wanted;
 	DlockGate	gate;
 	uint32		client;
 
 	dlock_access_check_preloaded();
-	duration = dlock_arg_lease(fcinfo, 0);
+	duration = dlock_arg_ttl(fcinfo, 0);
 	name = dlock_arg_client(fcinfo, 1);
+	wanted = read_resources(fcinfo, 2, &keys);
 	gate = dlock_access_gate();
 	client = dlock_access_client(gate, name, false);
 	PG_RETURN_INT64(client == DLOCK_NONE ? 0 :
-					dlock_renew_client(gate, client, duration));
+					dlock_renew_client(gate, client, wanted, duration));
 }
 
-/*
- * convert changes the mode of a lease: stronger at once, waiting for the
- * other holders; weaker at commit, like a release.
- */
 static void
-convert(DlockGate gate, const DlockKey *key, uint32 client,
-		const DlockLeaseRef *ref, DlockMode mode, int32 priority,
-		int64 timeout)
+read_options(FunctionCallInfo fcinfo, DlockOptions *options)
 {
-	DlockRequest request = {0};
-	DlockGrant	grant;
-	DlockRefusal refusal;
-	DlockOutcome outcome;
-
-	if (mode == DLOCK_SHARED)
-	{
-		if (ref->mode == DLOCK_EXCLUSIVE)
-			dlock_scope_downgrade(gate, ref);
-		return;
-	}
-	request.arrived = dlock_clock_now();
-	request.gate = gate;
-	request.key = *key;
-	request.client = client;
-	request.mode = mode;
-	request.priority = priority;
-	request.token = ref->token;
-	request.hold.durable = dlock_durable;
-	outcome = dlock_acquire_lease(&request, timeout, &grant, &refusal);
-	if (outcome != DLOCK_GRANTED)
-		dlock_acquire_report(&request, outcome, &refusal);
+	options->timeout = dlock_arg_timeout(fcinfo, 1);
+	options->duration = dlock_arg_ttl(fcinfo, 2);
+	options->mode_given = !PG_ARGISNULL(3);
+	if (options->mode_given)
+		options->mode = dlock_arg_mode(fcinfo, 3);
+	options->priority_given = !PG_ARGISNULL(4);
+	if (options->priority_given)
+		options->priority = dlock_arg_priority(fcinfo, 4);
 }
 
 /*
- * dlock_set_options changes a held lease, or how a client waits.
+ * dlock_set_options changes a held lease, or how a client waits: all that is
+ * given, or nothing.  What cannot fail comes last.
  */
 Datum
 dlock_set_options(PG_FUNCTION_ARGS)
 {
-	DlockKey	key;
-	DlockMode	mode = DLOCK_SHARED;
-	int64		duration;
+	DlockRequest request = {0};
+	DlockOptions options = {0};
 	int64		token;
 	char	   *name;
-	int64		timeout;
-	int32		priority = 0;
-	DlockGate	gate;
-	uint32		client;
 	DlockLeaseRef ref;
-	DlockTime	deadline;
-	int			waiters;
+	bool		known;
 	bool		held;
 	bool		waiting = false;
 
 	dlock_access_check_preloaded();
-	key = dlock_arg_resource(fcinfo, 0);
-	if (!PG_ARGISNULL(1))
-		mode = dlock_arg_mode(fcinfo, 1);
-	duration = dlock_arg_lease(fcinfo, 2);
-	if (!PG_ARGISNULL(3))
-		priority = dlock_arg_priority(fcinfo, 3);
-	token = dlock_arg_token(fcinfo, 4);
-	name = dlock_arg_client(fcinfo, 5);
-	timeout = dlock_arg_timeout(fcinfo, 6);
-	gate = dlock_access_gate();
-	client = dlock_access_client(gate, name, false);
+	request.key = dlock_arg_resource(fcinfo, 0);
+	read_options(fcinfo, &options);
+	token = dlock_arg_token(fcinfo, 5);
+	name = dlock_arg_client(fcinfo, 6);
+	request.gate = dlock_access_gate();
+	request.client = dlock_access_client(request.gate, name, false);
 
-	held = client != DLOCK_NONE &&
-		dlock_holding_find(gate, &key, client, &ref) &&
+	known = request.client != DLOCK_NONE;
+	held = known &&
+		dlock_holding_find(request.gate, &request.key, request.client, &ref) &&
 		(token == 0 || token == ref.token);
-	if (client != DLOCK_NONE && !PG_ARGISNULL(3) && (held || token == 0))
-		waiting = dlock_holding_set_priority(gate, &key, client, priority) > 0;
+	if (held)
+		dlock_change_lease(&request, &ref, &options);
+	else if (options.mode_given || options.duration != 0)
+		dlock_lost_report(request.gate, &request.key, request.client, token);
+	if (known && options.priority_given && (held || token == 0))
+		waiting = dlock_holding_set_priority(request.gate, &request.key,
+											 request.client,
+											 options.priority) > 0;
 	/* a waiting client has no lease yet, but a priority it has */
-	if (!held && !(waiting && PG_ARGISNULL(1) && duration == 0))
-		report_lost(&key);
-	if (duration != 0 &&
-		!dlock_renew_lease(gate, &key, client, ref.token, duration, &deadline,
-						   &waiters))
-		report_lost(&key);
-	if (!PG_ARGISNULL(1))
-		convert(gate, &key, client, &ref, mode, priority, timeout);
+	if (!held && !waiting)
+		dlock_lost_report(request.gate, &request.key, request.client, token);
+	if (held)
+		dlock_change_at_commit(request.gate, &ref, &options);
 	PG_RETURN_BOOL(true);
 }

@@ -32,8 +32,8 @@
 #include "base/errors.h"
 #include "base/message.h"
 #include "lease/access.h"
-#include "lease/acquire.h"
 #include "lease/fence.h"
+#include "lease/lost.h"
 #include "lease/scope.h"
 
 PG_FUNCTION_INFO_V1(dlock_fence);
@@ -53,18 +53,20 @@ static object_access_hook_type previous_object_access = NULL;
 Datum
 dlock_fence(PG_FUNCTION_ARGS)
 {
-	DlockRequest request = {0};
+	DlockKey	key;
+	DlockGate	gate;
 	int64		token;
 
 	dlock_access_check_preloaded();
-	request.key = dlock_arg_resource(fcinfo, 0);
+	key = dlock_arg_resource(fcinfo, 0);
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("token must not be null")));
 	token = dlock_arg_token(fcinfo, 1);
-	if (!dlock_fence_token(dlock_access_gate(), &request.key, token))
-		dlock_acquire_report(&request, DLOCK_LOST, NULL);
+	gate = dlock_access_gate();
+	if (!dlock_fence_token(gate, &key, token))
+		dlock_lost_report(gate, &key, DLOCK_NONE, token);
 	PG_RETURN_VOID();
 }
 

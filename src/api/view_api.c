@@ -1,6 +1,7 @@
 /*
  * view_api.c
- *	  SQL: dlock_status, dlock_list, dlock_queue.
+ *	  SQL: dlock_status, dlock_list, dlock_queue, dlock_holds,
+ *	  dlock_current_client.
  *
  * On a primary, copies of what stands in shared memory are shown.  A standby
  * has no leases in memory; there status and list are read from the replicated
@@ -20,6 +21,7 @@
 
 #include "api/args.h"
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/interval.h"
 #include "durable/store.h"
 #include "lease/access.h"
@@ -28,6 +30,8 @@
 PG_FUNCTION_INFO_V1(dlock_status);
 PG_FUNCTION_INFO_V1(dlock_list);
 PG_FUNCTION_INFO_V1(dlock_queue);
+PG_FUNCTION_INFO_V1(dlock_holds);
+PG_FUNCTION_INFO_V1(dlock_current_client);
 
 #define SOURCE_MEMORY "memory"
 #define SOURCE_TABLE "table"
@@ -147,6 +151,7 @@ from_row(const DlockRecord *record, DlockHolderCopy *copy, Now now)
 	copy->acquired_at = record->acquired_at;
 	copy->deadline = record->expires_at == DT_NOEND ? DLOCK_NEVER :
 		now.monotonic + (record->expires_at - now.wall);
+	copy->held = true;
 	copy->role = record->role;
 	strlcpy(copy->client, record->client, sizeof(copy->client));
 }
@@ -194,7 +199,7 @@ put_status(Row *row, const DlockKey *key, const DlockResourceCopy *copy,
 			put_null(row);
 		return;
 	}
-	put_text(row, newest->mode == DLOCK_EXCLUSIVE ? "held" : "shared");
+	put_text(row, dlock_mode_name(newest->mode));
 	put_text(row, dlock_mode_name(newest->mode));
 	put(row, Int32GetDatum(copy->nholders));
 	put(row, Int32GetDatum(copy->nwaiters));
@@ -202,6 +207,28 @@ put_status(Row *row, const DlockKey *key, const DlockResourceCopy *copy,
 	put_text(row, newest->client);
 	put_time(row, newest->deadline, now);
 	put_remaining(row, newest->deadline, now);
+}
+
+/*
+ * read_resource copies a resource as it is known here; false where it is free.
+ */
+static bool
+read_resource(const DlockKey *key, DlockResourceCopy *copy, Now *now)
+{
+	bool		found;
+
+	dlock_snapshot_init(copy);
+	if (RecoveryInProgress())
+	{
+		DlockImage	image;
+
+		dlock_store_read(&image);
+		*now = get_now();
+		return standby_resource(&image, key, *now, copy);
+	}
+	found = dlock_snapshot_by_name(dlock_access_gate().db, key, copy);
+	*now = get_now();
+	return found;
 }
 
 /*
@@ -221,20 +248,7 @@ dlock_status(PG_FUNCTION_ARGS)
 	key = dlock_arg_resource(fcinfo, 0);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	dlock_snapshot_init(&copy);
-	if (RecoveryInProgress())
-	{
-		DlockImage	image;
-
-		dlock_store_read(&image);
-		now = get_now();
-		found = standby_resource(&image, &key, now, &copy);
-	}
-	else
-	{
-		found = dlock_snapshot_by_name(dlock_access_gate().db, &key, &copy);
-		now = get_now();
-	}
+	found = read_resource(&key, &copy, &now);
 	put_status(&row, &key, &copy, found, now);
 	put_text(&row, RecoveryInProgress() ? SOURCE_TABLE : SOURCE_MEMORY);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, row.values,
@@ -384,4 +398,66 @@ dlock_queue(PG_FUNCTION_ARGS)
 			emit_waiters(fcinfo, &copy);
 	}
 	return (Datum) 0;
+}
+
+/*
+ * may_be_a_name tells whether an argument can be the name of anything.
+ */
+static bool
+may_be_a_name(FunctionCallInfo fcinfo, int n)
+{
+	int			len = PG_ARGISNULL(n) ? 0 :
+		(int) VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(n));
+
+	return len > 0 && len <= DLOCK_NAME_MAX;
+}
+
+/*
+ * dlock_holds tells whether the caller holds a resource.  What cannot be held,
+ * or not by the caller, is not held: that is no error.
+ */
+Datum
+dlock_holds(PG_FUNCTION_ARGS)
+{
+	const char *me;
+	DlockKey	key;
+	DlockResourceCopy copy;
+	Now			now;
+
+	dlock_access_check_preloaded();
+	if (!may_be_a_name(fcinfo, 0))
+		PG_RETURN_BOOL(false);
+	me = PG_ARGISNULL(2) ? dlock_access_my_name() : dlock_arg_client(fcinfo, 2);
+	if (me == NULL)
+		PG_RETURN_BOOL(false);
+	key = dlock_arg_resource(fcinfo, 0);
+	if (!read_resource(&key, &copy, &now))
+		PG_RETURN_BOOL(false);
+	for (int i = 0; i < copy.nholders; i++)
+	{
+		const DlockHolderCopy *holder = &copy.holders[i];
+
+		if (holder->held && strcmp(holder->client, me) == 0 &&
+			(PG_ARGISNULL(1) || holder->token == PG_GETARG_INT64(1)))
+			PG_RETURN_BOOL(holder->deadline > now.monotonic &&
+						   dlock_access_may_act(holder->role));
+	}
+	PG_RETURN_BOOL(false);
+}
+
+/*
+ * dlock_current_client tells who one is: as which client calls without a name
+ * act; NULL where they are refused, and on a standby.
+ */
+Datum
+dlock_current_client(PG_FUNCTION_ARGS)
+{
+	dlock_access_check_preloaded();
+	if (dlock_access_is_anonymous(NULL))
+	{
+		if (RecoveryInProgress() || dlock_require_client)
+			PG_RETURN_NULL();
+		(void) dlock_access_client(dlock_access_gate(), NULL, true);
+	}
+	PG_RETURN_TEXT_P(cstring_to_text(dlock_access_my_name()));
 }

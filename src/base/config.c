@@ -20,9 +20,10 @@ int			dlock_max_leases;
 int			dlock_max_waiters;
 int			dlock_max_clients;
 int			dlock_max_databases;
-int			dlock_default_lease;
-int			dlock_max_lease;
+int			dlock_default_ttl;
+int			dlock_max_ttl;
 bool		dlock_durable;
+bool		dlock_require_client;
 char	   *dlock_client;
 int			dlock_deadlock_timeout;
 int			dlock_deadlock_policy;
@@ -120,16 +121,16 @@ void
 dlock_config_define(void)
 {
 	define_sizes();
-	DefineCustomIntVariable("dlock.default_lease",
-							"Sets the duration of a lease for which none is given.",
+	DefineCustomIntVariable("dlock.default_ttl",
+							"Sets the duration of leases for which no \"ttl\" is given.",
 							NULL,
-							&dlock_default_lease,
+							&dlock_default_ttl,
 							 /* bootValue */ 30 * 1000, /* minValue */ 1, /* maxValue */ INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomIntVariable("dlock.max_lease",
-							"Sets the longest duration of a lease that may be asked for.",
+	DefineCustomIntVariable("dlock.max_ttl",
+							"Sets the longest \"ttl\" that may be asked for.",
 							NULL,
-							&dlock_max_lease,
+							&dlock_max_ttl,
 							 /* bootValue */ 24 * 60 * 60 * 1000, /* minValue */ 1, /* maxValue */ INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable("dlock.durable",
@@ -144,6 +145,12 @@ dlock_config_define(void)
 							   &dlock_client,
 							   /* bootValue */ "",
 							   PGC_USERSET, 0, check_client, assign_client, NULL);
+	DefineCustomBoolVariable("dlock.require_client",
+							 "Refuses calls that name no client.",
+							 "Recommended behind a transaction pooler, where a session serves many programs.",
+							 &dlock_require_client,
+							 /* bootValue */ false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("dlock.deadlock_timeout",
 							"Sets the time between two looks for deadlocks while anybody waits.",
 							"Waits and leases that end by themselves within this time are left alone.",

@@ -23,9 +23,10 @@ extern int	dlock_max_clients;
 extern int	dlock_max_databases;
 
 /* behaviour */
-extern int	dlock_default_lease;	/* milliseconds */
-extern int	dlock_max_lease;	/* milliseconds */
+extern int	dlock_default_ttl;	/* milliseconds */
+extern int	dlock_max_ttl;	/* milliseconds */
 extern bool dlock_durable;
+extern bool dlock_require_client;
 extern char *dlock_client;
 extern void (*dlock_client_changes) (const char *name);
 extern int	dlock_deadlock_timeout; /* milliseconds */

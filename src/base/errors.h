@@ -4,7 +4,7 @@
  *
  *	  situation								SQLSTATE
  *	  not preloaded, not ready				ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
- *	  not to be had in time					ERRCODE_LOCK_NOT_AVAILABLE
+ *	  not available in time					ERRCODE_LOCK_NOT_AVAILABLE
  *	  two upgrades of one resource			ERRCODE_T_R_DEADLOCK_DETECTED
  *	  slots exhausted						ERRCODE_OUT_OF_MEMORY
  *	  bad argument							ERRCODE_INVALID_PARAMETER_VALUE
@@ -29,5 +29,10 @@
 
 /* the synchronous standbys have not confirmed anything for long */
 #define ERRCODE_DLOCK_NO_QUORUM MAKE_SQLSTATE('L', 'K', '0', '0', '3')
+
+/* LK004 is for shards */
+
+/* a grant that could not be made durable in time */
+#define ERRCODE_DLOCK_NOT_DURABLE MAKE_SQLSTATE('L', 'K', '0', '0', '5')
 
 #endif							/* DLOCK_BASE_ERRORS_H */

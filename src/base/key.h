@@ -19,6 +19,13 @@ typedef struct DlockKey
 	int			len;			/* 1 .. DLOCK_NAME_MAX */
 } DlockKey;
 
+/* several, in the order of their names and each once */
+typedef struct DlockKeys
+{
+	DlockKey   *keys;
+	int			count;
+} DlockKeys;
+
 extern DlockKey dlock_key_make(Oid dboid, const char *name, int len);
 extern bool dlock_key_matches(const DlockKey *key, Oid dboid,
 							  const char *name, int len);

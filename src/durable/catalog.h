@@ -27,7 +27,7 @@
 #define Anum_locks_scope 8
 #define Anum_locks_hold_count 9
 #define Anum_locks_acquired_at 10
-#define Anum_locks_lease 11
+#define Anum_locks_ttl 11
 #define Anum_locks_expiration_at 12
 #define Anum_locks_status 13
 
@@ -42,7 +42,7 @@ static const DlockColumn dlock_locks_columns[Natts_locks] = {
 	[Anum_locks_scope - 1] = {"scope", TEXTOID},
 	[Anum_locks_hold_count - 1] = {"hold_count", INT4OID},
 	[Anum_locks_acquired_at - 1] = {"acquired_at", TIMESTAMPTZOID},
-	[Anum_locks_lease - 1] = {"lease", INTERVALOID},
+	[Anum_locks_ttl - 1] = {"ttl", INTERVALOID},
 	[Anum_locks_expiration_at - 1] = {"expiration_at", TIMESTAMPTZOID, true},
 	[Anum_locks_status - 1] = {"status", TEXTOID},
 };

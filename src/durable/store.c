@@ -176,7 +176,7 @@ read_record(HeapTuple tuple, TupleDesc desc, const AttrNumber *numbers,
 		DatumGetTimestampTz(values[Anum_locks_expiration_at - 1]);
 	read_name(values[Anum_locks_resource_name - 1], record->resource);
 	read_name(values[Anum_locks_owner - 1], record->client);
-	if (!dlock_interval_to_us(DatumGetIntervalP(values[Anum_locks_lease - 1]),
+	if (!dlock_interval_to_us(DatumGetIntervalP(values[Anum_locks_ttl - 1]),
 							  &record->duration))
 		elog(ERROR, "unexpected duration in dlock.locks");
 	read_name(values[Anum_locks_mode - 1], word);
@@ -443,7 +443,7 @@ form_row(const DlockRecord *record)
 
 	values[Anum_locks_id - 1] = Int64GetDatum(record->slot);
 	values[Anum_locks_token - 1] = Int64GetDatum(record->token);
-	values[Anum_locks_lease - 1] = IntervalPGetDatum(&duration);
+	values[Anum_locks_ttl - 1] = IntervalPGetDatum(&duration);
 	values[Anum_locks_resource_name - 1] =
 		CStringGetTextDatum(record->held ? record->resource : "");
 	values[Anum_locks_owner - 1] =
@@ -565,7 +565,7 @@ dlock_store_bind(const DlockClientRecord *client)
 	values[Anum_locks_scope - 1] = empty;
 	values[Anum_locks_hold_count - 1] = Int32GetDatum(0);
 	values[Anum_locks_acquired_at - 1] = TimestampTzGetDatum(DT_NOBEGIN);
-	values[Anum_locks_lease - 1] = IntervalPGetDatum(&none);
+	values[Anum_locks_ttl - 1] = IntervalPGetDatum(&none);
 	nulls[Anum_locks_expiration_at - 1] = true;
 	values[Anum_locks_status - 1] = CStringGetTextDatum(DLOCK_STATUS_CLIENT);
 	tuple = put_together(values, nulls);

@@ -291,11 +291,19 @@ refuse_role(Oid client_role, const char *name)
 										   role))));
 }
 
+/*
+ * dlock_access_may_act tells whether the caller may act as clients of a role.
+ */
+bool
+dlock_access_may_act(Oid role)
+{
+	return role == GetUserId() || has_privs_of_role(GetUserId(), role);
+}
+
 static void
 check_role(const DlockClient *client, const char *name)
 {
-	if (client->row.role != GetUserId() &&
-		!has_privs_of_role(GetUserId(), client->row.role))
+	if (!dlock_access_may_act(client->row.role))
 		refuse_role(client->row.role, name);
 }
 
@@ -307,8 +315,7 @@ check_role(const DlockClient *client, const char *name)
 void
 dlock_access_check_holder(Oid role, const char *name)
 {
-	if (role != GetUserId() &&
-		!has_privs_of_role(GetUserId(), role) &&
+	if (!dlock_access_may_act(role) &&
 		!has_privs_of_role(GetOuterUserId(), role))
 		refuse_role(role, name);
 }
@@ -482,6 +489,39 @@ anonymous_client(DlockGate gate)
 }
 
 /*
+ * dlock_access_is_anonymous tells whether a call acts as the session's own
+ * client.
+ */
+bool
+dlock_access_is_anonymous(const char *name)
+{
+	return name == NULL && dlock_client[0] == '\0';
+}
+
+/*
+ * dlock_access_my_name gives the name of the client that calls without a name
+ * act as; NULL where the session has not been one yet.
+ */
+const char *
+dlock_access_my_name(void)
+{
+	if (dlock_client[0] != '\0')
+		return dlock_client;
+	return anonymous.valid && anonymous.epoch == my_gate.epoch ?
+		anonymous.name : NULL;
+}
+
+static void
+refuse_anonymous(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("client must be named"),
+			 errdetail("The call names no client, \"dlock.client\" is empty, and \"dlock.require_client\" is on."),
+			 errhint("Set \"dlock.client\", or give the argument \"client\".")));
+}
+
+/*
  * dlock_access_client gives the client that a call acts as: the one that is
  * named, else that of dlock.client, else the session's own.  DLOCK_NONE where
  * it is not known and not to be made: it holds nothing then.
@@ -493,6 +533,8 @@ dlock_access_client(DlockGate gate, const char *name, bool create)
 		return named_client(gate, dlock_client, true, create);
 	if (name != NULL)
 		return named_client(gate, name, false, create);
+	if (dlock_require_client)
+		refuse_anonymous();
 	return anonymous_client(gate);
 }
 

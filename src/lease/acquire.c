@@ -23,6 +23,7 @@
 #include "lease/acquire.h"
 #include "lease/deadlock.h"
 #include "lease/flush.h"
+#include "lease/lost.h"
 #include "lease/quorum.h"
 #include "lease/scope.h"
 #include "shared/pending.h"
@@ -67,6 +68,8 @@ dlock_wait_in_line(const DlockRequest *request, DlockGrant *grant,
 
 		if (outcome == DLOCK_DEADLOCK)
 			refusal->deadlock = grant->deadlock;
+		if (outcome == DLOCK_LOST)
+			refusal->token = request->token;
 		if (outcome != DLOCK_QUEUED)
 			return outcome;
 		if (dlock_clock_now() >= request->deadline &&
@@ -80,11 +83,9 @@ dlock_wait_in_line(const DlockRequest *request, DlockGrant *grant,
  * unflushed gives the outcome for a request that was not made durable.
  */
 static DlockOutcome
-unflushed(DlockFlush flush, DlockRefusal *refusal)
+unflushed(DlockFlush flush)
 {
-	memset(refusal, 0, sizeof(*refusal));
-	refusal->unflushed = true;
-	return flush == DLOCK_FLUSH_NO_QUORUM ? DLOCK_NO_QUORUM : DLOCK_TIMED_OUT;
+	return flush == DLOCK_FLUSH_NO_QUORUM ? DLOCK_NO_QUORUM : DLOCK_NOT_DURABLE;
 }
 
 /*
@@ -92,15 +93,14 @@ unflushed(DlockFlush flush, DlockRefusal *refusal)
  * as the request may wait, but at least for a flush.
  */
 DlockOutcome
-dlock_wait_granted(const DlockRequest *request, uint64 batch,
-				   DlockRefusal *refusal)
+dlock_wait_granted(const DlockRequest *request, uint64 batch)
 {
 	DlockTime	soonest = dlock_clock_after(dlock_clock_now(), FLUSH_TIME);
 	DlockFlush	flush = dlock_flush_wait(request->gate, batch,
 										 Max(request->deadline, soonest));
 
 	if (flush != DLOCK_FLUSH_DONE)
-		return unflushed(flush, refusal);
+		return unflushed(flush);
 	DLOCK_DEBUG_POINT(DLOCK_STOP_GRANT_FLUSHED);
 	return DLOCK_GRANTED;
 }
@@ -118,7 +118,7 @@ finish(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
 		return outcome;
 	if (grant->must_flush)
 	{
-		outcome = dlock_wait_granted(request, grant->batch, refusal);
+		outcome = dlock_wait_granted(request, grant->batch);
 		if (outcome != DLOCK_GRANTED)
 		{
 			dlock_engine_take_back(request, grant);
@@ -127,6 +127,7 @@ finish(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
 	}
 	if (!dlock_engine_acknowledge(request, grant))
 	{
+		refusal->token = grant->token;
 		dlock_engine_take_back(request, grant);
 		return dlock_database_is_open(request->gate.db, request->gate.epoch) ?
 			DLOCK_LOST : DLOCK_SHUT;
@@ -159,7 +160,7 @@ see_through(const DlockRequest *request, DlockOutcome outcome,
  * the outcome of the request.
  */
 static DlockOutcome
-ensure_tokens(const DlockRequest *request, DlockRefusal *refusal)
+ensure_tokens(const DlockRequest *request)
 {
 	DlockTime	soonest;
 	DlockFlush	flush;
@@ -168,7 +169,7 @@ ensure_tokens(const DlockRequest *request, DlockRefusal *refusal)
 		return DLOCK_GRANTED;
 	soonest = dlock_clock_after(dlock_clock_now(), FLUSH_TIME);
 	flush = dlock_flush_wait_tokens(request->gate, Max(request->deadline, soonest));
-	return flush == DLOCK_FLUSH_DONE ? DLOCK_GRANTED : unflushed(flush, refusal);
+	return flush == DLOCK_FLUSH_DONE ? DLOCK_GRANTED : unflushed(flush);
 }
 
 /*
@@ -178,7 +179,7 @@ ensure_tokens(const DlockRequest *request, DlockRefusal *refusal)
  */
 DlockOutcome
 dlock_acquire_prepare(DlockRequest *requests, int count, int64 *timeout,
-					  bool *by_setting, DlockRefusal *refusal)
+					  bool *by_setting)
 {
 	DlockRequest *first = &requests[0];
 
@@ -196,7 +197,7 @@ dlock_acquire_prepare(DlockRequest *requests, int count, int64 *timeout,
 		requests[i].hold.mode = requests[i].mode;
 		requests[i].hold.session = MyProc->pgprocno;
 	}
-	return ensure_tokens(first, refusal);
+	return ensure_tokens(first);
 }
 
 /*
@@ -215,8 +216,7 @@ dlock_acquire_note(const DlockRequest *request, const DlockGrant *grant)
 /*
  * dlock_acquire_again tells whether a request that has come to nothing is to
  * be made anew, as if it had come a moment later: the lease that it joined has
- * ended, or has been made shared, before the hold was durable.  Its time is
- * that of the first attempt.
+ * ended before the hold was durable.  Its time is that of the first attempt.
  */
 bool
 dlock_acquire_again(const DlockRequest *request, DlockOutcome outcome,
@@ -237,7 +237,7 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 {
 	bool		by_setting;
 	DlockOutcome outcome = dlock_acquire_prepare(request, 1, &timeout,
-												 &by_setting, refusal);
+												 &by_setting);
 
 	if (outcome == DLOCK_GRANTED)
 	{
@@ -269,8 +269,6 @@ refusal_detail(const DlockRequest *request, const DlockRefusal *refusal)
 {
 	StringInfoData buf;
 
-	if (refusal->unflushed)
-		return errdetail("The lease could not be made durable in time.");
 	initStringInfo(&buf);
 	if (refusal->nholders == 0)
 		appendStringInfoString(&buf, "Others wait ahead");
@@ -302,6 +300,23 @@ report_no_slot(const char *what, const char *setting)
 			(errcode(ERRCODE_OUT_OF_MEMORY),
 			 errmsg("out of dlock %s slots", what),
 			 errhint("You might need to increase \"%s\".", setting)));
+}
+
+/*
+ * report_not_durable: the request was granted, and has been taken back.
+ */
+static void
+report_not_durable(DlockDatabase *db, const char *name)
+{
+	DlockWriterReport report;
+
+	dlock_database_report_writer(db, &report);
+	ereport(ERROR,
+			(errcode(ERRCODE_DLOCK_NOT_DURABLE),
+			 errmsg("could not make a lease on resource \"%s\" durable in time",
+					name),
+			 dlock_flush_writer_detail(&report),
+			 errhint("The request was taken back. Try again with a longer timeout, or see the server log for what keeps the writer.")));
 }
 
 /*
@@ -351,10 +366,8 @@ dlock_acquire_report(const DlockRequest *request, DlockOutcome outcome,
 			break;
 		case DLOCK_NOT_HELD:
 		case DLOCK_LOST:
-			ereport(ERROR,
-					(errcode(ERRCODE_DLOCK_LEASE_LOST),
-					 errmsg("lease on resource \"%s\" is not held", name),
-					 errdetail("It was released, has expired, or was taken away by an administrator.")));
+			dlock_lost_report(request->gate, &request->key, request->client,
+							  outcome == DLOCK_LOST ? refusal->token : request->token);
 			break;
 		case DLOCK_TOO_MANY_HOLDS:
 			ereport(ERROR,
@@ -378,6 +391,9 @@ dlock_acquire_report(const DlockRequest *request, DlockOutcome outcome,
 			break;
 		case DLOCK_NO_QUORUM:
 			dlock_quorum_report(request->gate.db);
+			break;
+		case DLOCK_NOT_DURABLE:
+			report_not_durable(request->gate.db, name);
 			break;
 		case DLOCK_GRANTED:
 		case DLOCK_QUEUED:

@@ -20,13 +20,12 @@ extern void dlock_acquire_report(const DlockRequest *request,
 
 /* parts of it, for those that are for several leases */
 extern DlockOutcome dlock_acquire_prepare(DlockRequest *requests, int count,
-										  int64 *timeout, bool *by_setting,
-										  DlockRefusal *refusal);
+										  int64 *timeout, bool *by_setting);
 extern DlockOutcome dlock_wait_in_line(const DlockRequest *request,
 									   DlockGrant *grant,
 									   DlockRefusal *refusal);
 extern DlockOutcome dlock_wait_granted(const DlockRequest *request,
-									   uint64 batch, DlockRefusal *refusal);
+									   uint64 batch);
 extern bool dlock_acquire_again(const DlockRequest *request,
 								DlockOutcome outcome, const DlockGrant *grant);
 extern void dlock_acquire_note(const DlockRequest *request,

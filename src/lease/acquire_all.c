@@ -120,8 +120,7 @@ acknowledge_all(const UnderWay *all, int *which, DlockRefusal *refusal)
 			batch = Max(batch, all->grants[i].batch);
 	if (batch != 0)
 	{
-		DlockOutcome outcome = dlock_wait_granted(&all->requests[0], batch,
-												  refusal);
+		DlockOutcome outcome = dlock_wait_granted(&all->requests[0], batch);
 
 		*which = 0;
 		if (outcome != DLOCK_GRANTED)
@@ -131,8 +130,11 @@ acknowledge_all(const UnderWay *all, int *which, DlockRefusal *refusal)
 	{
 		*which = i;
 		if (!dlock_engine_acknowledge(&all->requests[i], &all->grants[i]))
+		{
+			refusal->token = all->grants[i].token;
 			return dlock_database_is_open(gate.db, gate.epoch) ?
 				DLOCK_LOST : DLOCK_SHUT;
+		}
 	}
 	return DLOCK_GRANTED;
 }
@@ -157,8 +159,7 @@ dlock_acquire_all_leases(DlockRequest *requests, int count, int64 timeout,
 		requests[i].eager = true;
 		dlock_engine_init_grant(&grants[i]);
 	}
-	outcome = dlock_acquire_prepare(requests, count, &timeout, &by_setting,
-									refusal);
+	outcome = dlock_acquire_prepare(requests, count, &timeout, &by_setting);
 	if (outcome == DLOCK_GRANTED)
 	{
 		PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&all));

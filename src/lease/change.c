@@ -8,12 +8,15 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/wait_event.h"
 
 #include "base/config.h"
+#include "lease/acquire.h"
 #include "lease/change.h"
 #include "lease/flush.h"
+#include "lease/lost.h"
 #include "lease/quorum.h"
 #include "lease/scope.h"
 
@@ -37,25 +40,74 @@ dlock_release_lease(DlockGate gate, const DlockKey *key, uint32 client,
 }
 
 /*
- * dlock_release_client asks for the release of all that a client holds; tells
- * how many leases that are.
+ * Leases of a client that were looked up, as many as there may be.
  */
-int64
-dlock_release_client(DlockGate gate, uint32 client)
+typedef struct LeaseRefs
 {
-	uint32		used = dlock_lease_high_water();
-	int64		count = 0;
+	DlockLeaseRef *refs;
+	int64		count;
+	int64		capacity;
+} LeaseRefs;
+
+static void
+add_ref(LeaseRefs *leases, const DlockLeaseRef *ref)
+{
+	if (leases->count == leases->capacity)
+	{
+		leases->capacity = Max(16, leases->capacity * 2);
+		leases->refs = leases->refs == NULL ?
+			MemoryContextAllocHuge(CurrentMemoryContext,
+								   leases->capacity * sizeof(DlockLeaseRef)) :
+			repalloc_huge(leases->refs,
+						  leases->capacity * sizeof(DlockLeaseRef));
+	}
+	leases->refs[leases->count++] = *ref;
+}
+
+/*
+ * find_leases gives what a client holds, all of it or what is in the list.
+ */
+static LeaseRefs
+find_leases(DlockGate gate, uint32 client, const DlockKeys *keys)
+{
+	uint32		used = keys != NULL ? keys->count : dlock_lease_high_water();
+	LeaseRefs	leases = {0};
 
 	for (uint32 i = 0; i < used; i++)
 	{
 		DlockLeaseRef ref;
 
-		if (dlock_holding_find_slot(gate, i, client, &ref) &&
-			dlock_scope_release(gate, &ref, true))
-			count++;
+		if (keys != NULL ?
+			dlock_holding_find(gate, &keys->keys[i], client, &ref) :
+			dlock_holding_find_slot(gate, i, client, &ref))
+			add_ref(&leases, &ref);
 		if (i % 1024 == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
+	return leases;
+}
+
+static void
+free_refs(LeaseRefs *leases)
+{
+	if (leases->refs != NULL)
+		pfree(leases->refs);
+}
+
+/*
+ * dlock_release_client asks for the release of what a client holds, all of it
+ * or what is in the list; tells how many leases that are.
+ */
+int64
+dlock_release_client(DlockGate gate, uint32 client, const DlockKeys *keys)
+{
+	LeaseRefs	leases = find_leases(gate, client, keys);
+	int64		count = 0;
+
+	for (int64 i = 0; i < leases.count; i++)
+		if (dlock_scope_release(gate, &leases.refs[i], true))
+			count++;
+	free_refs(&leases);
 	return count;
 }
 
@@ -116,76 +168,143 @@ dlock_renew_lease(DlockGate gate, const DlockKey *key, uint32 client,
 }
 
 /*
- * renew_all restarts the clock of every lease of a client; tells how many
- * there are, up to which batch to wait, and whether they are to be confirmed.
+ * dlock_renew_client restarts the clock of what a client holds, all of it or
+ * what is in the list; tells how many leases that are.
  */
-static int64
-renew_all(DlockGate gate, uint32 client, int64 duration, uint64 *last_batch,
-		  bool *confirm)
+int64
+dlock_renew_client(DlockGate gate, uint32 client, const DlockKeys *keys,
+				   int64 duration)
 {
-	uint32		used = dlock_lease_high_water();
+	LeaseRefs	leases;
+	uint64		last_batch = 0;
+	bool		confirm = false;
 	int64		count = 0;
 
-	for (uint32 i = 0; i < used; i++)
+	if (dlock_durable)
+		dlock_quorum_check(gate.db);
+	leases = find_leases(gate, client, keys);
+	for (int64 i = 0; i < leases.count; i++)
 	{
-		DlockLeaseRef ref;
 		DlockTime	deadline;
 		int			waiters;
 		uint64		batch;
 
-		if (dlock_holding_find_slot(gate, i, client, &ref) &&
-			dlock_holding_renew(gate, &ref, duration, &deadline, &waiters,
-								&batch, confirm))
-		{
-			*last_batch = Max(*last_batch, batch);
-			count++;
-		}
-		if (i % 1024 == 0)
-			CHECK_FOR_INTERRUPTS();
+		if (!dlock_holding_renew(gate, &leases.refs[i], duration, &deadline,
+								 &waiters, &batch, &confirm))
+			continue;
+		last_batch = Max(last_batch, batch);
+		leases.refs[count++] = leases.refs[i];
 	}
-	return count;
-}
-
-/*
- * count_running tells how many leases a client holds.
- */
-static int64
-count_running(DlockGate gate, uint32 client)
-{
-	uint32		used = dlock_lease_high_water();
-	int64		count = 0;
-
-	for (uint32 i = 0; i < used; i++)
-	{
-		DlockLeaseRef ref;
-
-		if (dlock_holding_find_slot(gate, i, client, &ref))
-			count++;
-		if (i % 1024 == 0)
-			CHECK_FOR_INTERRUPTS();
-	}
-	return count;
-}
-
-/*
- * dlock_renew_client restarts the clock of every lease of a client; tells how
- * many there are.
- */
-int64
-dlock_renew_client(DlockGate gate, uint32 client, int64 duration)
-{
-	uint64		last_batch = 0;
-	bool		confirm = false;
-	int64		count;
-
-	if (dlock_durable)
-		dlock_quorum_check(gate.db);
-	count = renew_all(gate, client, duration, &last_batch, &confirm);
 	if (confirm)
 		last_batch = dlock_holding_barrier(gate);
-	if (!dlock_durable || last_batch == 0)
-		return count;
-	dlock_flush_wait_change(gate, last_batch);
-	/* some may have run out meanwhile, and others have come */
-	return Min(count, count_running(gate, client));
+	if (dlock_durable && last_batch != 0)
+	{
+		int64		renewed = count;
+
+		dlock_flush_wait_change(gate, last_batch);
+		/* some may have run out meanwhile */
+		count = 0;
+		for (int64 i = 0; i < renewed; i++)
+			if (dlock_holding_is_running(gate, &leases.refs[i]))
+				count++;
+	}
+	free_refs(&leases);
+	return count;
+}
+
+/* an upgrade that is taken back if what follows comes to nothing */
+typedef struct UnderWay
+{
+	const DlockRequest *request;
+	DlockGrant *grant;
+} UnderWay;
+
+static void
+abandon_upgrade(int code, Datum arg)
+{
+	UnderWay   *under_way = (UnderWay *) DatumGetPointer(arg);
+
+	dlock_engine_take_back(under_way->request, under_way->grant);
+}
+
+/*
+ * upgrade gives a lease a stronger mode, waiting for the other holders.
+ */
+static void
+upgrade(DlockRequest *request, const DlockLeaseRef *ref,
+		const DlockOptions *options, DlockGrant *grant)
+{
+	DlockRefusal refusal;
+	DlockOutcome outcome;
+
+	request->arrived = dlock_clock_now();
+	request->mode = options->mode;
+	request->priority = options->priority;
+	request->token = ref->token;
+	request->hold.durable = dlock_durable;
+	outcome = dlock_acquire_lease(request, options->timeout, grant, &refusal);
+	if (outcome != DLOCK_GRANTED)
+		dlock_acquire_report(request, outcome, &refusal);
+}
+
+static void
+change_duration(const DlockRequest *request, const DlockLeaseRef *ref,
+				int64 duration)
+{
+	DlockTime	deadline;
+	int			waiters;
+
+	if (duration != 0 &&
+		!dlock_renew_lease(request->gate, &request->key, request->client,
+						   ref->token, duration, &deadline, &waiters))
+		dlock_lost_report(request->gate, &request->key, request->client,
+						  ref->token);
+}
+
+static bool
+is_downgrade(const DlockLeaseRef *ref, const DlockOptions *options)
+{
+	return options->mode_given && options->mode == DLOCK_SHARED &&
+		ref->mode == DLOCK_EXCLUSIVE;
+}
+
+/*
+ * dlock_change_lease changes a lease that is held: all that may fail, the upgrade
+ * first, which may take long, then the duration.  If that cannot be confirmed, or
+ * the process ends, the upgrade is taken back.
+ */
+void
+dlock_change_lease(DlockRequest *request, const DlockLeaseRef *ref,
+				   const DlockOptions *options)
+{
+	DlockGrant	grant;
+	UnderWay	under_way = {request, &grant};
+
+	if (is_downgrade(ref, options))
+		dlock_scope_reserve(request->gate, 1);
+	if (!options->mode_given || options->mode == DLOCK_SHARED)
+	{
+		change_duration(request, ref, options->duration);
+		return;
+	}
+	upgrade(request, ref, options, &grant);
+	if (options->duration == 0)
+		return;
+	PG_ENSURE_ERROR_CLEANUP(abandon_upgrade, PointerGetDatum(&under_way));
+	{
+		change_duration(request, ref, options->duration);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(abandon_upgrade, PointerGetDatum(&under_way));
+}
+
+/*
+ * dlock_change_at_commit asks for what is to change when the transaction commits:
+ * the mode, if it is to be weaker.  dlock_change_lease comes first.
+ */
+void
+dlock_change_at_commit(DlockGate gate, const DlockLeaseRef *ref,
+					   const DlockOptions *options)
+{
+	if (is_downgrade(ref, options))
+		dlock_scope_downgrade(gate, ref);
 }

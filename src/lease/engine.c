@@ -84,12 +84,10 @@ acknowledge(const DlockRequest *request, DlockGrant *grant, DlockTime now)
 
 	lease->state = DLOCK_LEASE_HELD;
 	dlock_clock_restart(grant->lease, now);
-	if (request->mode == DLOCK_EXCLUSIVE && !grant->told)
-	{
-		grant->relied_on = lease->relied_on;
-		dlock_lease_tell(grant->lease);
-		grant->lease_told = lease->told;
-	}
+	if (grant->told)
+		return;
+	dlock_lease_tell(grant->lease, &request->hold);
+	grant->downgrades = lease->downgrades;
 	grant->told = true;
 }
 
@@ -107,7 +105,6 @@ add_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
 	grant->token = dlock_lease_at(idx)->token;
 	grant->joined = dlock_lease_at(idx)->hold_count > 0;
 	dlock_hold_add(idx, &request->hold, spare, after);
-	grant->weakenings = dlock_lease_at(idx)->weakenings;
 	grant->batch = dlock_hold_batch(db, idx, &request->hold);
 	grant->must_flush = grant->batch != 0;
 	if (!grant->must_flush)
@@ -260,7 +257,7 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own,
 
 	if (res->nholders == 1)
 	{
-		dlock_lease_strengthen(own, request->mode, after);
+		dlock_lease_strengthen(own, request->mode);
 		add_hold(request, own, spare, grant, after);
 		dlock_client_serve(res, own, after);
 		return DLOCK_GRANTED;
@@ -530,7 +527,6 @@ take_result(DlockGrant *grant)
 	grant->batch = waiter->batch;
 	grant->must_flush = waiter->must_flush;
 	grant->joined = waiter->joined;
-	grant->weakenings = waiter->weakenings;
 	return DLOCK_GRANTED;
 }
 
@@ -682,21 +678,9 @@ is_late(const DlockRequest *request, const DlockGrant *grant, DlockTime now)
 }
 
 /*
- * was_weakened tells whether a lease that was granted as exclusive has been made
- * shared since, by another session of its client.  That it is exclusive again is
- * not enough: that may be undone, and others have shared it in between.
- */
-static bool
-was_weakened(const DlockRequest *request, const DlockGrant *grant)
-{
-	return request->mode == DLOCK_EXCLUSIVE && !grant->told &&
-		dlock_lease_at(grant->lease)->weakenings != grant->weakenings;
-}
-
-/*
  * dlock_engine_acknowledge starts the lease's clock: its client is being told
- * now.  False if it may not be told: the lease was taken away by force, has run
- * out, or is weaker now.  grant->again tells whether to ask anew, as if the
+ * now.  False if it may not be told: the lease was taken away by force, or has
+ * run out.  grant->again tells whether to ask anew, as if the
  * request had come a moment later; time that has run out elsewhere is lost.
  */
 bool
@@ -714,11 +698,6 @@ dlock_engine_acknowledge(const DlockRequest *request, DlockGrant *grant)
 		grant->again = grant->joined && request->hold.counts;
 		stands = false;
 	}
-	else if (was_weakened(request, grant))
-	{
-		grant->again = true;
-		stands = false;
-	}
 	else if (is_late(request, grant, now))
 		stands = false;
 	else
@@ -728,18 +707,29 @@ dlock_engine_acknowledge(const DlockRequest *request, DlockGrant *grant)
 }
 
 /*
- * is_exclusive_for_nobody tells whether a lease is exclusive because of a grant
- * alone that is being taken back: nobody else was told so, nor is to be.
+ * undo takes away what a request was granted, unless it is gone: given back, or
+ * made weaker, by another session of the client.
  */
-static bool
-is_exclusive_for_nobody(const DlockRequest *request, const DlockGrant *grant)
+static void
+undo(const DlockRequest *request, const DlockGrant *grant,
+	 DlockAftermath *after)
 {
-	const DlockLease *lease = dlock_lease_at(grant->lease);
+	DlockLease *lease = dlock_lease_at(grant->lease);
 
-	if (request->mode != DLOCK_EXCLUSIVE || lease->untold > 0)
-		return false;
-	return grant->told ? !grant->relied_on && lease->told == grant->lease_told :
-		!lease->relied_on;
+	if (request->hold.counts)
+	{
+		if (dlock_holds_take_back(lease, &request->hold, grant->told))
+			dlock_lease_settle(grant->lease, DLOCK_END_UNTOLD,
+							   request->hold.scope != DLOCK_SCOPE_TRANSACTION,
+							   after);
+		return;
+	}
+	if (!grant->told)
+		lease->upgrading--;
+	else if (lease->downgrades == grant->downgrades &&
+			 lease->upgrades < DLOCK_UPGRADES_MAX)
+		lease->upgrades--;
+	dlock_lease_settle_mode(grant->lease, after);
 }
 
 /*
@@ -760,21 +750,7 @@ dlock_engine_take_back(const DlockRequest *request, DlockGrant *grant)
 	dlock_aftermath_init(&after, request->gate.db);
 	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
 	if (still_granted(request, grant))
-	{
-		DlockLease *lease = dlock_lease_at(grant->lease);
-
-		if (request->mode == DLOCK_EXCLUSIVE && !grant->told)
-			lease->untold--;
-		if (lease->mode == DLOCK_EXCLUSIVE &&
-			is_exclusive_for_nobody(request, grant))
-			dlock_lease_weaken(grant->lease, &after);
-		if (request->hold.counts &&
-			dlock_holds_take_back(dlock_lease_at(grant->lease),
-								  &request->hold))
-			dlock_lease_settle(grant->lease,
-							   request->hold.scope != DLOCK_SCOPE_TRANSACTION,
-							   &after);
-	}
+		undo(request, grant, &after);
 	dlock_partition_unlock(request->key.hash);
 	dlock_aftermath_run(&after);
 }

@@ -49,11 +49,13 @@ typedef enum DlockOutcome
 	DLOCK_TOO_MANY_HOLDS,		/* the hold count is at its maximum */
 	DLOCK_NO_LEASE_SLOT,
 	DLOCK_NO_WAITER_SLOT,
-	DLOCK_NO_HOLD_SLOT,			/* too many sessions hold leases together */
+	DLOCK_NO_HOLD_SLOT,			/* too many sessions, scopes and modes that
+								 * hold leases together */
 	DLOCK_SHUT,					/* the extension was dropped */
 	DLOCK_TIMED_OUT,			/* left the queue unserved */
 	DLOCK_LOCK_TIMEOUT,			/* likewise, because of lock_timeout */
 	DLOCK_NO_QUORUM,			/* the standbys do not confirm */
+	DLOCK_NOT_DURABLE,			/* granted, but not durable in time */
 	DLOCK_LOST,					/* the lease ended while it was waited upon */
 } DlockOutcome;
 
@@ -67,9 +69,7 @@ typedef struct DlockGrant
 	bool		joined;			/* was held before, by the same client */
 	bool		told;			/* acknowledged */
 	bool		again;			/* not acknowledged: ask anew */
-	uint32		weakenings;		/* the lease's */
-	uint32		lease_told;		/* exclusive and told: the lease's, with this */
-	bool		relied_on;		/* likewise: others had been told before */
+	uint32		downgrades;		/* told: the lease's, then */
 	uint64		deadlock;		/* number of the one that ended the wait */
 } DlockGrant;
 
@@ -78,7 +78,7 @@ typedef struct DlockRefusal
 {
 	int			nholders;		/* the client itself left out */
 	uint64		deadlock;		/* number of the one that ended the wait */
-	bool		unflushed;		/* it was granted, but not durable in time */
+	int64		token;			/* of the lease that was lost; 0: none */
 	int			place;			/* in the queue, 0: did not stand in it */
 	int			nwaiters;
 	DlockMode	mode;			/* of the first holder */

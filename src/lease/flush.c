@@ -15,6 +15,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "storage/procarray.h"
 #include "utils/wait_event.h"
 
 #include "base/compat.h"
@@ -150,4 +151,46 @@ dlock_flush_wait_change(DlockGate gate, uint64 batch)
 	dlock_pending_unnotify(MyProc->pgprocno);
 	if (flush == DLOCK_FLUSH_NO_QUORUM)
 		dlock_quorum_report(gate.db);
+}
+
+/*
+ * wait_of names what a process waits for, as pg_stat_activity does; an empty
+ * text where it does not wait.
+ */
+static const char *
+wait_of(int pid)
+{
+	PGPROC	   *proc = BackendPidGetProc(pid);
+	uint32		info = proc == NULL ? 0 :
+		*(volatile uint32 *) &proc->wait_event_info;
+
+	if (info == 0)
+		return "";
+	return psprintf(" It waits for %s: %s.", pgstat_get_wait_event_type(info),
+					pgstat_get_wait_event(info));
+}
+
+/*
+ * dlock_flush_writer_detail says in an error's or a message's detail what the
+ * writer is at.
+ */
+int
+dlock_flush_writer_detail(const DlockWriterReport *report)
+{
+	const char *wait = wait_of(report->pid);
+
+	switch (report->activity)
+	{
+		case DLOCK_WRITER_ABSENT:
+			return errdetail("There is no writer process.");
+		case DLOCK_WRITER_LOADS:
+			return errdetail("Process %d is loading the leases.%s",
+							 report->pid, wait);
+		case DLOCK_WRITER_FLUSHES:
+			return errdetail("Process %d waits for flush and standbys.%s",
+							 report->pid, wait);
+		case DLOCK_WRITER_WORKS:
+			break;
+	}
+	return errdetail("Process %d is at work.%s", report->pid, wait);
 }

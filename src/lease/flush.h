@@ -23,5 +23,6 @@ extern DlockFlush dlock_flush_wait(DlockGate gate, uint64 batch,
 								   DlockTime until);
 extern DlockFlush dlock_flush_wait_tokens(DlockGate gate, DlockTime until);
 extern void dlock_flush_wait_change(DlockGate gate, uint64 batch);
+extern int	dlock_flush_writer_detail(const DlockWriterReport *report);
 
 #endif							/* DLOCK_LEASE_FLUSH_H */

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "storage/proc.h"
 
 #include "base/config.h"
 #include "base/debug_point.h"
@@ -45,10 +46,9 @@ copy_ref(uint32 idx, DlockLeaseRef *ref)
 	ref->lease = idx;
 	ref->hash = lease->hash;
 	ref->token = lease->token;
-	ref->hold_count = lease->hold_count;
-	ref->transaction_holds = lease->transaction_holds;
 	ref->told = lease->told;
 	ref->mode = lease->mode;
+	ref->own_mode = dlock_holds_survey(lease, MyProc->pgprocno, ref->own, ref->others);
 }
 
 /*
@@ -160,24 +160,25 @@ stands(DlockGate gate, const DlockLeaseRef *ref)
  * dlock_holding_keep fences a lease for a transaction that is about to commit:
  * whatever happens to the lease, nobody else gets it before the fence is let
  * go.  Its clock runs on meanwhile.  False where the lease is over, or is not
- * held any more in the mode of the reference.
+ * held any more in a mode.
  *
  * batch is raised to the one that must be durable before the commit.  There is
  * one if another session of the client has made the lease exclusive, and still
  * waits until the ends of those who shared it are durable.
  */
 bool
-dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, uint64 *batch)
+dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
+				   uint64 *batch)
 {
 	bool		held;
 
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
 	held = stands(gate, ref) && is_running(dlock_lease_at(ref->lease)) &&
-		dlock_mode_covers(dlock_lease_at(ref->lease)->mode, ref->mode);
+		dlock_mode_covers(dlock_lease_at(ref->lease)->mode, mode);
 	if (held)
 	{
 		dlock_lease_at(ref->lease)->fences++;
-		if (ref->mode == DLOCK_EXCLUSIVE)
+		if (mode == DLOCK_EXCLUSIVE)
 			*batch = Max(*batch, dlock_ends_batch(gate.db, ref->hash));
 	}
 	dlock_partition_unlock(ref->hash);
@@ -194,15 +195,13 @@ last_fence_gone(uint32 idx, DlockAftermath *after)
 
 	if (lease->hold_count <= 0)
 	{
-		dlock_lease_end(idx, after);
+		dlock_lease_end(idx, (DlockEndCause) lease->end_cause, after);
 		return;
 	}
 	/* where it ran out meanwhile, it has left the heap */
 	if (lease->deadline != DLOCK_NEVER && !lease->in_heap)
 		dlock_deadline_set(idx, lease->deadline);
-	if (lease->downgrade && lease->downgrade_told == lease->told)
-		dlock_lease_weaken(idx, after);
-	lease->downgrade = false;
+	dlock_lease_settle_mode(idx, after);
 }
 
 /*
@@ -222,30 +221,21 @@ dlock_holding_let_go(DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_holding_release gives holds back: those of the caller's session first,
- * then those of scope lease, then those of other sessions of the client, the
- * oldest first.  Holds of a transaction end with it, not here.
+ * dlock_holding_release gives holds of the mode of the reference back, a session's
+ * own or those of others.
  */
 void
 dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref, uint32 session,
-					  int32 count)
+					  bool others, int32 count)
 {
 	DlockAftermath after;
 
 	dlock_aftermath_init(&after, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
-	if (stands(gate, ref))
-	{
-		DlockLease *lease = dlock_lease_at(ref->lease);
-		int32		n;
-
-		n = dlock_holds_remove(lease, session, DLOCK_SCOPE_SESSION, -1, count);
-		n += dlock_holds_remove(lease, DLOCK_NO_SESSION, DLOCK_SCOPE_LEASE, -1,
-								count - n);
-		n += dlock_holds_remove_oldest(lease, DLOCK_SCOPE_SESSION, count - n);
-		if (n > 0)
-			dlock_lease_settle(ref->lease, true, &after);
-	}
+	if (stands(gate, ref) &&
+		dlock_holds_release(dlock_lease_at(ref->lease), session, ref->mode,
+							others, count) > 0)
+		dlock_lease_settle(ref->lease, DLOCK_END_RELEASED, true, &after);
 	dlock_partition_unlock(ref->hash);
 	dlock_aftermath_run(&after);
 }
@@ -263,9 +253,8 @@ dlock_holding_end_session(DlockGate gate, const DlockLeaseRef *ref,
 	dlock_aftermath_init(&after, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
 	if (stands(gate, ref) &&
-		dlock_holds_remove(dlock_lease_at(ref->lease), session,
-						   DLOCK_SCOPE_SESSION, -1, PG_INT32_MAX) > 0)
-		dlock_lease_settle(ref->lease, true, &after);
+		dlock_holds_end_session(dlock_lease_at(ref->lease), session) > 0)
+		dlock_lease_settle(ref->lease, DLOCK_END_SESSION, true, &after);
 	dlock_partition_unlock(ref->hash);
 	dlock_aftermath_run(&after);
 }
@@ -287,8 +276,8 @@ dlock_holding_of_session(DlockGate gate, const DlockLeaseRef *ref,
 }
 
 /*
- * dlock_holding_end_transaction takes one hold of a transaction away; kept
- * tells whether it had stopped the clock.
+ * dlock_holding_end_transaction takes one hold of a transaction away, of the
+ * mode of the reference; kept tells whether it had stopped the clock.
  */
 void
 dlock_holding_end_transaction(DlockGate gate, const DlockLeaseRef *ref,
@@ -299,9 +288,9 @@ dlock_holding_end_transaction(DlockGate gate, const DlockLeaseRef *ref,
 	dlock_aftermath_init(&after, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
 	if (stands(gate, ref) &&
-		dlock_holds_remove(dlock_lease_at(ref->lease), session,
-						   DLOCK_SCOPE_TRANSACTION, kept, 1) > 0)
-		dlock_lease_settle(ref->lease, false, &after);
+		dlock_holds_end_transaction(dlock_lease_at(ref->lease), session,
+									ref->mode, kept))
+		dlock_lease_settle(ref->lease, DLOCK_END_TRANSACTION, false, &after);
 	dlock_partition_unlock(ref->hash);
 	dlock_aftermath_run(&after);
 }
@@ -415,8 +404,10 @@ dlock_holding_is_running(DlockGate gate, const DlockLeaseRef *ref)
 
 /*
  * dlock_holding_downgrade makes an exclusive lease a shared one and lets in
- * whom it kept out, unless somebody was told of it as exclusive since it was
- * looked up.  Where a commit depends on it, those have to wait for that.
+ * whom it kept out.  Upgrades and holds that were acknowledged since it was looked
+ * up stay: the last wish counts.  If so many were that they are counted anew, all
+ * stay.  Where a commit depends on the lease, those who are to be let in have to
+ * wait for that.
  */
 void
 dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref)
@@ -425,12 +416,76 @@ dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref)
 
 	dlock_aftermath_init(&after, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
-	if (stands(gate, ref) &&
-		dlock_lease_at(ref->lease)->mode == DLOCK_EXCLUSIVE &&
-		dlock_lease_at(ref->lease)->told == ref->told)
-		dlock_lease_weaken(ref->lease, &after);
+	if (stands(gate, ref) && ref->told <= dlock_lease_at(ref->lease)->told)
+	{
+		DlockLease *lease = dlock_lease_at(ref->lease);
+
+		if (lease->upgrade_told <= ref->told)
+			dlock_lease_downgrade(ref->lease);
+		dlock_holds_weaken(lease, ref->told);
+		dlock_lease_settle_mode(ref->lease, &after);
+	}
 	dlock_partition_unlock(ref->hash);
 	dlock_aftermath_run(&after);
+}
+
+/*
+ * is_over tells whether a lease is still there although it is nobody's any more,
+ * and why.
+ */
+static bool
+is_over(uint32 idx, DlockCause *cause)
+{
+	const DlockLease *lease = dlock_lease_at(idx);
+
+	if (lease->state != DLOCK_LEASE_HELD || is_running(lease))
+		return false;
+	cause->token = lease->token;
+	cause->when = Min(lease->deadline, dlock_clock_now());
+	cause->cause = lease->hold_count > 0 ? DLOCK_END_EXPIRED : lease->end_cause;
+	return true;
+}
+
+/*
+ * dlock_holding_find_cause completes how the lease of a client on a resource has
+ * ended: that with the token, or where that is 0 the last one; false where that
+ * is not remembered.  client may be DLOCK_NONE, if there is a token.
+ */
+bool
+dlock_holding_find_cause(const DlockKey *key, uint32 client, DlockCause *cause)
+{
+	uint32		resource;
+	uint32		idx = DLOCK_NONE;
+	bool		found;
+
+	dlock_partition_lock(key->hash, DLOCK_LOCK_READ);
+	resource = dlock_resource_find(key);
+	if (resource != DLOCK_NONE)
+		idx = dlock_resource_at(resource)->holders;
+	while (idx != DLOCK_NONE &&
+		   (cause->token != 0 ? dlock_lease_at(idx)->token != cause->token :
+			dlock_lease_at(idx)->client != client))
+		idx = dlock_lease_at(idx)->next;
+	found = (idx != DLOCK_NONE && is_over(idx, cause)) ||
+		dlock_causes_find(cause);
+	dlock_partition_unlock(key->hash);
+	return found;
+}
+
+/*
+ * dlock_holding_ref_cause is the same for the lease of a reference.
+ */
+bool
+dlock_holding_ref_cause(DlockGate gate, const DlockLeaseRef *ref,
+						DlockCause *cause)
+{
+	bool		found;
+
+	dlock_partition_lock(ref->hash, DLOCK_LOCK_READ);
+	found = (stands(gate, ref) && is_over(ref->lease, cause)) ||
+		dlock_causes_find(cause);
+	dlock_partition_unlock(ref->hash);
+	return found;
 }
 
 /*
@@ -543,7 +598,7 @@ dlock_holding_force_release(DlockGate gate, const DlockKey *key, int64 token,
 		}
 		if (idx == DLOCK_NONE)
 			break;
-		dlock_lease_end(idx, &after);
+		dlock_lease_end(idx, DLOCK_END_FORCED, &after);
 		count++;
 	}
 	dlock_partition_unlock(key->hash);

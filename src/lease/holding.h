@@ -9,6 +9,7 @@
 #define DLOCK_LEASE_HOLDING_H
 
 #include "lease/engine.h"
+#include "shared/causes.h"
 
 /* which lease of whom, as copied when it was looked up */
 typedef struct DlockLeaseRef
@@ -16,10 +17,12 @@ typedef struct DlockLeaseRef
 	uint32		lease;
 	uint32		hash;
 	int64		token;
-	int32		hold_count;
-	int32		transaction_holds;
-	uint32		told;
-	DlockMode	mode;
+	uint32		told;			/* requests that were acknowledged by then */
+	DlockMode	mode;			/* of the lease; of a hold, where it is one's */
+	DlockMode	own_mode;		/* in which the session has the lease */
+	int32		own[DLOCK_NMODES];	/* holds of the session and of scope lease */
+	int32		others[DLOCK_NMODES];	/* holds of other sessions that it can
+										 * give back */
 } DlockLeaseRef;
 
 /* a lease and who holds it */
@@ -40,12 +43,16 @@ extern bool dlock_holding_of_session(DlockGate gate, const DlockLeaseRef *ref,
 extern bool dlock_holding_find_holder(DlockGate gate, const DlockKey *key,
 									  int64 token, DlockHolder *holder);
 extern bool dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref,
-							   uint64 *batch);
+							   DlockMode mode, uint64 *batch);
 extern bool dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref,
 								int64 duration, DlockTime *deadline,
 								int *waiters, uint64 *batch,
 								bool *confirm);
 extern uint64 dlock_holding_barrier(DlockGate gate);
+extern bool dlock_holding_find_cause(const DlockKey *key, uint32 client,
+									 DlockCause *cause);
+extern bool dlock_holding_ref_cause(DlockGate gate, const DlockLeaseRef *ref,
+									DlockCause *cause);
 extern bool dlock_holding_is_running(DlockGate gate,
 									 const DlockLeaseRef *ref);
 extern int	dlock_holding_set_priority(DlockGate gate, const DlockKey *key,
@@ -56,7 +63,7 @@ extern int	dlock_holding_force_release(DlockGate gate, const DlockKey *key,
 
 /* called at transaction end as well: these cannot fail */
 extern void dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref,
-								  uint32 session, int32 count);
+								  uint32 session, bool others, int32 count);
 extern void dlock_holding_end_session(DlockGate gate,
 									  const DlockLeaseRef *ref,
 									  uint32 session);

@@ -1,12 +1,16 @@
 /*
  * holds.c
- *	  The holds of a lease: whose they are, and what ends them.
+ *	  The holds of a lease: whose they are, what ends them, how strong they are.
  *
- * A client may hold a lease several times, from several sessions.  Holds are
- * counted by what ends them: those of scope lease belong to the client, those of
- * scope session and transaction to one session.  So a session's end, or that of
- * its transaction, ends just the holds that it took and that nobody has given
- * back meanwhile.
+ * A client may hold a lease several times, from several sessions and in several
+ * modes.  Holds are counted by mode and by what ends them: those of scope lease
+ * belong to the client, those of scope session and transaction to one session.
+ * So a session's end, or that of its transaction, ends just the holds that it
+ * took and that nobody has given back meanwhile, and the lease is as strong as
+ * the strongest of those that are left.
+ *
+ * A hold that was granted and not acknowledged yet is its request's: nobody else
+ * can give it back or make it weaker.
  *
  * The first count stands in the lease itself, and most leases have no other.
  * Others come from a pool.  A waiter has one in reserve, so that a hand-over
@@ -21,9 +25,6 @@
 #include "postgres.h"
 
 #include "lease/holds.h"
-
-/* for dlock_holds_remove: whether they stop the clock or not */
-#define ANY_KEPT (-1)
 
 /*
  * owner_of gives the session that a hold ends with.
@@ -51,26 +52,35 @@ next_of(const DlockHoldCount *count)
 }
 
 static DlockHoldCount *
-find(DlockLease *lease, uint32 session, DlockScope scope, bool kept)
+find(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
+	 DlockMode mode)
 {
 	DlockHoldCount *count = &lease->holds;
 
 	while (count != NULL &&
 		   !(count->count > 0 && count->session == session &&
-			 count->scope == scope && count->kept == kept))
+			 count->scope == scope && count->kept == kept &&
+			 count->mode == mode))
 		count = next_of(count);
 	return count;
 }
 
+static DlockHoldCount *
+find_hold(DlockLease *lease, const DlockHold *hold)
+{
+	return find(lease, owner_of(hold), hold->scope, stops_clock(hold),
+				hold->mode);
+}
+
 static void
-add_to_sums(DlockLease *lease, DlockScope scope, bool kept, int32 n)
+add_to_sums(DlockLease *lease, const DlockHoldCount *count, int32 n)
 {
 	lease->hold_count += n;
-	if (scope == DLOCK_SCOPE_SESSION)
+	if (count->scope == DLOCK_SCOPE_SESSION)
 		lease->session_holds += n;
-	if (scope == DLOCK_SCOPE_TRANSACTION)
+	if (count->scope == DLOCK_SCOPE_TRANSACTION)
 		lease->transaction_holds += n;
-	if (kept)
+	if (count->kept)
 		lease->kept += n;
 	Assert(lease->hold_count >= lease->session_holds + lease->transaction_holds);
 	Assert(lease->session_holds >= 0 && lease->transaction_holds >= 0 &&
@@ -99,57 +109,100 @@ bool
 dlock_holds_need_room(DlockLease *lease, const DlockHold *hold)
 {
 	return hold->counts && lease->holds.count > 0 &&
-		find(lease, owner_of(hold), hold->scope, stops_clock(hold)) == NULL;
+		find_hold(lease, hold) == NULL;
 }
 
 static void
-fill(DlockHoldCount *count, uint32 session, DlockScope scope, bool kept, int32 n)
+fill(DlockHoldCount *count, const DlockHold *hold)
 {
-	count->session = session;
-	count->scope = scope;
-	count->kept = kept;
-	count->count = n;
+	count->session = owner_of(hold);
+	count->scope = hold->scope;
+	count->mode = hold->mode;
+	count->kept = stops_clock(hold);
+	count->count = 0;
+	count->untold = 0;
+	count->last_told = 0;
 }
 
 /*
- * dlock_holds_add counts one more hold.  Where that needs room, *spare has it;
- * it is set to DLOCK_NONE if it was used.
+ * append adds a count to those of a lease, in the room that *spare has.
+ */
+static DlockHoldCount *
+append(DlockLease *lease, const DlockHold *hold, uint32 *spare)
+{
+	DlockHoldCount *last = &lease->holds;
+	DlockHoldCount *count;
+
+	Assert(*spare != DLOCK_NONE);
+	while (last->next != DLOCK_NONE)
+		last = next_of(last);
+	last->next = *spare;
+	count = dlock_hold_count_at(*spare);
+	*spare = DLOCK_NONE;
+	fill(count, hold);
+	count->next = DLOCK_NONE;
+	return count;
+}
+
+/*
+ * dlock_holds_add counts one more hold, of which nobody has been told yet.
+ * Where that needs room, *spare has it; it is set to DLOCK_NONE if it was used.
  */
 void
 dlock_holds_add(DlockLease *lease, const DlockHold *hold, uint32 *spare)
 {
-	bool		kept = stops_clock(hold);
-	DlockHoldCount *count = find(lease, owner_of(hold), hold->scope, kept);
+	DlockHoldCount *count = find_hold(lease, hold);
 
-	if (count != NULL)
-		count->count++;
-	else if (lease->holds.count == 0)
-		fill(&lease->holds, owner_of(hold), hold->scope, kept, 1);
-	else
+	if (count == NULL && lease->holds.count == 0)
 	{
-		DlockHoldCount *last = &lease->holds;
-
-		Assert(*spare != DLOCK_NONE);
-		while (last->next != DLOCK_NONE)
-			last = next_of(last);
-		last->next = *spare;
-		count = dlock_hold_count_at(*spare);
-		*spare = DLOCK_NONE;
-		fill(count, owner_of(hold), hold->scope, kept, 1);
-		count->next = DLOCK_NONE;
+		count = &lease->holds;
+		fill(count, hold);
 	}
-	add_to_sums(lease, hold->scope, kept, 1);
+	else if (count == NULL)
+		count = append(lease, hold, spare);
+	count->count++;
+	count->untold++;
+	add_to_sums(lease, count, 1);
+}
+
+/*
+ * dlock_holds_tell notes that a hold that was added is being acknowledged.
+ */
+void
+dlock_holds_tell(DlockLease *lease, const DlockHold *hold)
+{
+	DlockHoldCount *count = find_hold(lease, hold);
+
+	Assert(count != NULL && count->untold > 0);
+	count->untold--;
+	count->last_told = lease->told;
+}
+
+/*
+ * dlock_holds_tell_anew begins to count anew what is acknowledged.
+ */
+void
+dlock_holds_tell_anew(DlockLease *lease)
+{
+	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+		i->last_told = 0;
+	lease->upgrade_told = 0;
+	lease->told = 0;
 }
 
 /*
  * dlock_holds_restore counts the holds that a lease's row tells of.  Whatever
- * session they were of, it is gone.
+ * session they were of, it is gone; which of them was weaker than the lease, the
+ * row does not say.
  */
 void
-dlock_holds_restore(DlockLease *lease, int32 count)
+dlock_holds_restore(DlockLease *lease, DlockMode mode, int32 count)
 {
-	fill(&lease->holds, DLOCK_NO_SESSION, DLOCK_SCOPE_LEASE, false, count);
-	add_to_sums(lease, DLOCK_SCOPE_LEASE, false, count);
+	DlockHold	hold = {.scope = DLOCK_SCOPE_LEASE,.mode = mode};
+
+	fill(&lease->holds, &hold);
+	lease->holds.count = count;
+	add_to_sums(lease, &lease->holds, count);
 }
 
 /*
@@ -188,54 +241,208 @@ take(DlockLease *lease, DlockHoldCount *count, int32 wanted)
 	int32		n = Min(count->count, wanted);
 
 	count->count -= n;
-	add_to_sums(lease, count->scope, count->kept, -n);
+	count->untold = Min((int32) count->untold, count->count);
+	add_to_sums(lease, count, -n);
 	return n;
 }
 
 /*
- * dlock_holds_remove takes holds of a session and scope away, up to so many;
- * tells how many there were.  kept tells whether those that stop the clock are
- * meant, or those that do not; -1: both.
+ * take_told leaves those that were not acknowledged.
  */
-int32
-dlock_holds_remove(DlockLease *lease, uint32 session, DlockScope scope,
-				   int kept, int32 count)
+static int32
+take_told(DlockLease *lease, DlockHoldCount *count, int32 wanted)
 {
-	int32		n = 0;
-
-	for (DlockHoldCount *i = &lease->holds; i != NULL && n < count; i = next_of(i))
-		if (i->session == session && i->scope == scope &&
-			(kept == ANY_KEPT || i->kept == (kept != 0)))
-			n += take(lease, i, count - n);
-	drop_empty(lease);
-	return n;
+	return take(lease, count, Min(wanted, count->count - (int32) count->untold));
 }
 
 /*
- * dlock_holds_take_back takes a hold away that was added; false where another
- * session has given it back already.
+ * take_back_told takes one of a session's holds of a scope away, of that mode or
+ * else, where another session has changed the lease's mode meanwhile, of any.
+ */
+static bool
+take_back_told(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
+			   DlockMode mode)
+{
+	DlockHoldCount *count = find(lease, session, scope, kept, mode);
+	int32		n = count == NULL ? 0 : take_told(lease, count, 1);
+
+	for (int other = 0; other < DLOCK_NMODES && n == 0; other++)
+	{
+		count = find(lease, session, scope, kept, (DlockMode) other);
+		n = count == NULL ? 0 : take_told(lease, count, 1);
+	}
+	drop_empty(lease);
+	return n > 0;
+}
+
+/*
+ * dlock_holds_take_back takes a hold away that was added; false where it was
+ * acknowledged, and another session has given it back already.
  */
 bool
-dlock_holds_take_back(DlockLease *lease, const DlockHold *hold)
+dlock_holds_take_back(DlockLease *lease, const DlockHold *hold, bool told)
 {
-	return dlock_holds_remove(lease, owner_of(hold), hold->scope,
-							  stops_clock(hold), 1) > 0;
+	DlockHoldCount *count;
+
+	if (told)
+		return take_back_told(lease, owner_of(hold), hold->scope,
+							  stops_clock(hold), hold->mode);
+	count = find_hold(lease, hold);
+	Assert(count != NULL && count->untold > 0);
+	count->untold--;
+	(void) take(lease, count, 1);
+	drop_empty(lease);
+	return true;
 }
 
 /*
- * dlock_holds_remove_oldest takes holds of a scope away, whosever they are,
- * beginning with the session whose holds are the oldest; tells how many.
+ * release_own takes holds of one mode away, up to so many, that are the caller's:
+ * those of its session, then those of scope lease.
  */
-int32
-dlock_holds_remove_oldest(DlockLease *lease, DlockScope scope, int32 count)
+static int32
+release_own(DlockLease *lease, uint32 session, DlockMode mode, int32 count)
+{
+	DlockHoldCount *own = find(lease, session, DLOCK_SCOPE_SESSION, true, mode);
+	DlockHoldCount *plain = find(lease, DLOCK_NO_SESSION, DLOCK_SCOPE_LEASE,
+								 false, mode);
+	int32		n = 0;
+
+	if (own != NULL)
+		n += take_told(lease, own, count);
+	if (plain != NULL)
+		n += take_told(lease, plain, count - n);
+	return n;
+}
+
+/*
+ * release_others is the same for holds of other sessions, the oldest first.
+ */
+static int32
+release_others(DlockLease *lease, uint32 session, DlockMode mode, int32 count)
 {
 	int32		n = 0;
 
 	for (DlockHoldCount *i = &lease->holds; i != NULL && n < count; i = next_of(i))
-		if (i->scope == scope)
-			n += take(lease, i, count - n);
+		if (i->scope == DLOCK_SCOPE_SESSION && i->mode == mode &&
+			i->session != session)
+			n += take_told(lease, i, count - n);
+	return n;
+}
+
+/*
+ * dlock_holds_release gives holds back, the caller's or those of other sessions:
+ * of that mode, or of a weaker one where the lease was made weaker since they
+ * were asked for; tells how many there were.  Never of a stronger one, which
+ * would have come later.  Holds of a transaction end with it, not here.
+ */
+int32
+dlock_holds_release(DlockLease *lease, uint32 session, DlockMode mode,
+					bool others, int32 count)
+{
+	int32		n = 0;
+
+	for (int i = mode; i >= 0 && n < count; i--)
+		n += others ? release_others(lease, session, (DlockMode) i, count - n) :
+			release_own(lease, session, (DlockMode) i, count - n);
 	drop_empty(lease);
 	return n;
+}
+
+/*
+ * dlock_holds_end_session takes away what a session holds that is over; tells
+ * how many.
+ */
+int32
+dlock_holds_end_session(DlockLease *lease, uint32 session)
+{
+	int32		n = 0;
+
+	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+		if (i->session == session && i->scope == DLOCK_SCOPE_SESSION)
+			n += take(lease, i, PG_INT32_MAX);
+	drop_empty(lease);
+	return n;
+}
+
+/*
+ * dlock_holds_end_transaction takes one hold of a session's transaction away;
+ * kept tells whether it stops the clock.
+ */
+bool
+dlock_holds_end_transaction(DlockLease *lease, uint32 session, DlockMode mode,
+							bool kept)
+{
+	return take_back_told(lease, session, DLOCK_SCOPE_TRANSACTION, kept, mode);
+}
+
+/*
+ * split leaves the holds of a count that were not acknowledged where they are,
+ * and gives another count with the others; NULL where there is no room for that.
+ */
+static DlockHoldCount *
+split(DlockHoldCount *count)
+{
+	uint32		idx = dlock_hold_count_alloc();
+	DlockHoldCount *told;
+
+	if (idx == DLOCK_NONE)
+		return NULL;
+	told = dlock_hold_count_at(idx);
+	*told = *count;
+	told->count -= (int32) count->untold;
+	told->untold = 0;
+	count->count = (int32) count->untold;
+	count->next = idx;
+	return told;
+}
+
+/*
+ * join_shared puts shared holds to those that are alike.
+ */
+static void
+join_shared(DlockLease *lease, DlockHoldCount *count)
+{
+	DlockHoldCount *same = &lease->holds;
+
+	while (same != NULL &&
+		   !(same != count && same->count > 0 && same->mode == DLOCK_SHARED &&
+			 same->session == count->session && same->scope == count->scope &&
+			 same->kept == count->kept))
+		same = next_of(same);
+	if (same == NULL)
+		return;
+	same->count += count->count;
+	same->last_told = Max(same->last_told, count->last_told);
+	count->count = 0;
+}
+
+/*
+ * dlock_holds_weaken makes those holds shared that were acknowledged when so
+ * many requests had been.  Where another one of the same kind was acknowledged
+ * later, they stay as they are: the last wish counts.
+ */
+void
+dlock_holds_weaken(DlockLease *lease, uint32 told)
+{
+	bool		join = false;
+
+	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+		join |= i->count > 0 && i->mode == DLOCK_SHARED;
+	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+	{
+		if (i->mode == DLOCK_SHARED || i->count == (int32) i->untold ||
+			i->last_told > told)
+			continue;
+		if (i->untold > 0)
+			i = split(i);
+		/* they stay stronger than they need to be */
+		if (i == NULL)
+			break;
+		i->mode = DLOCK_SHARED;
+		if (join)
+			join_shared(lease, i);
+	}
+	drop_empty(lease);
 }
 
 /*
@@ -259,4 +466,72 @@ dlock_holds_of_session(const DlockLease *lease, uint32 session)
 		if (i->count > 0 && i->session == session)
 			return true;
 	return false;
+}
+
+static DlockMode
+stronger(DlockMode a, DlockMode b)
+{
+	return dlock_mode_covers(a, b) ? a : b;
+}
+
+/*
+ * strongest gives the mode that upgrades and holds make a lease have; with "row"
+ * only those that outlive a crash.
+ */
+static DlockMode
+strongest(const DlockLease *lease, bool row)
+{
+	DlockMode	mode = lease->upgrades > 0 || lease->upgrading > 0 ?
+		DLOCK_EXCLUSIVE : DLOCK_SHARED;
+
+	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+		if (i->count > 0 && !(row && i->scope == DLOCK_SCOPE_TRANSACTION))
+			mode = stronger(mode, (DlockMode) i->mode);
+	return mode;
+}
+
+/*
+ * dlock_holds_mode gives the mode that the holds of a lease make it have.
+ */
+DlockMode
+dlock_holds_mode(const DlockLease *lease)
+{
+	return strongest(lease, false);
+}
+
+/*
+ * dlock_holds_row_mode is the same for the holds that outlive a crash.
+ */
+DlockMode
+dlock_holds_row_mode(const DlockLease *lease)
+{
+	return strongest(lease, true);
+}
+
+/*
+ * dlock_holds_survey counts the holds that a session can give back, by mode: its
+ * own and those of scope lease, and those of other sessions.  Gives the mode in
+ * which the session has the lease, whatever other sessions hold.
+ */
+DlockMode
+dlock_holds_survey(const DlockLease *lease, uint32 session,
+				   int32 own[DLOCK_NMODES], int32 others[DLOCK_NMODES])
+{
+	DlockMode	mode = lease->upgrades > 0 ? DLOCK_EXCLUSIVE : DLOCK_SHARED;
+
+	memset(own, 0, DLOCK_NMODES * sizeof(int32));
+	memset(others, 0, DLOCK_NMODES * sizeof(int32));
+	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+	{
+		int32		told = i->count - (int32) i->untold;
+		bool		mine = i->scope == DLOCK_SCOPE_LEASE || i->session == session;
+
+		if (told <= 0)
+			continue;
+		if (mine)
+			mode = stronger(mode, (DlockMode) i->mode);
+		if (i->scope != DLOCK_SCOPE_TRANSACTION)
+			(mine ? own : others)[i->mode] += told;
+	}
+	return mode;
 }

@@ -8,11 +8,12 @@
  * ends.
  *
  * A release takes effect in XACT_EVENT_COMMIT: the transaction's changes are
- * visible by then, so that whoever is granted the lease next reads them.  A
- * transaction's holds, and the leases that it fences, are checked in
- * XACT_EVENT_PRE_COMMIT, after the deferred triggers have run; from then until
- * the changes are visible nobody else gets them.  The commit also waits until
- * the end of whoever had them before is durable (see shared/ends.c).
+ * visible by then, so that the next holder reads them.  A transaction's holds,
+ * the leases that it fences and, if it has written something, those that it
+ * releases or makes weaker, are checked in XACT_EVENT_PRE_COMMIT, after the
+ * deferred triggers have run; from then until the changes are visible nobody else
+ * gets them.  The commit also waits until the end of the holder before is durable
+ * (see shared/ends.c).
  *
  * Nothing that runs at the end of a transaction allocates or throws, but for
  * that check.  Entries of an opening of the database that has ended are left
@@ -32,6 +33,7 @@
 #include "base/errors.h"
 #include "lease/access.h"
 #include "lease/flush.h"
+#include "lease/lost.h"
 #include "lease/scope.h"
 #include "lease/session_holds.h"
 #include "shared/pending.h"
@@ -50,16 +52,21 @@ typedef struct Event
 	EventKind	kind;
 	SubTransactionId subxact;
 	DlockGate	gate;
-	DlockLeaseRef ref;
+	DlockLeaseRef ref;			/* its mode: that of the hold, for HOLD and
+								 * RELEASE, else of the lease at the time */
+	DlockMode	relied_on;		/* the mode that the commit depends on */
 	int			next;			/* the one before it in its chain, or -1 */
-	int32		asked;			/* holds of the lease to be released at commit,
-								 * by this event and those before it */
-	int			open_hold;		/* as of this event, the newest HOLD of the lease
-								 * that was not given back, or -1 */
+	int32		asked[2][DLOCK_NMODES]; /* holds of the lease to be released at
+										 * commit, by this event and those before
+										 * it: own ones, and of other sessions */
+	int			open_hold[DLOCK_NMODES];	/* as of this event, the newest HOLD of
+											 * the lease in that mode that was not
+											 * given back, or -1 */
 	int			earlier_hold;	/* HOLD: what open_hold was before it */
 	int32		count;			/* RELEASE: how many */
+	bool		others;			/* RELEASE: they are other sessions' */
 	bool		kept;			/* HOLD: it stops the lease's clock */
-	bool		fenced;			/* HOLD, FENCE: a fence is up until the end */
+	bool		fenced;			/* a fence is up until the end */
 } Event;
 
 /* more room than this is not kept from one transaction to the next */
@@ -203,8 +210,11 @@ add_event(EventKind kind, DlockGate gate, const DlockLeaseRef *ref)
 
 	Assert(nevents < event_capacity);
 	memset(event, 0, sizeof(*event));
-	event->asked = last != NULL ? last->asked : 0;
-	event->open_hold = last != NULL ? last->open_hold : -1;
+	for (int mode = 0; mode < DLOCK_NMODES; mode++)
+		event->open_hold[mode] = last != NULL ? last->open_hold[mode] : -1;
+	if (last != NULL)
+		memcpy(event->asked, last->asked, sizeof(event->asked));
+	event->relied_on = ref->mode;
 	event->kind = kind;
 	event->subxact = GetCurrentSubTransactionId();
 	event->gate = gate;
@@ -224,8 +234,8 @@ dlock_scope_note_transaction(const DlockRequest *request,
 	Event	   *event = add_event(EVENT_HOLD, request->gate, &ref);
 
 	event->kept = !request->hold.duration_given;
-	event->earlier_hold = event->open_hold;
-	event->open_hold = nevents - 1;
+	event->earlier_hold = event->open_hold[request->mode];
+	event->open_hold[request->mode] = nevents - 1;
 }
 
 /*
@@ -241,68 +251,116 @@ dlock_scope_note_session(const DlockRequest *request, const DlockGrant *grant)
 
 /*
  * give_back_hold asks for the release of the newest hold of the transaction on a
- * lease; false where there is none that it was not asked for yet.
+ * lease in a mode; false where there is none that it was not asked for yet.
  */
 static bool
-give_back_hold(DlockGate gate, const DlockLeaseRef *ref)
+give_back_hold(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode)
 {
 	const Event *last = last_event(ref);
-	int			hold = last != NULL ? last->open_hold : -1;
+	int			hold = last != NULL ? last->open_hold[mode] : -1;
 
 	if (hold < 0)
 		return false;
-	add_event(EVENT_GIVEN_BACK, gate, ref)->open_hold =
+	add_event(EVENT_GIVEN_BACK, gate, ref)->open_hold[mode] =
 		events[hold].earlier_hold;
 	return true;
 }
 
 /*
  * ask_for_release notes that holds of a lease are to be released at commit: with
- * the event before, if that asks for the same in the same subtransaction.
+ * the event before, if that asks for the same in the same subtransaction.  What
+ * is written meanwhile is written in the mode that the session has the lease in,
+ * or at least that of the hold.
  */
 static void
-ask_for_release(DlockGate gate, const DlockLeaseRef *ref, int32 count)
+ask_for_release(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
+				bool others, int32 count)
 {
 	Event	   *event = last_event(ref);
 
 	if (event == NULL || event->kind != EVENT_RELEASE ||
+		event->ref.mode != mode || event->others != others ||
 		event->subxact != GetCurrentSubTransactionId())
+	{
 		event = add_event(EVENT_RELEASE, gate, ref);
+		event->ref.mode = mode;
+		event->others = others;
+		event->relied_on = dlock_mode_covers(ref->own_mode, mode) ?
+			ref->own_mode : mode;
+	}
 	event->count += count;
-	event->asked += count;
+	event->asked[others][mode] += count;
 }
 
 /*
- * dlock_scope_release asks for the release of one hold, or of all, at commit;
- * false where all of them are asked for already.
+ * available_holds tells how many holds in a mode can be given back, and were not
+ * asked for yet.  They may have become weaker since they were asked for, so there
+ * must be some left of all modes as well.
+ */
+static int32
+available_holds(const DlockLeaseRef *ref, DlockMode mode, bool others)
+{
+	const int32 *holds = others ? ref->others : ref->own;
+	const Event *last = last_event(ref);
+	int32		all = 0;
+
+	for (int i = 0; i < DLOCK_NMODES; i++)
+		all += holds[i] - (last != NULL ? last->asked[others][i] : 0);
+	return Min(all, holds[mode] - (last != NULL ? last->asked[others][mode] : 0));
+}
+
+/*
+ * release_counted asks for the release of one hold in a mode that is not a
+ * transaction's, or of all; false where all of them are asked for already.
+ */
+static bool
+release_counted(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
+				bool others, bool all)
+{
+	int32		available = available_holds(ref, mode, others);
+
+	if (available <= 0)
+		return false;
+	reserve_events(1);
+	ask_for_release(gate, ref, mode, others, all ? available : 1);
+	return true;
+}
+
+/*
+ * release_own is the same for all that is the session's or its client's.  Holds of
+ * the transaction end with it, asked for or not.
+ */
+static bool
+release_own(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode, bool all)
+{
+	bool		asked = release_counted(gate, ref, mode, false, all);
+
+	while (all || !asked)
+	{
+		reserve_events(1);
+		if (!give_back_hold(gate, ref, mode))
+			break;
+		asked = true;
+	}
+	return asked;
+}
+
+/*
+ * dlock_scope_release asks for the release of one hold at commit, or of all:
+ * first what is the session's or its client's, then what other sessions hold, the
+ * strongest first.  False where all of them are asked for already.
  */
 bool
 dlock_scope_release(DlockGate gate, const DlockLeaseRef *ref, bool all)
 {
-	int32		available = ref->hold_count - ref->transaction_holds;
-	const Event *last;
 	bool		asked = false;
 
+	/* there must be chains to look at */
 	reserve_events(1);
-	last = last_event(ref);
-	if (last != NULL)
-		available -= last->asked;
-	if (available > 0)
-	{
-		ask_for_release(gate, ref, all ? available : 1);
-		asked = true;
-	}
-	if (asked && !all)
-		return true;
-
-	/* those of the transaction end at its end, asked for or not */
-	do
-	{
-		reserve_events(1);
-		if (!give_back_hold(gate, ref))
-			break;
-		asked = true;
-	} while (all);
+	for (int mode = DLOCK_NMODES - 1; mode >= 0 && (all || !asked); mode--)
+		asked |= release_own(gate, ref, (DlockMode) mode, all);
+	for (int mode = DLOCK_NMODES - 1; mode >= 0 && (all || !asked); mode--)
+		asked |= release_counted(gate, ref, (DlockMode) mode, true, all);
 	return asked;
 }
 
@@ -314,7 +372,7 @@ void
 dlock_scope_downgrade(DlockGate gate, const DlockLeaseRef *ref)
 {
 	reserve_events(1);
-	(void) add_event(EVENT_DOWNGRADE, gate, ref);
+	add_event(EVENT_DOWNGRADE, gate, ref)->relied_on = ref->own_mode;
 }
 
 /*
@@ -416,21 +474,51 @@ wait_for_ends(DlockGate gate, uint64 batch)
 static void
 report_lost(const Event *event)
 {
+	static const char *const relations[] = {
+		[EVENT_HOLD] = "holds",
+		[EVENT_GIVEN_BACK] = "",
+		[EVENT_RELEASE] = "has released",
+		[EVENT_DOWNGRADE] = "has made shared",
+		[EVENT_FENCE] = "depends on",
+	};
+
 	ereport(ERROR,
 			(errcode(ERRCODE_DLOCK_LEASE_LOST),
 			 errmsg("could not commit because a lease was lost"),
-			 errdetail("The lease with token %lld, which the transaction %s, is not held in %s mode any more.",
-					   (long long) event->ref.token,
-					   event->kind == EVENT_HOLD ? "holds" : "depends on",
-					   dlock_mode_name(event->ref.mode)),
+			 errdetail("The lease with token %lld, which the transaction %s, is not held in %s mode any more.%s",
+					   (long long) event->ref.token, relations[event->kind],
+					   dlock_mode_name(event->relied_on),
+					   dlock_lost_cause(event->gate, &event->ref)),
 			 event->kind == EVENT_HOLD ?
-			 errhint("Retry the transaction, with a longer lease or without one.") :
+			 errhint("Retry the transaction, with a longer \"ttl\" or without one.") :
 			 errhint("Acquire the resource again, and read again what is to be changed.")));
 }
 
 /*
- * keep_leases sees to it that what the transaction holds or fences is there,
- * and goes to nobody else until its changes are visible.
+ * is_relied_on tells whether the commit depends on the lease of an event.  What
+ * is given back or made weaker counts where something has been written: that was
+ * done under the lease, and is to be seen before anybody else has it.
+ */
+static bool
+is_relied_on(const Event *event)
+{
+	switch (event->kind)
+	{
+		case EVENT_HOLD:
+		case EVENT_FENCE:
+			return true;
+		case EVENT_RELEASE:
+		case EVENT_DOWNGRADE:
+			return TransactionIdIsValid(GetTopTransactionIdIfAny());
+		case EVENT_GIVEN_BACK:
+			break;
+	}
+	return false;
+}
+
+/*
+ * keep_leases sees to it that what the commit depends on is there, and goes to
+ * nobody else until its changes are visible.
  */
 static void
 keep_leases(void)
@@ -442,9 +530,10 @@ keep_leases(void)
 	{
 		Event	   *event = &events[i];
 
-		if (event->kind != EVENT_HOLD && event->kind != EVENT_FENCE)
+		if (!is_relied_on(event))
 			continue;
-		if (!dlock_holding_keep(event->gate, &event->ref, &batch))
+		if (!dlock_holding_keep(event->gate, &event->ref, event->relied_on,
+								&batch))
 			report_lost(event);
 		event->fenced = true;
 		/* the same for all that stand: that of the present opening */
@@ -463,23 +552,15 @@ at_commit(void)
 	{
 		const Event *event = &events[i];
 
-		switch (event->kind)
+		drop_event(event);
+		if (event->kind == EVENT_RELEASE)
 		{
-			case EVENT_HOLD:
-			case EVENT_FENCE:
-				drop_event(event);
-				break;
-			case EVENT_GIVEN_BACK:
-				break;
-			case EVENT_RELEASE:
-				dlock_holding_release(event->gate, &event->ref,
-									  MyProc->pgprocno, event->count);
-				released++;
-				break;
-			case EVENT_DOWNGRADE:
-				dlock_holding_downgrade(event->gate, &event->ref);
-				break;
+			dlock_holding_release(event->gate, &event->ref, MyProc->pgprocno,
+								  event->others, event->count);
+			released++;
 		}
+		if (event->kind == EVENT_DOWNGRADE)
+			dlock_holding_downgrade(event->gate, &event->ref);
 	}
 	forget_events();
 	dlock_session_tidy(released);

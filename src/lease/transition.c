@@ -123,8 +123,10 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	Assert(lease->state == DLOCK_LEASE_RESERVED);
 	lease->token = 0;
 	lease->told = 0;
-	lease->untold = 0;
-	lease->weakenings = 0;
+	lease->upgrade_told = 0;
+	lease->upgrading = 0;
+	lease->upgrades = 0;
+	lease->downgrades = 0;
 	lease->duration = hold->duration;
 	lease->sure_duration = hold->duration;
 	lease->duration_batch = 0;
@@ -133,10 +135,9 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	lease->client = client;
 	dlock_holds_init(lease);
 	lease->fences = 0;
-	lease->relied_on = false;
-	lease->downgrade = false;
 	lease->priority = priority;
 	lease->mode = mode;
+	lease->row_mode = DLOCK_SHARED;
 	lease->scope = hold->scope;
 	lease->durable = false;
 	lease->promised = false;
@@ -221,18 +222,39 @@ dlock_lease_promise(uint32 idx, DlockAftermath *after)
 }
 
 /*
+ * has_row tells whether a hold, or a change of the mode, is for the row to tell.
+ */
+static bool
+has_row(const DlockHold *hold)
+{
+	return hold->scope != DLOCK_SCOPE_TRANSACTION || !hold->counts;
+}
+
+/*
  * is_promise tells whether a hold is not acknowledged before it is durable.
  * One of scope transaction has no row.
  */
 static bool
 is_promise(const DlockLease *lease, const DlockHold *hold)
 {
-	return hold->durable && lease->durable &&
-		(hold->scope != DLOCK_SCOPE_TRANSACTION || !hold->counts);
+	return hold->durable && lease->durable && has_row(hold);
 }
 
 /*
- * dlock_hold_add counts one more hold; for spare see dlock_holds_add.
+ * begin_anew makes a lease its client's again that was there for the commits
+ * under way alone.
+ */
+static void
+begin_anew(uint32 idx, const DlockHold *hold, DlockAftermath *after)
+{
+	dlock_lease_at(idx)->scope = hold->scope;
+	dlock_deadline_clear(idx);
+	dlock_duration_set(idx, hold->duration, after);
+}
+
+/*
+ * dlock_hold_add counts one more hold, or notes that the mode is being changed;
+ * for spare see dlock_holds_add.
  */
 void
 dlock_hold_add(uint32 idx, const DlockHold *hold, uint32 *spare,
@@ -242,19 +264,23 @@ dlock_hold_add(uint32 idx, const DlockHold *hold, uint32 *spare,
 	bool		first = !lease->durable;
 
 	Assert(dlock_lease_is_live(lease));
+	if (hold->counts && lease->hold_count == 0 && lease->fences > 0)
+		begin_anew(idx, hold, after);
 	if (hold->duration_given && hold->duration > lease->duration)
 		dlock_duration_set(idx, hold->duration, after);
-	if (hold->mode == DLOCK_EXCLUSIVE)
-		lease->untold++;
 	if (hold->counts)
 	{
 		dlock_holds_add(lease, hold, spare);
 		if (lease->kept > 0)
 			dlock_deadline_clear(idx);
-		if (hold->scope != DLOCK_SCOPE_TRANSACTION)
+		if (has_row(hold))
 			lease->durable = true;
 	}
-	if (!lease->durable)
+	else
+		lease->upgrading++;
+	Assert(dlock_mode_covers(lease->mode, dlock_holds_mode(lease)));
+	lease->row_mode = dlock_holds_row_mode(lease);
+	if (!lease->durable || !has_row(hold))
 		return;
 	if (first)
 		lease->duration_batch = pg_atomic_read_u64(&after->db->open_batch);
@@ -359,23 +385,28 @@ dismiss_changers(DlockResource *res, uint32 client, DlockAftermath *after)
 
 /*
  * dlock_lease_settle does what follows when holds were taken away, of which the
- * row tells if "row" is set.  The lease ends with the last one, or with its
- * last fence if that is later.
+ * row tells if "row" is set.  The lease ends with the last one, for that cause,
+ * or with its last fence if that is later.
  */
 void
-dlock_lease_settle(uint32 idx, bool row, DlockAftermath *after)
+dlock_lease_settle(uint32 idx, DlockEndCause cause, bool row,
+				   DlockAftermath *after)
 {
 	DlockLease *lease = dlock_lease_at(idx);
 
 	Assert(dlock_lease_is_live(lease));
 	if (lease->hold_count <= 0 && lease->fences == 0)
 	{
-		dlock_lease_end(idx, after);
+		dlock_lease_end(idx, cause, after);
 		return;
 	}
 	if (lease->hold_count <= 0)
+	{
+		lease->end_cause = (uint8) cause;
+		dlock_lease_downgrade(idx);
 		dismiss_changers(dlock_resource_at(lease->resource), lease->client,
 						 after);
+	}
 	lease->scope = scope_left(lease);
 	if (lease->durable && row)
 	{
@@ -390,66 +421,90 @@ dlock_lease_settle(uint32 idx, bool row, DlockAftermath *after)
 	}
 	if (lease->deadline == DLOCK_NEVER)
 		dlock_clock_restart(idx, dlock_clock_now());
-}
-
-static void
-set_mode(uint32 idx, DlockMode mode, DlockAftermath *after)
-{
-	DlockLease *lease = dlock_lease_at(idx);
-
-	Assert(lease->fences == 0 || dlock_mode_covers(mode, lease->mode));
-	lease->mode = mode;
-	if (lease->durable)
-		(void) mark(idx, after);
+	dlock_lease_settle_mode(idx, after);
 }
 
 /*
- * dlock_lease_strengthen gives a lease a mode that covers its own.
+ * dlock_lease_strengthen gives a lease a mode that covers its own, for a hold
+ * that is about to be added.
  */
 void
-dlock_lease_strengthen(uint32 idx, DlockMode mode, DlockAftermath *after)
+dlock_lease_strengthen(uint32 idx, DlockMode mode)
 {
 	Assert(dlock_mode_covers(mode, dlock_lease_at(idx)->mode));
-	set_mode(idx, mode, after);
+	dlock_lease_at(idx)->mode = mode;
 }
 
 /*
- * dlock_lease_tell notes that a client is being told that it holds a lease as
- * exclusive; a grant that was noted by dlock_hold_add.
+ * settle_row_mode sees to it that the row shows the mode that it should.
+ */
+static void
+settle_row_mode(uint32 idx, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+	DlockMode	mode = dlock_holds_row_mode(lease);
+	bool		weaker = !dlock_mode_covers(mode, lease->row_mode);
+
+	if (mode == lease->row_mode)
+		return;
+	lease->row_mode = mode;
+	if (lease->durable)
+		(void) mark(idx, after);
+	if (weaker)
+		note_end(idx, after);
+}
+
+/*
+ * dlock_lease_settle_mode makes a lease as weak as its holds allow, and lets in
+ * whom it kept out.  Where commits depend on it, that waits for the last of
+ * them; what the row says does not.
  */
 void
-dlock_lease_tell(uint32 idx)
+dlock_lease_settle_mode(uint32 idx, DlockAftermath *after)
+{
+	DlockLease *lease = dlock_lease_at(idx);
+	DlockMode	mode = dlock_holds_mode(lease);
+
+	settle_row_mode(idx, after);
+	if (lease->fences > 0 || mode == lease->mode)
+		return;
+	Assert(dlock_mode_covers(lease->mode, mode));
+	lease->mode = mode;
+	dlock_queue_serve(lease->resource, after);
+}
+
+/*
+ * dlock_lease_tell notes that a request that was granted is being acknowledged:
+ * the hold is its client's, or the mode is what the lease has from now on.
+ */
+void
+dlock_lease_tell(uint32 idx, const DlockHold *hold)
 {
 	DlockLease *lease = dlock_lease_at(idx);
 
-	Assert(lease->untold > 0);
-	lease->untold--;
+	/* a downgrade that was asked for before is not heard then, see downgrade */
+	if (lease->told == PG_UINT32_MAX)
+		dlock_holds_tell_anew(lease);
 	lease->told++;
-	lease->relied_on = true;
-}
-
-/*
- * dlock_lease_weaken makes an exclusive lease a shared one, and lets in whom it
- * kept out.  Where commits depend on it, that waits for the last of them, and is
- * forgotten if somebody is told of the lease as exclusive meanwhile.
- */
-void
-dlock_lease_weaken(uint32 idx, DlockAftermath *after)
-{
-	DlockLease *lease = dlock_lease_at(idx);
-
-	if (lease->fences > 0)
+	if (hold->counts)
 	{
-		lease->downgrade = true;
-		lease->downgrade_told = lease->told;
+		dlock_holds_tell(lease, hold);
 		return;
 	}
-	lease->downgrade = false;
-	lease->relied_on = false;
-	lease->weakenings++;
-	set_mode(idx, DLOCK_SHARED, after);
-	note_end(idx, after);
-	dlock_queue_serve(lease->resource, after);
+	lease->upgrading--;
+	if (lease->upgrades < DLOCK_UPGRADES_MAX)
+		lease->upgrades++;
+	lease->upgrade_told = lease->told;
+}
+
+/*
+ * dlock_lease_downgrade undoes the upgrades that were acknowledged.
+ */
+void
+dlock_lease_downgrade(uint32 idx)
+{
+	dlock_lease_at(idx)->upgrades = 0;
+	dlock_lease_at(idx)->downgrades++;
 }
 
 /*
@@ -493,17 +548,38 @@ demote(uint32 idx, DlockAftermath *after)
 }
 
 /*
+ * note_cause remembers how a lease ended that somebody was told of.
+ */
+static void
+note_cause(const DlockLease *lease, DlockEndCause cause, DlockDatabase *db,
+		   DlockTime now)
+{
+	DlockCause	end;
+
+	if (cause == DLOCK_END_UNTOLD)
+		return;
+	end.when = now;
+	end.token = lease->token;
+	end.dboid = db->dboid;
+	end.resource = lease->hash;
+	end.client = dlock_client_at(lease->client)->hash;
+	end.cause = (uint8) cause;
+	dlock_causes_note(&end);
+}
+
+/*
  * dlock_lease_end frees a lease and serves whom it kept waiting.  The resource
  * may be gone afterwards.
  */
 void
-dlock_lease_end(uint32 idx, DlockAftermath *after)
+dlock_lease_end(uint32 idx, DlockEndCause cause, DlockAftermath *after)
 {
 	DlockLease *lease = dlock_lease_at(idx);
 	uint32		resource = lease->resource;
 	DlockResource *res = dlock_resource_at(resource);
 	uint32		client = lease->client;
 	uint32		upgrader = DLOCK_NONE;
+	DlockTime	now = dlock_clock_now();
 
 	Assert(dlock_lease_is_live(lease));
 	Assert(lease->fences == 0);
@@ -518,6 +594,7 @@ dlock_lease_end(uint32 idx, DlockAftermath *after)
 	if (lease->next != DLOCK_NONE)
 		dlock_lease_at(lease->next)->prev = lease->prev;
 	res->nholders--;
+	note_cause(lease, cause, after->db, now);
 	dlock_deadline_clear(idx);
 	dlock_lease_set_client(idx, DLOCK_NONE);
 	dlock_client_drop_lease(lease->client);
@@ -526,7 +603,7 @@ dlock_lease_end(uint32 idx, DlockAftermath *after)
 	if (lease->durable)
 		(void) mark(idx, after);
 	note_end(idx, after);
-	dlock_lease_free(after->db, idx, dlock_clock_now());
+	dlock_lease_free(after->db, idx, now);
 
 	if (upgrader != DLOCK_NONE)
 		demote(upgrader, after);
@@ -577,7 +654,6 @@ give(uint32 idx, uint32 lease_idx, DlockAftermath *after)
 	waiter->token = dlock_lease_at(lease_idx)->token;
 	waiter->joined = dlock_lease_at(lease_idx)->hold_count > 0;
 	dlock_hold_add(lease_idx, &waiter->hold, &waiter->spare, after);
-	waiter->weakenings = dlock_lease_at(lease_idx)->weakenings;
 	waiter->batch = dlock_hold_batch(after->db, lease_idx, &waiter->hold);
 	waiter->must_flush = waiter->batch != 0;
 	dlock_waiter_dismiss(idx, DLOCK_WAIT_GRANTED, after);
@@ -633,7 +709,7 @@ serve_also(uint32 idx, uint32 lease_idx, DlockAftermath *after)
 				promote(idx, lease_idx, after);
 			return;
 		}
-		dlock_lease_strengthen(lease_idx, waiter->mode, after);
+		dlock_lease_strengthen(lease_idx, waiter->mode);
 	}
 	share(idx, lease_idx, after);
 }
@@ -698,8 +774,7 @@ dlock_queue_serve(uint32 resource, DlockAftermath *after)
 	{
 		uint32		lease = dlock_waiter_at(res->upgrader)->lease;
 
-		dlock_lease_strengthen(lease, dlock_waiter_at(res->upgrader)->mode,
-							   after);
+		dlock_lease_strengthen(lease, dlock_waiter_at(res->upgrader)->mode);
 		give(res->upgrader, lease, after);
 		dlock_client_serve(res, lease, after);
 	}
@@ -728,7 +803,7 @@ dlock_expired_end(uint32 resource, DlockTime now, DlockAftermath *after)
 			dlock_lease_at(idx)->fences == 0)
 		{
 			any = true;
-			dlock_lease_end(idx, after);
+			dlock_lease_end(idx, DLOCK_END_EXPIRED, after);
 			/* serving the queue may have changed everything behind it */
 			break;
 		}

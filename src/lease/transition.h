@@ -9,6 +9,7 @@
 #define DLOCK_LEASE_TRANSITION_H
 
 #include "lease/engine.h"
+#include "shared/causes.h"
 
 #define DLOCK_WAKE_ROOM 32
 
@@ -39,16 +40,18 @@ extern void dlock_hold_add(uint32 idx, const DlockHold *hold, uint32 *spare,
 extern uint64 dlock_hold_batch(DlockDatabase *db, uint32 idx,
 							   const DlockHold *hold);
 extern void dlock_clock_restart(uint32 idx, DlockTime now);
-extern void dlock_lease_settle(uint32 idx, bool row, DlockAftermath *after);
-extern void dlock_lease_strengthen(uint32 idx, DlockMode mode,
-								   DlockAftermath *after);
-extern void dlock_lease_tell(uint32 idx);
-extern void dlock_lease_weaken(uint32 idx, DlockAftermath *after);
+extern void dlock_lease_settle(uint32 idx, DlockEndCause cause, bool row,
+							   DlockAftermath *after);
+extern void dlock_lease_strengthen(uint32 idx, DlockMode mode);
+extern void dlock_lease_tell(uint32 idx, const DlockHold *hold);
+extern void dlock_lease_settle_mode(uint32 idx, DlockAftermath *after);
+extern void dlock_lease_downgrade(uint32 idx);
 extern void dlock_duration_set(uint32 idx, int64 duration,
 							   DlockAftermath *after);
 extern void dlock_lease_promise(uint32 idx, DlockAftermath *after);
 extern int64 dlock_duration_sure(const DlockLease *lease);
-extern void dlock_lease_end(uint32 idx, DlockAftermath *after);
+extern void dlock_lease_end(uint32 idx, DlockEndCause cause,
+							DlockAftermath *after);
 extern void dlock_waiter_dismiss(uint32 idx, DlockWaitState why,
 								 DlockAftermath *after);
 extern void dlock_client_serve(DlockResource *res, uint32 lease_idx,

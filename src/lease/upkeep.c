@@ -62,12 +62,12 @@ dlock_upkeep_restore(DlockDatabase *db, const DlockRecord *record,
 		dlock_lease_grant(resource, idx, &after);
 		lease->token = record->token;
 		dlock_client_set_born(client, record->token);
-		dlock_holds_restore(lease, record->hold_count);
+		dlock_holds_restore(lease, record->mode, record->hold_count);
+		lease->row_mode = record->mode;
 		lease->acquired_at = record->acquired_at;
 		lease->state = DLOCK_LEASE_HELD;
 		lease->durable = true;
 		lease->promised = true;
-		lease->relied_on = lease->mode == DLOCK_EXCLUSIVE;
 		lease->written = true;
 	}
 	else
@@ -141,7 +141,7 @@ empty_resource(DlockDatabase *db, uint32 slot)
 		{
 			/* commits that depend on it find the gate shut */
 			dlock_lease_at(res->holders)->fences = 0;
-			dlock_lease_end(res->holders, &after);
+			dlock_lease_end(res->holders, DLOCK_END_UNTOLD, &after);
 		}
 	}
 	dlock_partition_unlock(hash);
@@ -194,7 +194,7 @@ dlock_upkeep_expire(int partition, DlockTime *next)
 		{
 			dlock_aftermath_init(&after,
 								 dlock_database_at(dlock_lease_at(idx)->database));
-			dlock_lease_end(idx, &after);
+			dlock_lease_end(idx, DLOCK_END_EXPIRED, &after);
 		}
 		dlock_partition_unlock(partition);
 		if (idx == DLOCK_NONE)

@@ -377,7 +377,7 @@ copy_slot(uint32 idx, DlockRecord *record, TimestampTz note_before,
 		/* the lease may be gone before its client's row is right */
 		if (record->client_is_new || record->client_is_stale)
 			dlock_client_owe(lease->client);
-		record->mode = lease->mode;
+		record->mode = lease->row_mode;
 		record->scope = lease->scope;
 		if (lease->scope == DLOCK_SCOPE_TRANSACTION)
 			record->scope = lease->session_holds > 0 ?

@@ -51,6 +51,7 @@ copy_holder(DlockDatabase *db, const DlockLease *lease, DlockHolderCopy *copy)
 	copy->hold_count = lease->hold_count;
 	copy->acquired_at = lease->acquired_at;
 	copy->deadline = lease->deadline;
+	copy->held = lease->state == DLOCK_LEASE_HELD && lease->hold_count > 0;
 	copy_client(lease->client, copy->client, &copy->role);
 }
 

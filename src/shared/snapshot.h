@@ -21,6 +21,7 @@ typedef struct DlockHolderCopy
 	int32		hold_count;
 	TimestampTz acquired_at;
 	DlockTime	deadline;
+	bool		held;			/* acknowledged, and its client's still */
 	Oid			role;
 	char		client[DLOCK_NAME_MAX + 1];
 } DlockHolderCopy;

@@ -69,8 +69,8 @@ bucket_count(void)
 
 /*
  * hold_size gives how many counts of holds there is room for besides the one in
- * each lease: one for each lease that a second session holds, and one for each
- * waiter.
+ * each lease: one for each lease that a second session holds, or one session in
+ * another scope or mode, and one for each waiter.
  */
 static int
 hold_size(void)
@@ -535,7 +535,8 @@ dlock_resource_find(const DlockKey *key)
 		DlockResource *res = &resources[idx];
 
 		if (res->hash == key->hash &&
-			dlock_key_matches(key, res->dboid, res->name, res->name_len))
+			dlock_key_matches(key, dlock_database_at(res->database)->dboid,
+							  res->name, res->name_len))
 			return idx;
 		idx = res->next;
 	}
@@ -558,7 +559,6 @@ dlock_resource_create(const DlockKey *key, uint16 database)
 		return DLOCK_NONE;
 	res = &resources[idx];
 	res->hash = key->hash;
-	res->dboid = key->dboid;
 	res->database = database;
 	res->holders = DLOCK_NONE;
 	res->queue_head = DLOCK_NONE;

@@ -37,18 +37,26 @@ typedef enum DlockLeaseState
 /* the session of holds that any session of the client may end */
 #define DLOCK_NO_SESSION PG_UINT32_MAX
 
+/* upgrades of a lease that are counted */
+#define DLOCK_UPGRADES_MAX 4095
+
 /*
- * Holds of a lease that end by the same event: those of one session and scope,
- * or those of scope lease.  A session's number is that of its PGPROC: when the
- * session is gone, so are its holds.
+ * Holds of a lease that are alike: of one mode, and ended by the same event,
+ * that is, those of one session and scope, or those of scope lease.  A session's
+ * number is that of its PGPROC: when the session is gone, so are its holds.
  */
 typedef struct DlockHoldCount
 {
 	uint32		session;		/* DLOCK_NO_SESSION: scope lease */
 	uint32		next;			/* further ones of the lease; pool's free list */
 	int32		count;			/* 0: unused */
-	uint8		scope;			/* a DlockScope */
-	bool		kept;			/* they stop the clock */
+	uint32		untold:20;		/* of these: not acknowledged yet; no more than
+								 * there are backends */
+	uint32		scope:4;		/* a DlockScope */
+	uint32		mode:4;			/* a DlockMode */
+	uint32		kept:1;			/* they stop the clock */
+	uint32		last_told;		/* the lease's "told" when the newest of them was
+								 * acknowledged */
 } DlockHoldCount;
 
 /*
@@ -92,34 +100,38 @@ typedef struct DlockLease
 	int32		fences;			/* commits under way that depend on it; it
 								 * does not end before they do */
 	int32		priority;
-	uint32		told;			/* times somebody was told that it is exclusive */
-	uint32		untold;			/* exclusive grants that nobody was told of yet */
-	uint32		weakenings;		/* times it was made shared */
-	uint32		downgrade_told; /* downgrade: "told" when it was asked for */
+	uint32		told;			/* requests that were acknowledged; begins anew
+								 * when it is at its maximum */
+	uint32		upgrade_told;	/* "told" when the last upgrade was */
+	uint32		upgrading:20;	/* upgrades by dlock_set_options that were not
+								 * acknowledged yet; no more than backends */
+	uint32		upgrades:12;	/* upgrades that were, since the last downgrade;
+								 * at its maximum it is not counted any more */
+	uint32		downgrades;		/* times that they came to nothing */
 	uint16		database;
 	uint8		state;			/* a DlockLeaseState */
-	uint8		mode;			/* a DlockMode */
-	uint8		scope;			/* a DlockScope, of the first hold left */
-	bool		durable;		/* has, or is to have, a row */
-	bool		promised;		/* its row is to be durable before somebody is
+	uint8		mode;			/* a DlockMode: the strongest of its holds and
+								 * upgrades, or stronger as long as there are
+								 * fences */
+	uint8		row_mode:4;		/* a DlockMode: what the row is to say */
+	uint8		scope:4;		/* a DlockScope, of the first hold left */
+	uint8		end_cause:4;	/* a DlockEndCause: why it has no holds, where
+								 * only fences are left */
+	uint8		durable:1;		/* has, or is to have, a row */
+	uint8		promised:1;		/* its row is to be durable before somebody is
 								 * told; else it may follow later */
-	bool		written;		/* the last batch that was cut with this slot
+	uint8		written:1;		/* the last batch that was cut with this slot
 								 * shows it as held, or its row was loaded: it
 								 * may come back after a crash */
+	uint8		in_heap:1;
 	bool		on_dirty;		/* in the dirty list */
 	bool		on_late;		/* in the late list */
-	bool		in_heap;
-	bool		relied_on;		/* somebody was told that it is exclusive, and it
-								 * has not been shared since */
-	bool		downgrade;		/* to be made shared with its last fence, unless
-								 * somebody is told of it as exclusive before */
 } DlockLease;
 
 typedef struct DlockResource
 {
 	uint32		hash;
 	uint32		next;			/* hash chain; free list under the pool lock */
-	Oid			dboid;
 	uint32		holders;		/* first lease */
 	uint32		queue_head;		/* first waiter */
 	uint32		queue_tail;
@@ -149,7 +161,7 @@ typedef struct DlockHold
 	DlockMode	mode;
 	bool		duration_given; /* else it is the default */
 	bool		durable;		/* is not acknowledged before it is flushed */
-	bool		counts;			/* false: changes the mode only */
+	bool		counts;			/* false: changes the lease's mode */
 } DlockHold;
 
 /*
@@ -179,7 +191,6 @@ typedef struct DlockWaiter
 	int64		ticket;			/* arrival number within the database */
 	int64		token;			/* once granted; upgrade: from the start */
 	uint64		batch;			/* once granted: durable with that batch */
-	uint32		weakenings;		/* once granted: the lease's */
 	bool		eager;			/* is to know of the grant before the flush */
 	uint64		deadlock;		/* once chosen to give up: its number */
 	DlockTime	deadline;

@@ -95,7 +95,7 @@ count_sessions(const DlockResource *res)
 
 /*
  * is_copied tells whether a session is among those from a place on: a session
- * has a count for each scope.
+ * has a count for each scope and mode.
  */
 static bool
 is_copied(const DlockWaits *waits, int first, uint32 session)
@@ -139,7 +139,7 @@ copy_queue(DlockWaits *waits, const DlockResource *res, int nsessions)
 		res->nwaiters > waits->wait_capacity - waits->nwaits ||
 		nsessions > waits->session_capacity - waits->nsessions)
 		return false;
-	queue->dboid = res->dboid;
+	queue->dboid = dlock_database_at(res->database)->dboid;
 	queue->database = res->database;
 	memcpy(queue->resource, res->name, res->name_len);
 	queue->resource[res->name_len] = '\0';

@@ -35,6 +35,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "lease/deadlock.h"
+#include "lease/flush.h"
 #include "lease/upkeep.h"
 #include "shared/database.h"
 #include "shared/slots.h"
@@ -102,32 +103,13 @@ wall_time(DlockTime when)
 												  dlock_clock_wall()));
 }
 
-static int
-activity_detail(const DlockWriterReport *report)
-{
-	switch (report->activity)
-	{
-		case DLOCK_WRITER_ABSENT:
-			return errdetail("There is no writer process.");
-		case DLOCK_WRITER_LOADS:
-			return errdetail("Process %d is loading the leases, or waits for a lock.",
-							 report->pid);
-		case DLOCK_WRITER_FLUSHES:
-			return errdetail("Process %d waits for flush and standbys.",
-							 report->pid);
-		case DLOCK_WRITER_WORKS:
-			break;
-	}
-	return errdetail("Process %d is at work, or waits for a lock.", report->pid);
-}
-
 static void
 tell_begin(const DlockWriterReport *report, DlockTime since)
 {
 	ereport(LOG,
 			(errmsg("dlock writer of database \"%s\" has had work since %s",
 					report->database, wall_time(since)),
-			 activity_detail(report),
+			 dlock_flush_writer_detail(report),
 			 report->activity == DLOCK_WRITER_ABSENT ?
 			 errhint("See earlier messages of \"dlock writer\" and \"dlock launcher\".") :
 			 errhint("See pg_stat_activity and pg_locks for what the process waits for.")));

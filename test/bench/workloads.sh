@@ -117,7 +117,7 @@ take_others()
 {
 	local written
 	PGOPTIONS='-c dlock.durable=off -c dlock.client=holder' sql -o /dev/null -c "
-		SELECT count(dlock_acquire('held:' || i, lease := '24 h'))
+		SELECT count(dlock_acquire('held:' || i, ttl := '24 h', scope := 'lease'))
 		FROM generate_series(1, $other_leases) AS i"
 	# this one waits for the batch, which has all that came before it
 	sql -o /dev/null -c "SELECT dlock_acquire('mark')" -c "SELECT dlock_release('mark')"

@@ -52,7 +52,7 @@ explain('The nodes.  HAProxy leads its port 5000 to the primary.');
 show_nodes();
 
 explain('Alice takes a lease.  One of the standbys has confirmed it when she gets her token.');
-my $token = show(q{SELECT dlock_acquire('invoice:42', lease := '2 min', client := 'alice')});
+my $token = show(q{SELECT dlock_acquire('invoice:42', ttl := '2 min', client := 'alice')});
 my $primary = $cluster->primary;
 
 explain("Now $primary, the primary, is lost: kill -9 of etcd, Patroni and PostgreSQL.");

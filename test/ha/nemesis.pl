@@ -363,9 +363,9 @@ sub probe
 	my $name = 'probe' . ++$probe_number;
 	my $n = $probes->invoke('acquire', session => $probe_number, client => $name,
 		resource => $name, mode => 'exclusive', scope => 'lease', priority => 0,
-		lease => 1_000_000, timeout => 5_000_000);
+		ttl => 1_000_000, timeout => 5_000_000);
 	my $token = $cluster->through_haproxy(
-		"SELECT dlock_acquire('$name', timeout := '5 s', lease := '1 s', client := '$name')");
+		"SELECT dlock_acquire('$name', timeout := '5 s', ttl := '1 s', client := '$name')");
 
 	# without an answer, nobody knows
 	return $probes->result($n, 'lost') unless defined $token;

@@ -17,7 +17,7 @@ use constant NEVER => -1;
 use constant ALWAYS => 9e18;
 
 our @EXPORT_OK = qw(NEVER ALWAYS end_of id_of make_zero end_zero note_part
-  finish miss without_kept);
+  finish miss without_kept forget_modes);
 
 sub new
 {
@@ -130,6 +130,9 @@ sub _taken_away
 # A key: one client and one resource, and what is known of its lease
 #
 # L, S, T: at least so many holds of scopes lease, session and transaction.
+# XL, XS, XT: of these, at least so many are exclusive; floor: the lease was made
+# exclusive, whatever its holds.  The lease is exclusive as long as there is any
+# of that.  modes_known: there are no more exclusive ones, as far as exact goes.
 # exact: these are all, by what was asked since exact_since.
 # unknown: there may be a lease that the client was not told of; tainted: or
 # may be one any time later.  haunted: a request whose connection was lost may
@@ -149,6 +152,11 @@ sub _key
 		L => 0,
 		S => 0,
 		T => 0,
+		XL => 0,
+		XS => 0,
+		XT => 0,
+		floor => 0,
+		modes_known => 1,
 		exact => 1,
 		exact_since => NEVER,
 		unknown => 0,
@@ -169,6 +177,26 @@ sub _keys_of
 }
 
 sub holds_of { return $_[0]->{L} + $_[0]->{S} + $_[0]->{T}; }
+
+sub exclusive_holds_of { return $_[0]->{XL} + $_[0]->{XS} + $_[0]->{XT}; }
+
+# forget_modes: no hold is exclusive, or where that is not known, any may be.
+sub forget_modes
+{
+	my ($key, $known) = @_;
+
+	@$key{qw(XL XS XT floor modes_known)} = (0, 0, 0, 0, $known);
+	return;
+}
+
+# take_exclusive(KEY, KIND, N) takes exclusive holds away, of one kind.
+sub take_exclusive
+{
+	my ($key, $kind, $n) = @_;
+
+	$key->{"X$kind"} = max(0, $key->{"X$kind"} - $n);
+	return;
+}
 
 sub _is_exact
 {
@@ -191,6 +219,7 @@ sub make_zero
 	my ($key, $op) = @_;
 
 	$key->{stale} = 0;
+	forget_modes($key, 1);
 	@$key{qw(L S T unknown lease)} = (0, 0, 0, $key->{tainted}, undef);
 	return if $key->{tainted};
 	@$key{qw(exact exact_since zero zero_op)} = (1, $op->{ti}, $op->{tr}, $op);
@@ -241,6 +270,7 @@ sub note_part
 	my ($key, $from) = @_;
 	my $lease = $key->{lease};
 
+	$lease->{mode} = $key->{floor} || exclusive_holds_of($key) > 0 ? 'exclusive' : 'shared';
 	push @{ $lease->{parts} },
 	  $key->{haunted}
 	  ? { from => $from, mode => 'shared', count => 0 }
@@ -316,21 +346,25 @@ sub miss
 	return;
 }
 
-# _drop takes holds away in an operation: L, S or T.  Where that is not
-# certain, or how many there were is not, no more holds may be counted on, and
-# no end either.  The drop says nothing of a lease that an administrator may
+# _drop takes holds away in an operation: L, S or T, exclusive ones or not.  Where
+# that is not certain, or how many there were is not, no more holds may be counted
+# on, and no end either.  The drop says nothing of a lease that an administrator may
 # have ended before: the session need not have heard of that yet.
 sub _drop
 {
-	my ($self, $key, $lease, $kind, $n, $op, $certain) = @_;
+	my ($self, $key, $lease, $kind, $mode, $n, $op, $certain) = @_;
 	my $exact = $certain && $self->_is_exact($key, end_of($op));
 	my $kept = $key->{S} > 0 || $key->{T_kept};
 
 	return unless $lease && $key->{lease} && $lease == $key->{lease};
 	$key->{exact} = 0 unless $exact;
 	$key->{$kind} = max(0, $key->{$kind} - $n);
+	take_exclusive($key, $kind, $n) if $mode eq 'exclusive';
 	if (holds_of($key) > 0)
 	{
+		# what was promised for the time after the session's end is void
+		$lease->{end} = max($lease->{from}, min($lease->{end}, $op->{ti}))
+		  if $kind eq 'L' && !$key->{L};
 		note_part($key, $op->{ti});
 		$self->_promise($lease, $op->{ti}, $op->{ti} + $lease->{dur}, $op)
 		  if $certain
@@ -387,15 +421,19 @@ sub _note_alive
 }
 
 # without_kept: the holds that a session keeps are there for sure until it has
-# answered last, and only the others afterwards.
+# answered last, and only the others afterwards, which are at least so strong.
 sub without_kept
 {
-	my ($lease, $time, $others) = @_;
+	my ($lease, $time, $others, $mode) = @_;
 	my @before = grep { $_->{from} <= $time } @{ $lease->{parts} };
 	my @after = grep { $_->{from} > $time } @{ $lease->{parts} };
 
 	push @before, { %{ $before[-1] }, from => $time } if @before;
-	$_->{count} = min($_->{count}, $others) foreach @before ? $before[-1] : (), @after;
+	foreach my $part (@before ? $before[-1] : (), @after)
+	{
+		$part->{count} = min($part->{count}, $others);
+		$part->{mode} = 'shared' if $mode ne 'exclusive';
+	}
 	$lease->{parts} = [ @before, @after ];
 	return;
 }
@@ -410,7 +448,8 @@ sub _end_all_sessions
 	{
 		foreach my $key (values %{ $session->{keeps} })
 		{
-			without_kept($key->{lease}, $session->{alive}, $key->{L}) if $key->{lease};
+			without_kept($key->{lease}, $session->{alive}, $key->{L}, $key->{floor} || $key->{XL} ? 'exclusive' : 'shared')
+			  if $key->{lease};
 		}
 	}
 	return;
@@ -435,11 +474,13 @@ sub _end_session
 		{
 			$self->_promise($lease, $session->{alive}, $session->{alive} + $lease->{dur}, $op);
 			$key->{L} += $key->{S};
+			$key->{XL} += $key->{XS};
 			$self->_tally('sessions whose lease outlived them');
 		}
 		end_zero($key, $op);
-		@$key{qw(S T T_kept T_end exact)} = (0, 0, 0, 0, 0);
-		without_kept($lease, $session->{alive}, $key->{L}) if $lease;
+		@$key{qw(S T T_kept T_end exact XS XT)} = (0, 0, 0, 0, 0, 0, 0);
+		without_kept($lease, $session->{alive}, $key->{L}, $key->{floor} || $key->{XL} ? 'exclusive' : 'shared')
+		  if $lease;
 		finish($key, ALWAYS) unless $key->{L} > 0;
 	}
 	$session->{keeps} = {};

@@ -9,7 +9,7 @@
 #
 # TIME is CLOCK_MONOTONIC in microseconds, so all files of one run are of one
 # machine and one boot.  An actor asks one thing at a time.  "no" is a polite
-# refusal (not to be had, not held), "fail" an error (state=SQLSTATE), "lost"
+# refusal (others have it, not held), "fail" an error (state=SQLSTATE), "lost"
 # the end of the connection: nobody knows what became of the request.  Nor is
 # that known where the answer is missing, since a client was killed.
 #
@@ -20,11 +20,11 @@
 # A value has no blanks.  Durations are in microseconds.  Kinds:
 #
 #     connect session [durable=0]	 disconnect session
-#     acquire session client resource mode scope priority [lease] [kept=1]	-> token
+#     acquire session client resource mode scope priority [ttl] [kept=1]	-> token
 #     release session client resource [token]
 #     release_all session client	-> count
-#     renew session client resource [token] [lease]
-#     renew_all session client [lease]	-> count
+#     renew session client resource [token] [ttl]
+#     renew_all session client [ttl]	-> count
 #     upgrade session client resource [token]	 downgrade likewise
 #     begin, commit, rollback, savepoint, rollback_to: session
 #     fence session client resource token
@@ -155,7 +155,7 @@ my %ok_needs = (
 	renew_all => ['count'],
 	slots => [qw(found expected)]);
 my %is_number = map { $_ => 1 }
-  qw(token id lease priority count place ticket found expected rows changed);
+  qw(token id ttl priority count place ticket found expected rows changed);
 
 sub _pairs
 {

@@ -10,11 +10,11 @@ use warnings;
 use parent 'DlockClaims';
 
 use DlockClaims qw(ALWAYS end_of id_of make_zero end_zero note_part finish
-  miss without_kept);
+  miss without_kept forget_modes);
 use List::Util qw(any max min);
 
 # These errors say that the request came to nothing.
-my %is_refusal = map { $_ => 1 } qw(55P03 40P01 53200 54000 55000 25P02 25006 25000 LK001);
+my %is_refusal = map { $_ => 1 } qw(55P03 40P01 53200 54000 55000 25P02 25006 25000 LK001 LK005);
 
 #
 # Operations, one by one
@@ -139,9 +139,8 @@ sub _replay_granted
 	}
 	$key->{unknown} = $key->{tainted};
 	$lease->{volatile} = 1 if $session->{volatile};
-	$lease->{mode} = 'exclusive' if $arg->{mode} eq 'exclusive';
 	# without a duration, a lease that is there keeps its own
-	$lease->{dur} = max($lease->{dur}, $arg->{lease} // 0);
+	$lease->{dur} = max($lease->{dur}, $arg->{ttl} // 0);
 	$self->_add_hold($op, $session, $key, $lease);
 	note_part($key, $op->{tr});
 	return;
@@ -151,7 +150,9 @@ sub _add_hold
 {
 	my ($self, $op, $session, $key, $lease) = @_;
 	my $arg = $op->{arg};
+	my $kind = { lease => 'L', session => 'S', transaction => 'T' }->{ $arg->{scope} };
 
+	$key->{"X$kind"}++ if $arg->{mode} eq 'exclusive';
 	if ($arg->{scope} eq 'lease')
 	{
 		$key->{L}++;
@@ -167,7 +168,7 @@ sub _add_hold
 	$key->{T}++;
 	$key->{T_kept} = 1 if $arg->{kept};
 	$key->{T_end} = max($key->{T_end} // 0, $op->{ti} + $lease->{dur});
-	my $event = { what => 'hold', key => $key, lease => $lease, kept => $arg->{kept} };
+	my $event = { what => 'hold', key => $key, lease => $lease, kept => $arg->{kept}, mode => $arg->{mode} };
 
 	return $self->_end_holds($session, $op, 1, $event) unless $session->{tx};
 	push @{ $session->{tx}{events} }, $event;
@@ -197,6 +198,7 @@ sub _replay_new_lease
 	  && !($key->{first_miss} < $op->{ti} && $self->_crashed($key->{first_miss}, $op->{tr}));
 
 	end_zero($key, $op);
+	forget_modes($key, $op->{fresh});
 	@$key{qw(L S T T_kept T_end)} = (0, 0, 0, 0, 0);
 	$key->{exact} = $op->{fresh} ? 1 : 0;
 	$key->{exact_since} = $op->{ti};
@@ -226,12 +228,12 @@ sub _replay_release
 	if ($op->{outcome} eq 'no')
 	{
 		# or it has asked for the release of all holds already
-		return if $tx && any { $_->{key} == $key } @{ $tx->{events} };
+		return if $tx && any { $_->{key} && $_->{key} == $key } @{ $tx->{events} };
 		return $self->_replay_not_held($op, $key);
 	}
 	# what a transaction asked for goes with it
 	return if $tx;
-	$self->_release_one($key, $key->{lease}, $op, 0);
+	$self->_release_one($key, $key->{lease}, $op, 0, 'exclusive');
 	$key->{exact} = 0;
 	end_zero($key, $op);
 	_haunt($key, $op);
@@ -292,6 +294,7 @@ sub _replay_has
 	return if $key->{tainted} || !$self->{of_token}{$token};
 	finish($key, $op->{ti});
 	end_zero($key, $op);
+	forget_modes($key, 0);
 	@$key{qw(L S T exact)} = (1, 0, 0, 0);
 	$lease = $self->_new_lease($key, $token, 'shared', $op, $op->{tr});
 	$lease->{volatile} = 1;
@@ -304,18 +307,43 @@ sub _replay_released
 	my ($self, $op, $session, $key) = @_;
 	my $lease = $self->_replay_has($op, $key);
 	my $tx = $session->{tx};
-	my $asked;
 
-	return $self->_release_one($key, $lease // $key->{lease}, $op, defined $lease) unless $tx;
-	# holds of transactions end with them, asked or not
-	$asked = grep { $_->{what} eq 'release' && $_->{key} == $key } @{ $tx->{events} };
-	return
-		if $self->_is_exact($key, $op->{tr})
-	  && $key->{T} > 0
-	  && $key->{L} + $key->{S} <= $asked;
+	return $self->_release_one($key, $lease // $key->{lease}, $op, defined $lease, 'exclusive')
+	  unless $tx;
 	push @{ $tx->{events} },
-	  { what => 'release', key => $key, lease => $lease // $key->{lease}, sure => defined $lease };
+	  { what => 'release', key => $key, lease => $lease // $key->{lease}, sure => defined $lease,
+		%{ $self->_meant($key, $tx, $op) } };
 	return;
+}
+
+# _meant: which hold a release is about, which is asked for in a transaction: the
+# strongest that was not asked for yet, and of equals one that is not the
+# transaction's.  Those of the transaction end with it, asked for or not.
+sub _meant
+{
+	my ($self, $key, $tx, $op) = @_;
+	my @asked = grep { $_->{what} eq 'release' && $_->{key} == $key } @{ $tx->{events} };
+	my $exclusive = $key->{XL} + $key->{XS};
+	my %left = (
+		exclusive => $exclusive,
+		shared => $key->{L} + $key->{S} - $exclusive,
+		'own exclusive' => $key->{XT},
+		'own shared' => $key->{T} - $key->{XT});
+
+	# it may be any
+	return { mode => 'exclusive', perhaps => $key->{T} > 0 }
+	  unless $key->{modes_known} && $self->_is_exact($key, $op->{tr});
+	foreach my $event (@asked)
+	{
+		return { mode => 'exclusive', perhaps => $key->{T} > 0 } if $event->{perhaps};
+		$left{ ($event->{own} ? 'own ' : '') . $event->{mode} }--;
+	}
+	foreach my $mode (qw(exclusive shared))
+	{
+		return { mode => $mode } if $left{$mode} > 0;
+		return { mode => $mode, own => 1 } if $left{"own $mode"} > 0;
+	}
+	return { mode => 'exclusive' };
 }
 
 # _haunt: where the connection was lost, the request may be carried out later.
@@ -329,17 +357,35 @@ sub _haunt
 	return;
 }
 
-# _release_one takes the hold that dlock_release takes first.
+# _release_one takes the hold that dlock_release takes first: one in that mode,
+# if there is any.
 sub _release_one
 {
-	my ($self, $key, $lease, $op, $certain) = @_;
+	my ($self, $key, $lease, $op, $certain, $mode) = @_;
+	my $kind;
 
 	if (!$lease || !$key->{lease} || $lease != $key->{lease})
 	{
 		$key->{exact} = 0;
 		return;
 	}
-	return $self->_drop($key, $lease, $key->{S} > 0 ? 'S' : 'L', 1, $op, $certain);
+	if ($key->{S} > 0 && $key->{L} > 0
+		&& !($key->{modes_known} && $self->_is_exact($key, end_of($op))))
+	{
+		# it is the one or the other
+		$self->_drop($key, $lease, 'S', 'exclusive', 1, $op, 0);
+		return $self->_drop($key, $lease, 'L', 'exclusive', 1, $op, 0);
+	}
+	$mode = 'shared' unless $key->{XS} + $key->{XL} > 0;
+	if ($mode eq 'exclusive')
+	{
+		$kind = $key->{XS} > 0 ? 'S' : 'L';
+	}
+	else
+	{
+		$kind = $key->{S} > $key->{XS} || !$key->{L} ? 'S' : 'L';
+	}
+	return $self->_drop($key, $lease, $kind, $mode, 1, $op, $certain);
 }
 
 # How many leases of a client there are for sure.
@@ -379,10 +425,11 @@ sub _replay_release_all
 		}
 		_haunt($key, $op);
 		# what a session keeps may be gone since its last answer
-		without_kept($key->{lease}, $session->{alive}, $key->{L})
+		without_kept($key->{lease}, $session->{alive}, $key->{L}, $key->{floor} || $key->{XL} ? 'exclusive' : 'shared')
 		  if $key->{lease} && $session->{keeps}{ id_of($key) } && $op->{outcome} =~ /^(?:lost|none)$/;
 		finish($key, $op->{ti});
 		end_zero($key, $op);
+		forget_modes($key, 0);
 		@$key{qw(L S T exact)} = (0, 0, 0, 0);
 	}
 	return;
@@ -398,7 +445,7 @@ sub _renew
 {
 	my ($self, $key, $lease, $op) = @_;
 
-	$lease->{dur} = $op->{arg}{lease} if $op->{arg}{lease};
+	$lease->{dur} = $op->{arg}{ttl} if $op->{arg}{ttl};
 	$key->{T_end} = $op->{ti} + $lease->{dur};
 	return unless $key->{L} > 0;
 	$lease->{end} = max($lease->{from}, $op->{ti});
@@ -411,7 +458,7 @@ sub _perhaps_renew
 {
 	my ($self, $key, $op) = @_;
 	my $lease = $key->{lease};
-	my $dur = $op->{arg}{lease};
+	my $dur = $op->{arg}{ttl};
 
 	return unless $dur;
 	_haunt($key, $op);
@@ -435,8 +482,10 @@ sub _replay_renew
 		$lease->{volatile} = 1 if $session->{volatile};
 		return;
 	}
+	# it may have run out for the shorter time that was asked for, before the answer
+	$self->_perhaps_renew($key, $op);
 	return $self->_replay_not_held($op, $key) if ($op->{res}{state} // '') eq 'LK001';
-	return $self->_perhaps_renew($key, $op);
+	return;
 }
 
 sub _replay_renew_all
@@ -466,10 +515,11 @@ sub _replay_renew_all
 #
 sub _set_mode
 {
-	my ($key, $lease, $mode, $time) = @_;
+	my ($key, $lease, $mode, $time, $certain) = @_;
 
 	return unless $lease && $key->{lease} && $key->{lease} == $lease;
-	$lease->{mode} = $mode;
+	forget_modes($key, $certain) if $mode eq 'shared';
+	$key->{floor} = 1 if $mode eq 'exclusive';
 	note_part($key, $time);
 	return;
 }
@@ -486,7 +536,7 @@ sub _replay_upgrade
 		my $lease = $self->_replay_has($op, $key) // return;
 
 		$lease->{volatile} = 1 if $session->{volatile};
-		_set_mode($key, $lease, 'exclusive', $op->{tr});
+		_set_mode($key, $lease, 'exclusive', $op->{tr}, 1);
 		$self->_tally('upgrades');
 		return;
 	}
@@ -508,7 +558,7 @@ sub _replay_downgrade
 		push @{ $session->{tx}{events} }, { what => 'downgrade', key => $key, lease => $lease };
 		return;
 	}
-	_set_mode($key, $lease, 'shared', $op->{ti});
+	_set_mode($key, $lease, 'shared', $op->{ti}, $op->{outcome} eq 'ok');
 	_haunt($key, $op);
 	return;
 }
@@ -573,7 +623,7 @@ sub _end_holds
 
 		next if $event->{over};
 		$event->{over} = 1;
-		$self->_drop($key, $event->{lease}, 'T', 1, $op, $certain);
+		$self->_drop($key, $event->{lease}, 'T', $event->{mode}, 1, $op, $certain);
 		$key->{T_kept} = 0;
 		$key->{T_end} = 0 unless $key->{T};
 		delete $session->{keeps}{ id_of($key) } unless $key->{T} || $key->{S} || $is_lost;
@@ -595,14 +645,20 @@ sub _replay_commit
 		return $self->_end_holds($session, $op, 0, @events);
 	}
 	$op->{fenced} = [ map { $_->{op} } grep { $_->{what} eq 'fence' } @events ];
+	my $has_written = any { $_->{what} eq 'work' } @events;
+	my $relied_on = $has_written ? qr/^(?:hold|fence|release|downgrade)$/ : qr/^(?:hold|fence)$/;
+
 	foreach my $event (@events)
 	{
-		# a commit fails if one of its holds is gone, or a lease that it has fenced
+		# a commit fails if one of its holds is gone, or a lease that it has fenced or,
+		# if it has written something, given back or made weaker
 		$self->_prove($event->{lease}, $op->{ti}, $op)
-		  if $event->{what} =~ /^(?:hold|fence)$/ && $event->{lease} && !$event->{over} && $ok;
-		$self->_release_one($event->{key}, $event->{lease}, $op, $ok && $event->{sure})
+		  if $event->{what} =~ $relied_on && $event->{lease} && !$event->{over} && $ok;
+		next if $event->{own};
+		$event->{key}{exact} = 0 if $event->{perhaps};
+		$self->_release_one($event->{key}, $event->{lease}, $op, $ok && $event->{sure} && !$event->{perhaps}, $event->{mode})
 		  if $event->{what} eq 'release';
-		_set_mode($event->{key}, $event->{lease}, 'shared', $op->{ti})
+		_set_mode($event->{key}, $event->{lease}, 'shared', $op->{ti}, $ok)
 		  if $event->{what} eq 'downgrade';
 		_haunt($event->{key}, $op) if $event->{what} =~ /^(?:release|downgrade)$/;
 	}
@@ -614,7 +670,7 @@ sub _check_commit_failed
 {
 	my ($self, $op, @events) = @_;
 	# what was released in it is relied on until then
-	my @holds = grep { $_->{what} =~ /^(?:hold|fence|release)$/ && !$_->{over} } @events;
+	my @holds = grep { $_->{what} =~ /^(?:hold|fence|release|downgrade)$/ && !$_->{over} } @events;
 	my %kept = map { $_->{lease} => 1 } grep { $_->{kept} } @holds;
 	my @lost = grep { !$_->{lease}
 		  || !$kept{ $_->{lease} } && !$self->_guaranteed($_->{lease}, $op)

@@ -12,39 +12,45 @@
 \pset pager off
 
 BEGIN;
-SELECT plan(195);
+SELECT plan(211);
 
 CREATE TEMP TABLE api (name text, types text[], arguments text, result text, parallel "char");
 INSERT INTO api VALUES
     ('dlock_acquire', '{text,interval,interval,text,integer,text,text}',
-     'resource text, timeout interval DEFAULT NULL::interval, lease interval DEFAULT NULL::interval, '
-     'mode text DEFAULT ''exclusive''::text, priority integer DEFAULT 0, scope text DEFAULT ''lease''::text, '
+     'resource text, timeout interval DEFAULT NULL::interval, ttl interval DEFAULT NULL::interval, '
+     'mode text DEFAULT ''exclusive''::text, priority integer DEFAULT 0, scope text DEFAULT NULL::text, '
      'client text DEFAULT NULL::text', 'bigint', 'u'),
     ('dlock_try_acquire', '{text,interval,interval,text,integer,text,text}',
-     'resource text, timeout interval DEFAULT ''00:00:00''::interval, lease interval DEFAULT NULL::interval, '
-     'mode text DEFAULT ''exclusive''::text, priority integer DEFAULT 0, scope text DEFAULT ''lease''::text, '
+     'resource text, timeout interval DEFAULT ''00:00:00''::interval, ttl interval DEFAULT NULL::interval, '
+     'mode text DEFAULT ''exclusive''::text, priority integer DEFAULT 0, scope text DEFAULT NULL::text, '
      'client text DEFAULT NULL::text', 'bigint', 'u'),
     ('dlock_acquire_all', '{text[],interval,interval,text,integer,text,text}',
-     'resources text[], timeout interval DEFAULT NULL::interval, lease interval DEFAULT NULL::interval, '
-     'mode text DEFAULT ''exclusive''::text, priority integer DEFAULT 0, scope text DEFAULT ''lease''::text, '
+     'resources text[], timeout interval DEFAULT NULL::interval, ttl interval DEFAULT NULL::interval, '
+     'mode text DEFAULT ''exclusive''::text, priority integer DEFAULT 0, scope text DEFAULT NULL::text, '
      'client text DEFAULT NULL::text, OUT resource text, OUT token bigint', 'setof record', 'u'),
     ('dlock_try_acquire_all', '{text[],interval,interval,text,integer,text,text}',
-     'resources text[], timeout interval DEFAULT ''00:00:00''::interval, lease interval DEFAULT NULL::interval, '
-     'mode text DEFAULT ''exclusive''::text, priority integer DEFAULT 0, scope text DEFAULT ''lease''::text, '
+     'resources text[], timeout interval DEFAULT ''00:00:00''::interval, ttl interval DEFAULT NULL::interval, '
+     'mode text DEFAULT ''exclusive''::text, priority integer DEFAULT 0, scope text DEFAULT NULL::text, '
      'client text DEFAULT NULL::text, OUT resource text, OUT token bigint', 'setof record', 'u'),
     ('dlock_release', '{text,bigint,text}',
      'resource text, token bigint DEFAULT NULL::bigint, client text DEFAULT NULL::text', 'boolean', 'u'),
-    ('dlock_release_all', '{text}', 'client text DEFAULT NULL::text', 'bigint', 'u'),
+    ('dlock_release_all', '{text,text[]}',
+     'client text DEFAULT NULL::text, resources text[] DEFAULT NULL::text[]', 'bigint', 'u'),
     ('dlock_force_release', '{text,bigint}', 'resource text, token bigint DEFAULT NULL::bigint', 'bigint', 'u'),
     ('dlock_renew', '{text,interval,bigint,text}',
-     'resource text, lease interval DEFAULT NULL::interval, token bigint DEFAULT NULL::bigint, '
-     'client text DEFAULT NULL::text, OUT expires_at timestamp with time zone, OUT waiters integer', 'record', 'u'),
-    ('dlock_renew_all', '{interval,text}',
-     'lease interval DEFAULT NULL::interval, client text DEFAULT NULL::text', 'bigint', 'u'),
-    ('dlock_set_options', '{text,text,interval,integer,bigint,text,interval}',
-     'resource text, mode text DEFAULT NULL::text, lease interval DEFAULT NULL::interval, '
-     'priority integer DEFAULT NULL::integer, token bigint DEFAULT NULL::bigint, client text DEFAULT NULL::text, '
-     'timeout interval DEFAULT NULL::interval', 'boolean', 'u'),
+     'resource text, ttl interval DEFAULT NULL::interval, token bigint DEFAULT NULL::bigint, '
+     'client text DEFAULT NULL::text, OUT expires_at timestamp with time zone, OUT remaining interval, '
+     'OUT waiters integer', 'record', 'u'),
+    ('dlock_renew_all', '{interval,text,text[]}',
+     'ttl interval DEFAULT NULL::interval, client text DEFAULT NULL::text, resources text[] DEFAULT NULL::text[]',
+     'bigint', 'u'),
+    ('dlock_set_options', '{text,interval,interval,text,integer,bigint,text}',
+     'resource text, timeout interval DEFAULT NULL::interval, ttl interval DEFAULT NULL::interval, '
+     'mode text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, token bigint DEFAULT NULL::bigint, '
+     'client text DEFAULT NULL::text', 'boolean', 'u'),
+    ('dlock_holds', '{text,bigint,text}',
+     'resource text, token bigint DEFAULT NULL::bigint, client text DEFAULT NULL::text', 'boolean', 'r'),
+    ('dlock_current_client', '{}', '', 'text', 'r'),
     ('dlock_status', '{text}',
      'resource text, OUT resource text, OUT status text, OUT mode text, OUT holders integer, OUT waiters integer, '
      'OUT token bigint, OUT holder text, OUT expires_at timestamp with time zone, OUT remaining interval, '
@@ -68,10 +74,10 @@ INSERT INTO api VALUES
      'OUT waits integer, OUT detail text', 'setof record', 'r'),
     ('dlock_detect_deadlocks', '{}', '', 'integer', 'u'),
     ('dlock_fence', '{text,bigint}', 'resource text, token bigint', 'void', 'u'),
-    ('dlock_protect', '{regclass,text}', '"table" regclass, resource_expression text', 'void', 'u'),
-    ('dlock_unprotect', '{regclass}', '"table" regclass', 'boolean', 'u');
+    ('dlock_protect', '{regclass,text}', 'target regclass, resource_expression text', 'void', 'u'),
+    ('dlock_unprotect', '{regclass}', 'target regclass', 'boolean', 'u');
 
--- 21 functions, 8 assertions each: 168
+-- 23 functions, 8 assertions each: 184
 SELECT has_function('public', name, types) FROM api;
 SELECT function_returns('public', name, types, result) FROM api;
 SELECT function_lang_is('public', name, types,
@@ -98,10 +104,10 @@ SELECT is_empty($$ SELECT p.oid::regprocedure FROM pg_proc AS p, unnest(p.proarg
 SELECT has_schema('dlock');
 SELECT tables_are('dlock', '{locks,clients,token_blocks}'::name[]);
 SELECT columns_are('dlock', 'locks',
-                   '{id,resource_name,token,owner_id,owner,owner_role,mode,scope,hold_count,acquired_at,lease,expiration_at,status}'::name[]);
+                   '{id,resource_name,token,owner_id,owner,owner_role,mode,scope,hold_count,acquired_at,ttl,expiration_at,status}'::name[]);
 SELECT col_type_is('dlock', 'locks', name, type, format('dlock.locks.%s is %s', name, type))
   FROM (VALUES ('resource_name', 'text'), ('token', 'bigint'), ('owner', 'text'), ('owner_role', 'regrole'),
-               ('mode', 'text'), ('scope', 'text'), ('hold_count', 'integer'), ('lease', 'interval'),
+               ('mode', 'text'), ('scope', 'text'), ('hold_count', 'integer'), ('ttl', 'interval'),
                ('expiration_at', 'timestamp with time zone')) AS v (name, type);
 SELECT columns_are('dlock', 'clients', '{id,name,role,created_at,last_used_at}'::name[]);
 SELECT col_is_unique('dlock', 'clients', 'name', 'a client name belongs to one role');
@@ -128,10 +134,11 @@ SELECT isnt(obj_description((SELECT oid FROM pg_extension WHERE extname = 'dlock
 
 -- settings
 SELECT set_eq($$ SELECT name, context FROM pg_settings WHERE name LIKE 'dlock.%' $$,
-              $$ VALUES ('dlock.client', 'user'), ('dlock.default_lease', 'user'), ('dlock.durable', 'user'),
+              $$ VALUES ('dlock.client', 'user'), ('dlock.default_ttl', 'user'), ('dlock.durable', 'user'),
+                        ('dlock.require_client', 'user'),
                         ('dlock.quorum_timeout', 'user'), ('dlock.deadlock_policy', 'user'),
                         ('dlock.deadlock_timeout', 'sighup'), ('dlock.client_retention', 'sighup'),
-                        ('dlock.max_lease', 'superuser'), ('dlock.debug_stop', 'superuser'),
+                        ('dlock.max_ttl', 'superuser'), ('dlock.debug_stop', 'superuser'),
                         ('dlock.debug_no_barrier', 'superuser'),
                         ('dlock.max_leases', 'postmaster'), ('dlock.max_waiters', 'postmaster'),
                         ('dlock.max_clients', 'postmaster'), ('dlock.max_databases', 'postmaster') $$,

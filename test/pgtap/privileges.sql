@@ -10,7 +10,7 @@
 \pset pager off
 
 BEGIN;
-SELECT plan(71);
+SELECT plan(75);
 
 CREATE ROLE regress_dlock_priv_nobody;
 CREATE ROLE regress_dlock_priv_monitor IN ROLE pg_monitor;
@@ -22,10 +22,12 @@ SELECT function_privs_are('public', name, types, role, '{EXECUTE}')
                ('dlock_acquire_all', '{text[],interval,interval,text,integer,text,text}'),
                ('dlock_try_acquire_all', '{text[],interval,interval,text,integer,text,text}'),
                ('dlock_release', '{text,bigint,text}'),
-               ('dlock_release_all', '{text}'),
+               ('dlock_release_all', '{text,text[]}'),
                ('dlock_renew', '{text,interval,bigint,text}'),
-               ('dlock_renew_all', '{interval,text}'),
-               ('dlock_set_options', '{text,text,interval,integer,bigint,text,interval}'),
+               ('dlock_renew_all', '{interval,text,text[]}'),
+               ('dlock_set_options', '{text,interval,interval,text,integer,bigint,text}'),
+               ('dlock_holds', '{text,bigint,text}'),
+               ('dlock_current_client', '{}'),
                ('dlock_fence', '{text,bigint}'),
                ('dlock_protect', '{regclass,text}'),
                ('dlock_unprotect', '{regclass}'),

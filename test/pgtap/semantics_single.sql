@@ -14,7 +14,7 @@ BEGIN;
 SELECT plan(41);
 
 SET LOCAL dlock.client = 't_single_a';
-SET LOCAL dlock.default_lease = '1h';
+SET LOCAL dlock.default_ttl = '1h';
 
 CREATE FUNCTION pg_temp.take(resource text, mode text DEFAULT 'exclusive', client text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql AS $$ SELECT dlock_try_acquire($1, mode := $2, scope := 'transaction', client := $3) $$;
@@ -46,7 +46,7 @@ SELECT is(pg_temp.take(name, wanted, 't_single_b') IS NOT NULL, other_may,
 SELECT dlock_set_options(name, priority := 1) FROM matrix \g /dev/null
 SELECT is(pg_temp.take(name, wanted), token, format('%s after one''s own %s', wanted, held))
   FROM matrix, LATERAL (SELECT token FROM dlock_list('t_single_a') WHERE resource = name) AS l;
-SELECT is(s.status, CASE WHEN held = 'shared' AND wanted = 'shared' THEN 'shared' ELSE 'held' END,
+SELECT is(s.status, CASE WHEN held = 'shared' AND wanted = 'shared' THEN 'shared' ELSE 'exclusive' END,
           format('%s and %s make it what it is', held, wanted))
   FROM matrix, LATERAL dlock_status(name) AS s;
 
@@ -55,18 +55,18 @@ SELECT is(dlock_release('t_single:2', :t1), false, 'not with the token of anothe
 SELECT is(dlock_release('t_single:2', client := 't_single_b'), false, 'not by another client');
 SELECT is(dlock_release('t_single:2', :t2), true, 'with its own token');
 SELECT is(dlock_release('t_single:2'), false, 'not twice');
-SELECT is((SELECT status FROM dlock_status('t_single:2')), 'held', 'still held');
+SELECT is((SELECT status FROM dlock_status('t_single:2')), 'exclusive', 'still held');
 SELECT is(pg_temp.take('t_single:2', client := 't_single_b'), NULL, 'nobody else gets it before the commit');
 SELECT is(dlock_release('t_single:never'), false, 'what was never held');
 SELECT is(dlock_release_all(client := 't_single_stranger'), 0::bigint, 'all of a stranger''s');
 
 -- a lease with a time: its clock
-SELECT dlock_acquire('t_single:time', lease := '10 min', scope := 'transaction') AS t4 \gset
+SELECT dlock_acquire('t_single:time', ttl := '10 min', scope := 'transaction') AS t4 \gset
 SELECT results_eq($$ SELECT remaining BETWEEN '9 min' AND '10 min', expires_at - clock_timestamp() BETWEEN '9 min' AND '10 min'
                        FROM dlock_status('t_single:time') $$, $$ VALUES (true, true) $$, 'starts with the grant');
 SELECT results_eq($$ SELECT expires_at - clock_timestamp() BETWEEN '19 min' AND '20 min', waiters
                        FROM dlock_renew('t_single:time', '20 min') $$, $$ VALUES (true, 0) $$, 'and anew when renewed');
-SELECT is(dlock_set_options('t_single:time', lease := '5 min', token := :t4), true, 'shorter');
+SELECT is(dlock_set_options('t_single:time', ttl := '5 min', token := :t4), true, 'shorter');
 SELECT results_eq($$ SELECT remaining BETWEEN '4 min' AND '5 min' FROM dlock_status('t_single:time') $$,
                   $$ VALUES (true) $$, 'is shorter at once');
 SELECT is((SELECT expires_at FROM dlock_status('t_single:1')), NULL, 'without a time, none is shown');

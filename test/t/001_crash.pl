@@ -83,10 +83,10 @@ sub full_again
 
 	is( rows(
 			$node, <<EOSQL),
-SELECT l.resource, l.expires_at, t.lease
+SELECT l.resource, l.expires_at, t.ttl
 FROM dlock_list() l LEFT JOIN dlock.locks t USING (token)
-WHERE (l.expires_at >= to_timestamp($since) + t.lease
-   AND l.expires_at <= clock_timestamp() + t.lease * 1.1) IS NOT TRUE
+WHERE (l.expires_at >= to_timestamp($since) + t.ttl
+   AND l.expires_at <= clock_timestamp() + t.ttl * 1.1) IS NOT TRUE
 EOSQL
 		'',
 		"every lease has its full duration again after $how");
@@ -106,43 +106,43 @@ sub survives
 	my $in_xact = session($node);
 	my ($before, $down);
 
-	take('plain', "'plain-$p', lease := '10 min', client := 'c-plain'");
-	take('name of 255 bytes', "'long-$p-$long', lease := '10 min'");
+	take('plain', "'plain-$p', ttl := '10 min', client := 'c-plain'");
+	take('name of 255 bytes', "'long-$p-$long', ttl := '10 min', scope := 'lease'");
 	take('odd name', "'odd-$p ''\"\\ \x{c3}\x{a4}\x{e2}\x{82}\x{ac}'"
-		  . ", lease := '10 min', client := 'odd ''\"\\ \x{c3}\x{a4}'");
-	take('counted', "'counted-$p', lease := '10 min', client := 'c-count'");
+		  . ", ttl := '10 min', client := 'odd ''\"\\ \x{c3}\x{a4}'");
+	take('counted', "'counted-$p', ttl := '10 min', client := 'c-count'");
 	rows($node,
 		"SELECT dlock_acquire('counted-$p', client := 'c-count') FROM generate_series(1, 2)"
 	);
 	take('shared by the first',
-		"'shared-$p', lease := '10 min', mode := 'shared', client := 'c-1'");
+		"'shared-$p', ttl := '10 min', mode := 'shared', client := 'c-1'");
 	take('shared by the second',
-		"'shared-$p', lease := '1 h', mode := 'shared', client := 'c-2'");
-	take('longer later', "'longer-$p', lease := '1 min', client := 'c-long'");
+		"'shared-$p', ttl := '1 h', mode := 'shared', client := 'c-2'");
+	take('longer later', "'longer-$p', ttl := '1 min', client := 'c-long'");
 	rows($node, "SELECT dlock_renew('longer-$p', '20 min', client := 'c-long')");
 	take('shorter later',
-		"'shorter-$p', lease := '20 min', client := 'c-short'");
+		"'shorter-$p', ttl := '20 min', client := 'c-short'");
 	rows($node,
 		"SELECT dlock_renew('shorter-$p', '5 min', client := 'c-short')");
 	take('upgraded',
-		"'up-$p', lease := '10 min', mode := 'shared', client := 'c-up'");
+		"'up-$p', ttl := '10 min', mode := 'shared', client := 'c-up'");
 	rows($node,
 		"SELECT dlock_set_options('up-$p', mode := 'exclusive', client := 'c-up')"
 	);
-	take('downgraded', "'down-$p', lease := '10 min', client := 'c-down'");
+	take('downgraded', "'down-$p', ttl := '10 min', client := 'c-down'");
 	rows($node,
 		"SELECT dlock_set_options('down-$p', mode := 'shared', client := 'c-down')"
 	);
 	rises(
 		rows(
 			$node,
-			"SELECT dlock_acquire('role-$p', lease := '10 min', client := 'c-alice-$p')",
+			"SELECT dlock_acquire('role-$p', ttl := '10 min', client := 'c-alice-$p')",
 			'postgres',
 			'crash_alice'),
 		'taken by another role');
 	rises(
 		ask($in_session,
-			"SELECT dlock_acquire('session-$p', lease := '10 min', scope := 'session')"
+			"SELECT dlock_acquire('session-$p', ttl := '10 min', scope := 'session')"
 		),
 		'scope session');
 	ask($in_xact, 'BEGIN');
@@ -152,7 +152,7 @@ sub survives
 		'scope transaction');
 	rises(
 		ask($in_xact,
-			"SELECT dlock_acquire('mixed-$p', lease := '10 min', client := 'c-mixed')"
+			"SELECT dlock_acquire('mixed-$p', ttl := '10 min', client := 'c-mixed')"
 		),
 		'lease and transaction');
 	ask($in_xact,
@@ -160,13 +160,13 @@ sub survives
 	);
 	# neither released nor made weaker, since not committed
 	take('release not committed',
-		"'unreleased-$p', lease := '10 min', client := 'c-un'");
+		"'unreleased-$p', ttl := '10 min', client := 'c-un'");
 	ask($in_xact, "SELECT dlock_release('unreleased-$p', client := 'c-un')");
-	take('released', "'released-$p', lease := '10 min', client := 'c-rel'");
+	take('released', "'released-$p', ttl := '10 min', client := 'c-rel'");
 	is(rows($node, "SELECT dlock_release('released-$p', client := 'c-rel')"),
 		't', 'released');
 	# the release is in this one's batch or in one before
-	take('last', "'last-$p', lease := '10 min', client := 'c-last'");
+	take('last', "'last-$p', ttl := '10 min', client := 'c-last'");
 	table_matches_durable();
 
 	$before = rows($node, $durable);
@@ -244,7 +244,7 @@ everything_released();
 	my ($down, $token);
 
 	$token =
-	  rows($node, "SELECT dlock_acquire('time', lease := '1 s', client := 'c-time')");
+	  rows($node, "SELECT dlock_acquire('time', ttl := '1 s', client := 'c-time')");
 	rises($token, 'short lease');
 	kill_postmaster($node);
 	$down = time();
@@ -256,7 +256,7 @@ everything_released();
 	rises(
 		rows(
 			$node,
-			"SELECT dlock_acquire('time', timeout := '60 s', lease := '10 min')"
+			"SELECT dlock_acquire('time', timeout := '60 s', ttl := '10 min')"
 		),
 		'after a restored lease has expired');
 	cmp_ok(time(), '>=', $down + 1,
@@ -269,7 +269,7 @@ everything_released();
 	my $down;
 
 	rows($node,
-		"SELECT count(dlock_acquire('many/' || g, lease := '10 min', client := 'c-many')) FROM generate_series(1, 2000) g"
+		"SELECT count(dlock_acquire('many/' || g, ttl := '10 min', client := 'c-many')) FROM generate_series(1, 2000) g"
 	);
 	$down = restart_by('kill -9');
 	is( rows($node, "SELECT count(*) FROM dlock_list('c-many')"),
@@ -289,7 +289,7 @@ everything_released();
 # Tokens
 #
 
-take('one crash after the other', "'again', lease := '1 h', client := 'again'");
+take('one crash after the other', "'again', ttl := '1 h', client := 'again'");
 foreach my $n (1 .. 3)
 {
 	crash($node);
@@ -329,12 +329,12 @@ foreach my $n (1 .. 3)
 DO $$
 BEGIN
 	FOR i IN 1..520000 LOOP
-		PERFORM dlock_acquire('block');
+		PERFORM dlock_acquire('block', scope := 'lease');
 		PERFORM dlock_force_release('block');
 	END LOOP;
 END $$
 EOSQL
-	rises(ask($session, "SELECT dlock_acquire('block')"), 'half a block later');
+	rises(ask($session, "SELECT dlock_acquire('block', scope := 'lease')"), 'half a block later');
 	kill_postmaster($node);
 	abandon($session);
 	poll_start($node);
@@ -384,7 +384,7 @@ foreach my $at ('batch_collected', 'rows_written')
 	my $session = session($node);
 
 	take('to be released',
-		"'back', lease := '1500 ms', client := 'c-back'");
+		"'back', ttl := '1500 ms', client := 'c-back'");
 	poll_rows($node, "SELECT count(*) FROM dlock.locks WHERE resource_name = 'back'", 1);
 	set_stop($node, 'batch_collected');
 	# this batch goes without the release
@@ -423,23 +423,23 @@ foreach my $point (qw(batch_collected rows_written rows_flushed))
 	my ($before, $down, %after, $handed);
 
 	take($point,
-		"'count/$p', lease := '10 min', client := 'c-stop'");
+		"'count/$p', ttl := '10 min', client := 'c-stop'");
 	take($point,
-		"'mode/$p', lease := '10 min', mode := 'shared', client := 'c-stop'");
-	take($point, "'time/$p', lease := '10 min', client := 'c-stop'");
-	take($point, "'free/$p', lease := '10 min', client := 'c-stop'");
-	take($point, "'hand/$p', lease := '10 min', client := 'c-stop'");
+		"'mode/$p', ttl := '10 min', mode := 'shared', client := 'c-stop'");
+	take($point, "'time/$p', ttl := '10 min', client := 'c-stop'");
+	take($point, "'free/$p', ttl := '10 min', client := 'c-stop'");
+	take($point, "'hand/$p', ttl := '10 min', client := 'c-stop'");
 	table_matches($node);
 	$handed = rows($node, "SELECT token FROM dlock_status('hand/$p')");
 	set_stop($node, $point);
 	ask($locker, 'BEGIN; LOCK TABLE dlock.locks IN EXCLUSIVE MODE');
 
 	my %asks = (
-		new => "dlock_acquire('new/$p', lease := '10 min', client := 'c-stop')",
+		new => "dlock_acquire('new/$p', ttl := '10 min', client := 'c-stop')",
 		count => "dlock_acquire('count/$p', client := 'c-stop')",
 		mode => "dlock_set_options('mode/$p', mode := 'exclusive', client := 'c-stop')",
 		time => "dlock_renew('time/$p', '1 h', client := 'c-stop')",
-		hand => "dlock_acquire('hand/$p', lease := '10 min', client := 'c-heir')");
+		hand => "dlock_acquire('hand/$p', ttl := '10 min', client := 'c-heir')");
 	foreach my $name (sort keys %asks)
 	{
 		$asker{$name} = session($node);
@@ -484,7 +484,7 @@ EOSQL
 	  rows(
 		$node, <<EOSQL);
 SELECT split_part(l.resource, '/', 1), l.client, l.mode, l.hold_count,
-	t.lease, l.token
+	t.ttl, l.token
 FROM dlock_list() l JOIN dlock.locks t USING (token)
 WHERE resource LIKE '%/$p'
 EOSQL
@@ -521,11 +521,11 @@ EOSQL
 
 	ask($session, "SET dlock.debug_stop = 'grant_flushed'");
 	begin_ask($session,
-		"SELECT dlock_acquire('flushed', lease := '1 min', client := 'c-flushed')");
+		"SELECT dlock_acquire('flushed', ttl := '1 min', client := 'c-flushed')");
 	wait_stopped($node, 'grant_flushed', $position);
 	ok(is_waiting($session), 'grant_flushed: not acknowledged');
 	is( rows($node, "SELECT status, remaining FROM dlock_status('flushed')"),
-		'held|', 'grant_flushed: held, and its clock does not run');
+		'exclusive|', 'grant_flushed: held, and its clock does not run');
 	$token = rows($node, "SELECT token FROM dlock_status('flushed')");
 	kill_postmaster($node);
 	unlike(abandon($session), qr/^\d+$/m, 'grant_flushed: was never told');
@@ -545,12 +545,12 @@ EOSQL
 
 	ask($session, "SET dlock.debug_stop = 'grant_acknowledged'");
 	begin_ask($session,
-		"SELECT dlock_acquire('told', lease := '1 min', client := 'c-told')");
+		"SELECT dlock_acquire('told', ttl := '1 min', client := 'c-told')");
 	wait_stopped($node, 'grant_acknowledged', $position);
 	is( rows(
 			$node,
 			"SELECT status, remaining <= '1 min' FROM dlock_status('told')"),
-		'held|t',
+		'exclusive|t',
 		'grant_acknowledged: its clock runs');
 	$token = rows($node, "SELECT token FROM dlock_status('told')");
 	kill_postmaster($node);
@@ -604,7 +604,7 @@ foreach my $n (1 .. 3)
 		my $script = "$tempdir/load-$n-$i.sql";
 
 		append_to_file($script, join '',
-			map { "SELECT 'load-$n/$i/$_', dlock_acquire('load-$n/$i/$_', lease := '10 min', client := 'c-load-$i');\n" }
+			map { "SELECT 'load-$n/$i/$_', dlock_acquire('load-$n/$i/$_', ttl := '10 min', client := 'c-load-$i');\n" }
 			  1 .. 20000);
 		$sessions[$i]{stdin} .= "\\i $script\n";
 	}

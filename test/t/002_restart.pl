@@ -53,22 +53,22 @@ foreach my $mode ('fast', 'immediate')
 		my $token;
 
 		$token = ask($s{holder},
-			"SELECT dlock_acquire('held-$p', lease := '10 min', client := 'holder')");
+			"SELECT dlock_acquire('held-$p', ttl := '10 min', client := 'holder')");
 		rises($token, $what);
 		ask($s{holder}, "SELECT dlock_acquire('session-$p', scope := 'session')");
 		ask($s{holder},
-			"SELECT dlock_acquire('gone-$p', lease := '10 min', client := 'holder')"
+			"SELECT dlock_acquire('gone-$p', ttl := '10 min', client := 'holder')"
 		);
 		# a release that is not committed
 		ask($s{idle},
-			"SELECT dlock_acquire('kept-$p', lease := '10 min', client := 'idle')"
+			"SELECT dlock_acquire('kept-$p', ttl := '10 min', client := 'idle')"
 		);
 		ask($s{idle},
 			"BEGIN; SELECT dlock_release('kept-$p', client := 'idle')");
 		ask($s{idle},
 			"SELECT dlock_acquire('xact-$p', scope := 'transaction')");
 		ask($other,
-			"SELECT dlock_acquire('held-$p', lease := '10 min', client := 'other')"
+			"SELECT dlock_acquire('held-$p', ttl := '10 min', client := 'other')"
 		);
 		foreach my $n (qw(first second))
 		{
@@ -93,7 +93,7 @@ foreach my $mode ('fast', 'immediate')
 			begin_ask($s{unflushed},
 				"SELECT dlock_acquire('unflushed-$p', client := 'unflushed')");
 			poll_rows($node, "SELECT status FROM dlock_status('unflushed-$p')",
-				'held');
+				'exclusive');
 			wait_stopped($node, $at, $position) if $at ne 'table_locked';
 			poll_rows(
 				$node,
@@ -150,13 +150,13 @@ foreach my $at (qw(rest batch_collected rows_flushed))
 	my ($token, $fresh);
 
 	$token = ask($s{holder},
-		"SELECT dlock_acquire('smart-$at', lease := '10 min', client := 'holder')");
+		"SELECT dlock_acquire('smart-$at', ttl := '10 min', client := 'holder')");
 	begin_ask($s{waiter},
-		"SELECT dlock_acquire('smart-$at', lease := '10 min', client := 'waiter')");
+		"SELECT dlock_acquire('smart-$at', ttl := '10 min', client := 'waiter')");
 	poll_rows($node, "SELECT place FROM dlock_queue('smart-$at')", 1);
 	set_stop($node, $at) if $at ne 'rest';
 	begin_ask($s{fresh},
-		"SELECT dlock_acquire('smart-new-$at', lease := '10 min', client := 'fresh')"
+		"SELECT dlock_acquire('smart-new-$at', ttl := '10 min', client := 'fresh')"
 	);
 	wait_stopped($node, $at, $position) if $at ne 'rest';
 
@@ -212,7 +212,7 @@ foreach my $at (qw(rest batch_collected rows_flushed))
 	my ($token, $later, $opened);
 
 	$token = rows($node,
-		"SELECT dlock_acquire('gate', lease := '2 s', client := 'before')");
+		"SELECT dlock_acquire('gate', ttl := '2 s', client := 'before')");
 	rises($token, 'before the gate');
 	$node->stop;
 	$position = log_position($node);
@@ -300,7 +300,7 @@ foreach my $at (qw(rest batch_collected rows_flushed))
 	my $position;
 
 	rows($node,
-		"SELECT count(dlock_acquire('much/' || g, lease := '1 h', client := 'much')) FROM generate_series(1, $count) g"
+		"SELECT count(dlock_acquire('much/' || g, ttl := '1 h', client := 'much')) FROM generate_series(1, $count) g"
 	);
 	$node->append_conf('postgresql.conf', 'dlock.max_leases = 100');
 	$position = log_position($node);

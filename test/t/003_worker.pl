@@ -70,21 +70,21 @@ sub survives_crash
 
 	rises(
 		ask($s{holder},
-			"SELECT dlock_acquire('error-held', lease := '10 min', client := 'holder')"
+			"SELECT dlock_acquire('error-held', ttl := '10 min', client := 'holder')"
 		),
 		'before the error');
 	ask($s{holder},
-		"SELECT dlock_acquire('error-long', lease := '10 min', client := 'holder')"
+		"SELECT dlock_acquire('error-long', ttl := '10 min', client := 'holder')"
 	);
 	$position = log_position($node);
 	rows($node, 'CREATE INDEX worker_index ON dlock.locks (resource_name)');
 	begin_ask($s{fresh},
-		"SELECT dlock_acquire('error-new', lease := '10 min', client := 'fresh')");
+		"SELECT dlock_acquire('error-new', ttl := '10 min', client := 'fresh')");
 	begin_ask($s{longer},
 		"SELECT waiters FROM dlock_renew('error-long', '1 h', client := 'holder')"
 	);
 	begin_ask($s{queued},
-		"SELECT dlock_acquire('error-held', lease := '10 min', client := 'queued')"
+		"SELECT dlock_acquire('error-held', ttl := '10 min', client := 'queued')"
 	);
 	# the launcher tries again and again
 	foreach (1 .. 2)
@@ -96,7 +96,7 @@ sub survives_crash
 
 	# meanwhile: all that needs no flush
 	$quick = ask($s{quick},
-		"SET dlock.durable = off; SELECT dlock_acquire('error-quick', lease := '10 min', client := 'quick')"
+		"SET dlock.durable = off; SELECT dlock_acquire('error-quick', ttl := '10 min', client := 'quick')"
 	);
 	rises($quick, 'not durable, without a writer');
 	is( ask($s{quick},
@@ -148,11 +148,11 @@ foreach my $at (qw(rest batch_collected rows_written rows_flushed))
 	my $writer = worker_pid($node, 'dlock writer', 'postgres');
 
 	ask($s{other},
-		"SELECT dlock_acquire('$p-old', lease := '10 min', client := 'old')");
+		"SELECT dlock_acquire('$p-old', ttl := '10 min', client := 'old')");
 	set_stop($node, $at) if $at ne 'rest';
 	# the client is new as well, and is to get its row
 	begin_ask($s{fresh},
-		"SELECT dlock_acquire('$p-new', lease := '10 min', client := '$p')")
+		"SELECT dlock_acquire('$p-new', ttl := '10 min', client := '$p')")
 	  if $at ne 'rest';
 	wait_stopped($node, $at, $position) if $at ne 'rest';
 	ok(is_waiting($s{fresh}), "$p: not acknowledged") if $at ne 'rest';
@@ -166,7 +166,7 @@ foreach my $at (qw(rest batch_collected rows_written rows_flushed))
 		"SELECT count(*) FROM pg_stat_activity WHERE pid = $writer", 0);
 	clear_stop($node);
 	begin_ask($s{fresh},
-		"SELECT dlock_acquire('$p-new', lease := '10 min', client := '$p')")
+		"SELECT dlock_acquire('$p-new', ttl := '10 min', client := '$p')")
 	  if $at eq 'rest';
 	rises(end_ask($s{fresh}), "$p: acknowledged by the next writer");
 	isnt(worker_pid($node, 'dlock writer', 'postgres'),
@@ -182,7 +182,7 @@ EOSQL
 	$_->quit foreach values %s;
 	survives_crash($p);
 	is( rows($node, "SELECT status FROM dlock_status('$p-old')"),
-		$at eq 'rows_written' ? 'held' : 'free',
+		$at eq 'rows_written' ? 'exclusive' : 'free',
 		"$p: what was released stays so");
 	rows($node, "SELECT dlock_release('$p-new', client := '$p')");
 }
@@ -214,14 +214,14 @@ foreach my $type ('dlock launcher', 'dlock monitor')
 	my $pid = worker_pid($node, $type);
 
 	rows($node,
-		"SELECT dlock_acquire('end-$type', lease := '200 ms', client := 'end')");
+		"SELECT dlock_acquire('end-$type', ttl := '200 ms', client := 'end')");
 	kill 'TERM', $pid;
 	ok( poll_until(
 			"there is another $type",
 			sub { !kill(0, $pid) && worker_pid($node, $type) != $pid }),
 		"$type starts again");
 	poll_rows($node, "SELECT status FROM dlock_status('end-$type')", 'free');
-	rises(rows($node, "SELECT dlock_acquire('next-$type', lease := '1 min')"),
+	rises(rows($node, "SELECT dlock_acquire('next-$type', ttl := '1 min')"),
 		"$type terminated");
 }
 # whoever starts writers does so again
@@ -245,16 +245,16 @@ foreach my $victim ('dlock writer', 'dlock monitor', 'dlock launcher',
 
 	rises(
 		ask($s{holder},
-			"SELECT dlock_acquire('kill-$p', lease := '10 min', client := 'holder')"
+			"SELECT dlock_acquire('kill-$p', ttl := '10 min', client := 'holder')"
 		),
 		"before kill -9 of a $victim");
 	ask($s{watcher},
-		"SELECT dlock_acquire('kill-session-$p', lease := '10 min', scope := 'session', client := 'watcher')"
+		"SELECT dlock_acquire('kill-session-$p', ttl := '10 min', scope := 'session', client := 'watcher')"
 	);
 	ask($s{watcher},
 		"BEGIN; SELECT dlock_acquire('kill-xact-$p', scope := 'transaction')");
 	begin_ask($s{waiter},
-		"SELECT dlock_acquire('kill-$p', lease := '10 min', client := 'waiter')"
+		"SELECT dlock_acquire('kill-$p', ttl := '10 min', client := 'waiter')"
 	);
 	poll_rows($node, "SELECT place FROM dlock_queue('kill-$p')", 1);
 	table_matches($node);
@@ -279,7 +279,7 @@ foreach my $victim ('dlock writer', 'dlock monitor', 'dlock launcher',
 	is( rows(
 			$node, <<EOSQL),
 SELECT count(*) FROM dlock_list() l LEFT JOIN dlock.locks t USING (token)
-WHERE (l.expires_at >= to_timestamp($down) + t.lease) IS NOT TRUE
+WHERE (l.expires_at >= to_timestamp($down) + t.ttl) IS NOT TRUE
 EOSQL
 		0,
 		"kill -9 of a $victim: with their full duration");
@@ -292,7 +292,7 @@ EOSQL
 	rises(
 		rows(
 			$node,
-			"SELECT dlock_acquire('kill-next-$p', lease := '100 ms', client := 'next')"
+			"SELECT dlock_acquire('kill-next-$p', ttl := '100 ms', client := 'next')"
 		),
 		"kill -9 of a $victim");
 	# monitor, writer and launcher are at work
@@ -316,13 +316,13 @@ EOSQL
 	my $pid = backend_pid($s{dead});
 
 	ask($s{holder},
-		"SELECT dlock_acquire('gone', lease := '10 min', client := 'gone-holder')");
+		"SELECT dlock_acquire('gone', ttl := '10 min', client := 'gone-holder')");
 	begin_ask($s{dead},
-		"SELECT dlock_acquire('gone', lease := '10 min', client := 'gone-dead')");
+		"SELECT dlock_acquire('gone', ttl := '10 min', client := 'gone-dead')");
 	poll_rows($node, "SELECT client FROM dlock_queue('gone') WHERE place = 1",
 		'gone-dead');
 	begin_ask($s{next},
-		"SELECT dlock_acquire('gone', lease := '10 min', client := 'gone-next')");
+		"SELECT dlock_acquire('gone', ttl := '10 min', client := 'gone-next')");
 	poll_rows($node, "SELECT client FROM dlock_queue('gone') WHERE place = 2",
 		'gone-next');
 	$s{dead}{run}->kill_kill;
@@ -350,10 +350,10 @@ EOSQL
 
 	ask($s{flushed}, "SET dlock.debug_stop = 'grant_flushed'");
 	begin_ask($s{flushed},
-		"SELECT dlock_acquire('untold', lease := '10 min', client := 'untold')");
+		"SELECT dlock_acquire('untold', ttl := '10 min', client := 'untold')");
 	wait_stopped($node, 'grant_flushed', $position);
 	begin_ask($s{next},
-		"SELECT dlock_acquire('untold', lease := '10 min', client := 'next')");
+		"SELECT dlock_acquire('untold', ttl := '10 min', client := 'next')");
 	poll_rows($node, "SELECT place FROM dlock_queue('untold')", 1);
 	rows($node, "SELECT pg_terminate_backend($pid)");
 	rises(end_ask($s{next}),
@@ -373,15 +373,15 @@ EOSQL
 
 	ask($s{locker}, 'BEGIN; LOCK TABLE dlock.locks IN ACCESS EXCLUSIVE MODE');
 	begin_ask($s{fresh},
-		"SELECT dlock_acquire('lock-new', lease := '10 min', client := 'fresh')");
-	poll_rows($node, "SELECT status FROM dlock_status('lock-new')", 'held');
+		"SELECT dlock_acquire('lock-new', ttl := '10 min', client := 'fresh')");
+	poll_rows($node, "SELECT status FROM dlock_status('lock-new')", 'exclusive');
 	begin_ask($s{cancelled},
 		"SELECT dlock_acquire('lock-cancelled', client := 'cancelled')");
 	poll_rows($node, "SELECT status FROM dlock_status('lock-cancelled')",
-		'held');
+		'exclusive');
 	rises(
 		ask($s{quick},
-			"SET dlock.durable = off; SELECT dlock_acquire('lock-quick', lease := '10 min', client := 'quick')"
+			"SET dlock.durable = off; SELECT dlock_acquire('lock-quick', ttl := '10 min', client := 'quick')"
 		),
 		'not durable, table locked');
 	is( rows($node, "SELECT sum(dlock_force_release('lock-cancelled'))"),
@@ -413,15 +413,24 @@ EOSQL
 		'ALTER TABLE dlock.locks SET TABLESPACE pg_default',
 		'ALTER TABLE dlock.locks SET (fillfactor = 50)');
 
+	# whoever is at the table for a second keeps a grant from being durable in time
+	rows($node, <<'EOSQL');
+CREATE FUNCTION try_rewritten(resource text, client text) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN dlock_try_acquire(resource, '10 ms', '10 min', client := client);
+EXCEPTION WHEN SQLSTATE 'LK005' THEN
+	RETURN NULL;
+END $$;
+EOSQL
 	append_to_file($script, <<'EOSQL');
 \set r random(1, 60)
-SELECT dlock_try_acquire('rewrite/' || :r, '10 ms', '10 min', client := 'rewrite/' || :client_id);
+SELECT try_rewritten('rewrite/' || :r, 'rewrite/' || :client_id);
 \set r random(1, 60)
 SELECT dlock_release('rewrite/' || :r, client := 'rewrite/' || :client_id);
 EOSQL
 	append_to_file($script_held, <<'EOSQL');
 \set s random(600, 1200)
-SELECT dlock_acquire('rewrite/held/' || :client_id, lease := :s * interval '1 s', client := 'rewrite/' || :client_id);
+SELECT dlock_acquire('rewrite/held/' || :client_id, ttl := :s * interval '1 s', client := 'rewrite/' || :client_id);
 SELECT expires_at FROM dlock_renew('rewrite/held/' || :client_id, :s * interval '1 s', client := 'rewrite/' || :client_id);
 EOSQL
 	rows($node, "CREATE TABLESPACE worker_space LOCATION ''");
@@ -450,7 +459,7 @@ EOSQL
 	survives_crash('the table was rewritten under load');
 	is( rows(
 			$node,
-			"SELECT count(*) > 0, bool_and(l.remaining <= t.lease * 1.1) FROM dlock_list() l JOIN dlock.locks t USING (token) WHERE resource LIKE 'rewrite/held/%'"
+			"SELECT count(*) > 0, bool_and(l.remaining <= t.ttl * 1.1) FROM dlock_list() l JOIN dlock.locks t USING (token) WHERE resource LIKE 'rewrite/held/%'"
 		),
 		't|t',
 		'leases whose duration changed all the time are there');
@@ -464,7 +473,7 @@ EOSQL
 	rows($node, 'CREATE INDEX worker_index ON dlock.locks (token)');
 	rows($node, 'CLUSTER dlock.locks USING worker_index');
 	begin_ask($session,
-		"SELECT dlock_acquire('cluster', lease := '10 min', client := 'cluster')"
+		"SELECT dlock_acquire('cluster', ttl := '10 min', client := 'cluster')"
 	);
 	$node->wait_for_log(qr/table "dlock.locks" has an index/, $position);
 	rows($node, 'DROP INDEX dlock.worker_index');
@@ -544,7 +553,7 @@ EOCONF
 	$s{few_third}->quit;
 	rows($few, 'DROP DATABASE few_third');
 	$session = $s{few_other};
-	begin_ask($session, "SELECT dlock_acquire('few')");
+	begin_ask($session, "SELECT dlock_acquire('few', scope := 'lease')");
 	like(rows($few, "SELECT dlock_acquire('few-2')"),
 		qr/^\d+$/, 'the other database is not disturbed');
 	rows($few, 'DROP EXTENSION dlock');
@@ -556,7 +565,7 @@ EOCONF
 	like(rows($few, "SELECT dlock_acquire('few')"),
 		qr/^\d+$/, 'more worker processes are enough for both');
 	is(rows($few, "SELECT status FROM dlock_status('few')", 'few_other'),
-		'held', 'and nothing was lost');
+		'exclusive', 'and nothing was lost');
 }
 expect_log($few,
 	qr/client backend .*ERROR:  dlock is not ready in database "few_(?:other|third)"/);

@@ -35,6 +35,7 @@ foreach my $call (
 	"dlock_renew('a')", 'dlock_renew_all()',
 	"dlock_status('a')", 'dlock_list()',
 	'dlock_queue()', "dlock_set_options('a', mode := 'shared')",
+	"dlock_holds('a')", 'dlock_current_client()',
 	"dlock_force_release('a')")
 {
 	like(
@@ -49,7 +50,7 @@ rows($bare, 'DROP EXTENSION dlock');
 rows($bare, 'CREATE EXTENSION dlock');
 $bare->append_conf('postgresql.conf', "shared_preload_libraries = 'dlock'\n");
 $bare->restart;
-like(rows($bare, "SELECT dlock_acquire('a', lease := '10 min', client := 'me')"),
+like(rows($bare, "SELECT dlock_acquire('a', ttl := '10 min', client := 'me')"),
 	$token, 'preloaded later on');
 like(rows($bare, "SELECT dlock_acquire('a')", 'bare_copy'),
 	$token, 'preloaded later on, in another database');
@@ -101,7 +102,7 @@ foreach my $db (qw(life_a life_b))
 {
 	like(
 		rows($node,
-			"SELECT dlock_acquire('same', lease := '1 h', client := '$db')",
+			"SELECT dlock_acquire('same', ttl := '1 h', client := '$db')",
 			$db),
 		$token,
 		"$db: takes the resource");
@@ -131,7 +132,7 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 
 	like(
 		ask($s{holder},
-			"SELECT dlock_acquire('drop', lease := '1 h', client := 'holder')"),
+			"SELECT dlock_acquire('drop', ttl := '1 h', client := 'holder')"),
 		$token,
 		'before DROP EXTENSION');
 	like(
@@ -142,7 +143,7 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 	foreach my $client (qw(shared upgrader))
 	{
 		ask($s{$client},
-			"SELECT dlock_acquire('drop-shared', lease := '1 h', mode := 'shared', client := '$client')"
+			"SELECT dlock_acquire('drop-shared', ttl := '1 h', mode := 'shared', client := '$client')"
 		);
 	}
 	begin_ask($s{waiter}, "SELECT dlock_acquire('drop', client := 'waiter')");
@@ -191,7 +192,7 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 		0, 'nor any other');
 	like(
 		ask($s{$_},
-			"SELECT dlock_acquire('again-$_', lease := '1 h', client := '$_')"),
+			"SELECT dlock_acquire('again-$_', ttl := '1 h', client := '$_')"),
 		$token,
 		"an old session goes on: $_") foreach sort keys %s;
 	like(ask($s{session_holder}, "SELECT dlock_acquire('drop-session', scope := 'session')"),
@@ -244,7 +245,7 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 		qr/42883: function dlock_acquire/, 'CREATE EXTENSION, rolled back');
 	is( try_ask($session, 'BEGIN; CREATE EXTENSION dlock; COMMIT'),
 		'', 'CREATE EXTENSION, committed');
-	like(ask($session, "SELECT dlock_acquire('early', lease := '1 h')"),
+	like(ask($session, "SELECT dlock_acquire('early', ttl := '1 h', scope := 'lease')"),
 		$token, 'and now it works');
 	# The old leases must be gone when the commit returns, and the first call
 	# must be served; often, for it was once left to the writer's next turn.
@@ -260,10 +261,10 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 			push @answers,
 			  ask($session, "SELECT status FROM dlock_status('early')"),
 			  try_ask($session,
-				"SELECT dlock_acquire('early', lease := '1 h')") =~ s/^\d+$/token/r,
+				"SELECT dlock_acquire('early', ttl := '1 h', scope := 'lease')") =~ s/^\d+$/token/r,
 			  ask($session, "SELECT status FROM dlock_status('early')");
 		}
-		is(join("\n", @answers), join("\n", ('free', 'token', 'held') x 15),
+		is(join("\n", @answers), join("\n", ('free', 'token', 'exclusive') x 15),
 			"a new beginning, each time: $way");
 	}
 	$session->quit;
@@ -276,7 +277,7 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 	rows($node,
 		'DROP EXTENSION dlock; CREATE SCHEMA life; CREATE EXTENSION dlock SCHEMA life',
 		'life_b');
-	ask($s{drop}, "SELECT life.dlock_acquire('schema', lease := '1 h', client := 'x')");
+	ask($s{drop}, "SELECT life.dlock_acquire('schema', ttl := '1 h', client := 'x')");
 	begin_ask($s{waiter}, "SELECT life.dlock_acquire('schema')");
 	poll_rows($node, 'SELECT count(*) FROM life.dlock_queue()', 1, 'life_b');
 	unlike(try_ask($s{drop}, 'DROP SCHEMA life CASCADE'),
@@ -301,7 +302,7 @@ foreach my $n (1 .. 3)
 {
 	new_database('life_drop');
 	rows($node,
-		"SELECT dlock_acquire('drop/' || g, lease := '1 h', client := 'drop') FROM generate_series(1, 20) g",
+		"SELECT dlock_acquire('drop/' || g, ttl := '1 h', client := 'drop') FROM generate_series(1, 20) g",
 		'life_drop');
 	is(command('DROP DATABASE life_drop'), '', "DROP DATABASE, $n");
 }
@@ -313,7 +314,7 @@ foreach my $n (1 .. 3)
 
 	new_database('life_drop');
 	%s = map { $_ => session($node, 'life_drop') } qw(holder waiter fresh);
-	ask($s{holder}, "SELECT dlock_acquire('force', lease := '1 h', client := 'h')");
+	ask($s{holder}, "SELECT dlock_acquire('force', ttl := '1 h', client := 'h')");
 	begin_ask($s{waiter}, "SELECT dlock_acquire('force', client := 'w')");
 	poll_rows($node, 'SELECT count(*) FROM dlock_queue()', 1, 'life_drop');
 	foreach my $refused (
@@ -344,7 +345,7 @@ rows($node, "CREATE TABLESPACE life_space LOCATION ''");
 	# released and not yet written, held, shared, long since written
 	$newest = rows(
 		$node,
-		"SELECT max(dlock_acquire('move/' || g, lease := '1 h', mode := 'shared', client := 'move')) FROM generate_series(1, 20) g",
+		"SELECT max(dlock_acquire('move/' || g, ttl := '1 h', mode := 'shared', client := 'move')) FROM generate_series(1, 20) g",
 		'life_1');
 	$before = rows($node,
 		'SELECT resource, token, client, mode, hold_count FROM dlock_list() ORDER BY 1',
@@ -358,11 +359,11 @@ rows($node, "CREATE TABLESPACE life_space LOCATION ''");
 			'life_2'),
 		$before,
 		'keeps all leases');
-	cmp_ok(rows($node, "SELECT dlock_acquire('next')", 'life_2'),
+	cmp_ok(rows($node, "SELECT dlock_acquire('next', scope := 'lease')", 'life_2'),
 		'>', $newest, 'and takes new ones');
 	is(command('BEGIN; ALTER DATABASE life_2 RENAME TO life_3; ROLLBACK'),
 		'', 'ALTER DATABASE RENAME, rolled back');
-	cmp_ok(rows($node, "SELECT dlock_acquire('next-2')", 'life_2'),
+	cmp_ok(rows($node, "SELECT dlock_acquire('next-2', scope := 'lease')", 'life_2'),
 		'>', $newest, 'and still takes new ones');
 	is(command('ALTER DATABASE life_2 SET TABLESPACE life_space'),
 		'', 'ALTER DATABASE SET TABLESPACE');
@@ -372,7 +373,7 @@ rows($node, "CREATE TABLESPACE life_space LOCATION ''");
 			'life_2'),
 		$before,
 		'keeps all leases');
-	cmp_ok(rows($node, "SELECT dlock_acquire('next-3')", 'life_2'),
+	cmp_ok(rows($node, "SELECT dlock_acquire('next-3', scope := 'lease')", 'life_2'),
 		'>', $newest, 'and takes new ones');
 
 	$newest = rows($node, 'SELECT max(token) FROM dlock_list()', 'life_2');
@@ -388,7 +389,7 @@ rows($node, "CREATE TABLESPACE life_space LOCATION ''");
 		is(rows($node, 'SELECT count(*) FROM dlock_list()', $copy),
 			0, 'the copy has no leases');
 		$mine = rows($node,
-			"SELECT dlock_acquire('move/1', lease := '1 h', client := 'copy')", $copy);
+			"SELECT dlock_acquire('move/1', ttl := '1 h', client := 'copy')", $copy);
 		cmp_ok($mine, '>', $newest, 'its tokens continue above');
 		is( rows($node, 'SELECT count(*) FROM dlock.locks', $copy),
 			1, 'its table is its own');
@@ -405,7 +406,7 @@ rows($node, "CREATE TABLESPACE life_space LOCATION ''");
 			$before,
 			'the original keeps its leases');
 		cmp_ok(
-			rows($node, "SELECT dlock_acquire('next-$strategy')", 'life_2'),
+			rows($node, "SELECT dlock_acquire('next-$strategy', scope := 'lease')", 'life_2'),
 			'>', $newest, 'and takes new ones');
 	}
 
@@ -434,13 +435,13 @@ foreach my $at (qw(batch_collected rows_written rows_flushed))
 	new_database('life_1');
 	$session = session($node, 'life_1');
 	ask($session,
-		"SET dlock.durable = off; SELECT dlock_acquire('at', lease := '1 h', client := 'at')"
+		"SET dlock.durable = off; SELECT dlock_acquire('at', ttl := '1 h', client := 'at')"
 	);
 	table_matches($node, 'life_1');
 	$position = log_position($node);
 	set_stop($node, $at);
 	ask($session,
-		"SELECT dlock_acquire('at-2', lease := '1 h', client := 'at')");
+		"SELECT dlock_acquire('at-2', ttl := '1 h', client := 'at')");
 	wait_stopped($node, $at, $position);
 	$session->quit;
 	poll_rows($node,
@@ -471,7 +472,7 @@ foreach my $at (qw(batch_collected rows_written rows_flushed))
 # A database from a template with the extension is ready at once.
 rows($node, 'CREATE DATABASE life_template IS_TEMPLATE true');
 rows($node, 'CREATE EXTENSION dlock', 'life_template');
-rows($node, "SELECT dlock_acquire('t', lease := '1 h')", 'life_template');
+rows($node, "SELECT dlock_acquire('t', ttl := '1 h', scope := 'lease')", 'life_template');
 is(command('CREATE DATABASE life_1 TEMPLATE life_template'),
 	'', 'CREATE DATABASE from a template with the extension');
 like(rows($node, "SELECT dlock_acquire('t')", 'life_1'),
@@ -529,11 +530,11 @@ is(command('ALTER DATABASE life_1 WITH CONNECTION LIMIT 10'),
 
 	rows(
 		$node, 'CREATE ROLE life_owner; GRANT life_owner TO life_maker;
-		SELECT count(dlock_acquire(\'dump/\' || g, lease := \'1 h\', client := \'dump-\' || g)) FROM generate_series(1, 5) g',
+		SELECT count(dlock_acquire(\'dump/\' || g, ttl := \'1 h\', client := \'dump-\' || g)) FROM generate_series(1, 5) g',
 		'life_1');
 	rows(
 		$node,
-		"SET ROLE life_owner; SELECT dlock_acquire('dump-role', lease := '1 h', client := 'dump-role')",
+		"SET ROLE life_owner; SELECT dlock_acquire('dump-role', ttl := '1 h', client := 'dump-role')",
 		'life_1');
 	begin_ask($waiter,
 		"SELECT dlock_acquire('dump/1', client := 'dump-waiter')");
@@ -598,7 +599,7 @@ is(command('ALTER DATABASE life_1 WITH CONNECTION LIMIT 10'),
 		is(rows($node, 'SELECT count(*) FROM dlock_list()', $db),
 			0, "$way: no lease comes along");
 		cmp_ok(
-			rows($node, "SELECT dlock_acquire('new', lease := '1 h', client := 'dump-1')", $db),
+			rows($node, "SELECT dlock_acquire('new', ttl := '1 h', client := 'dump-1')", $db),
 			'>',
 			$newest + 1,
 			"$way: the first token is above all of the old database");
@@ -637,7 +638,7 @@ is(command('ALTER DATABASE life_1 WITH CONNECTION LIMIT 10'),
 	my $expected;
 
 	rows($node, 'CREATE ROLE life_leaver LOGIN');
-	rows($node, "SELECT dlock_acquire('role', lease := '1 h', client := 'leaver')",
+	rows($node, "SELECT dlock_acquire('role', ttl := '1 h', client := 'leaver')",
 		'life_1', 'life_leaver');
 	$oid = rows($node, "SELECT 'life_leaver'::regrole::oid");
 	poll_rows($node, "SELECT role FROM dlock.clients WHERE name = 'leaver'",
@@ -683,7 +684,7 @@ is(command('ALTER DATABASE life_1 WITH CONNECTION LIMIT 10'),
 	rows($node, 'CREATE ROLE life_boss LOGIN CREATEDB SUPERUSER');
 	rows($node, 'CREATE DATABASE life_boss', 'postgres', 'life_boss');
 	rows($node, 'CREATE EXTENSION dlock', 'life_boss', 'life_boss');
-	rows($node, "SELECT dlock_acquire('boss', lease := '1 h', client := 'boss')",
+	rows($node, "SELECT dlock_acquire('boss', ttl := '1 h', client := 'boss')",
 		'life_boss', 'life_boss');
 	is( command(
 			"REASSIGN OWNED BY life_boss TO CURRENT_USER; DROP OWNED BY life_boss",

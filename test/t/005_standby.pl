@@ -74,15 +74,15 @@ sub unanswered
 #
 on_primary(q{
 	CREATE ROLE sb_reader;
-	SELECT dlock_acquire('sb:excl', lease => '20 min', client => 'sb-alice');
+	SELECT dlock_acquire('sb:excl', ttl => '20 min', client => 'sb-alice');
 	SELECT dlock_acquire('sb:excl', client => 'sb-alice');
-	SELECT dlock_acquire('sb:shared', lease => '20 min', mode => 'shared', client => 'sb-bob');
-	SELECT dlock_acquire('sb:shared', lease => '20 min', mode => 'shared', client => 'sb-carol');
+	SELECT dlock_acquire('sb:shared', ttl => '20 min', mode => 'shared', client => 'sb-bob');
+	SELECT dlock_acquire('sb:shared', ttl => '20 min', mode => 'shared', client => 'sb-carol');
 	SELECT dlock_acquire('sb:gone', client => 'sb-alice');
 	SELECT dlock_release('sb:gone', client => 'sb-alice');
 });
 my $session = DlockSession->new($primary);
-$session->ask(q{SELECT dlock_acquire('sb:session', lease => '20 min', scope => 'session')});
+$session->ask(q{SELECT dlock_acquire('sb:session', ttl => '20 min', scope => 'session')});
 $session->ask(q{BEGIN; SELECT dlock_acquire('sb:transaction', scope => 'transaction')});
 my $waiter = DlockSession->new($primary);
 $waiter->tell(q{SELECT dlock_acquire('sb:excl', client => 'sb-dave')});
@@ -108,7 +108,7 @@ foreach my $resource ('sb:excl', 'sb:shared', 'sb:session', 'sb:gone')
 		"dlock_status('$resource') agrees with the primary");
 }
 is( on_standby(q{SELECT status, waiters, source FROM dlock_status('sb:excl')}),
-	'held|0|table', 'dlock_status: source, and no waiters');
+	'exclusive|0|table', 'dlock_status: source, and no waiters');
 is(on_standby(q{SELECT status, source FROM dlock_status('sb:transaction')}),
 	'free|table', 'a lease of a transaction is not in the table');
 is( on_standby(q{SELECT expires_at > clock_timestamp() AND remaining <= '20 min'
@@ -117,7 +117,18 @@ is(on_standby('SELECT count(*) FROM dlock_queue()'), '0', 'dlock_queue is empty'
 is(on_standby(q{SELECT count(*) FROM dlock_queue('sb:excl')}),
 	'0', 'dlock_queue of one resource is empty');
 is(on_standby(q{SET ROLE sb_reader; SELECT status FROM dlock_status('sb:excl')}),
-	'held', 'every role may look');
+	'exclusive', 'every role may look');
+is( on_standby(q{SET dlock.client = 'sb-alice'; SELECT dlock_holds('sb:excl'), dlock_holds('sb:shared'), dlock_holds('sb:gone')}),
+	't|f|f', 'dlock_holds by the setting');
+is( on_standby(q{SELECT dlock_holds('sb:excl', token, 'sb-alice'), dlock_holds('sb:excl', token + 1, 'sb-alice'),
+	dlock_holds('sb:excl', client => 'sb-bob') FROM dlock_status('sb:excl')}),
+	't|f|f', 'dlock_holds by token and client');
+is(on_standby(q{SET ROLE sb_reader; SELECT dlock_holds('sb:excl', client => 'sb-alice')}),
+	'f', 'what belongs to another role is not held');
+is(on_standby(q{SELECT dlock_holds('sb:excl'), dlock_current_client() IS NULL}),
+	'f|t', 'a session without a name is no client on a standby');
+is(on_standby(q{SET dlock.client = 'sb-alice'; SELECT dlock_current_client()}),
+	'sb-alice', 'one with a name is');
 is( on_standby(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'dlock%'}),
 	'0', 'no process of dlock runs during recovery');
 
@@ -160,7 +171,7 @@ $primary->poll_query_until('postgres',
   or die 'the standby is not synchronous';
 
 on_primary(q{
-	SELECT dlock_acquire('sync:upgrade', mode => 'shared', lease => '20 min', client => 'sync-up')});
+	SELECT dlock_acquire('sync:upgrade', mode => 'shared', ttl => '20 min', client => 'sync-up')});
 $standby->stop('immediate');
 ok($standby->start(fail_ok => 1), 'standby comes back');
 $primary->wait_for_catchup($standby);
@@ -180,7 +191,7 @@ unanswered($wait{cancel}, 'an acquire is not acknowledged while the standby is a
 $wait{kill} = DlockSession->new($primary);
 $wait{kill}->tell(q{SELECT dlock_acquire('sync:kill', client => 'sync-kill')});
 $primary->poll_query_until('postgres',
-	q{SELECT status = 'held' FROM dlock_status('sync:kill')})
+	q{SELECT status = 'exclusive' FROM dlock_status('sync:kill')})
   or die 'sync:kill is not granted';
 
 foreach my $call (
@@ -190,7 +201,7 @@ foreach my $call (
 	q{dlock_acquire('sync:upgrade', mode => 'shared', client => 'sync-up')},
 	q{dlock_acquire('sync:upgrade', mode => 'exclusive', client => 'sync-up')},
 	q{dlock_set_options('sync:upgrade', mode => 'exclusive', client => 'sync-up')},
-	q{dlock_renew('sync:upgrade', lease => '1 hour', client => 'sync-up')})
+	q{dlock_renew('sync:upgrade', ttl => '1 hour', client => 'sync-up')})
 {
 	my ($rc, $out, $err) = $primary->psql('postgres',
 		"SET statement_timeout = '500ms'; SELECT $call",
@@ -236,16 +247,16 @@ $wait{next} = DlockSession->new($primary);
 $wait{next}->ask('SET dlock.durable = off');
 $wait{next}->tell(q{SELECT dlock_acquire('sync:cancel', client => 'sync-next')});
 $primary->poll_query_until('postgres',
-	q{SELECT status = 'held' FROM dlock_status('sync:cancel')})
+	q{SELECT status = 'exclusive' FROM dlock_status('sync:cancel')})
   or die 'sync:cancel is not granted';
 unanswered($wait{next}, 'what was undone may be on its way to the standby');
 
 # The writer itself is told to stop.
 my $writer = sync_wait('postgres');
 $wait{writer} = DlockSession->new($primary);
-$wait{writer}->tell(q{SELECT dlock_acquire('sync:writer', lease => '20 min', client => 'sync-writer')});
+$wait{writer}->tell(q{SELECT dlock_acquire('sync:writer', ttl => '20 min', client => 'sync-writer')});
 $primary->poll_query_until('postgres',
-	q{SELECT status = 'held' FROM dlock_status('sync:writer')})
+	q{SELECT status = 'exclusive' FROM dlock_status('sync:writer')})
   or die 'sync:writer is not granted';
 on_primary("SELECT pg_terminate_backend($writer)");
 $writer = sync_wait('postgres', $writer, $wait{writer});
@@ -320,11 +331,11 @@ $primary->wait_for_catchup($standby);
 #
 # Promotion
 #
-on_primary(q{SELECT dlock_acquire('promote:' || i, client => 'sb-alice', lease => '20 min')
+on_primary(q{SELECT dlock_acquire('promote:' || i, client => 'sb-alice', ttl => '20 min')
 	FROM generate_series(1, 20) i});
 on_primary(q{SELECT dlock_release('sb:excl', client => 'sb-alice')});
 $session = DlockSession->new($primary);
-$session->ask(q{SELECT dlock_acquire('promote:session', scope => 'session', lease => '20 min')});
+$session->ask(q{SELECT dlock_acquire('promote:session', scope => 'session', ttl => '20 min')});
 # tokens of what is not in the table may not come back either
 my $last_token = $session->ask(q{
 	BEGIN;

@@ -113,7 +113,7 @@ sub locking
 	return <<"EOS";
 $begin
 SELECT coalesce(t, 0) AS token, (t IS NOT NULL)::int AS got
-  FROM dlock_try_acquire('$resource', '5 ms', lease => '1 hour'$argument) t \\gset
+  FROM dlock_try_acquire('$resource', '5 ms', ttl => '1 hour'$argument) t \\gset
 $end
 \\if :got
 BEGIN;
@@ -198,10 +198,11 @@ is(value(q{SELECT count(*) FROM dlock.clients WHERE name ~ '^c[0-9]+$'}),
 my $first = DlockSession->new($node, connstr => through('session_pool'));
 $first->ask(q{
 	SELECT dlock_acquire('pool:session', scope => 'session');
-	SELECT dlock_acquire('pool:lease', lease => '1 hour');
+	SELECT dlock_acquire('pool:lease', ttl => '1 hour', scope => 'lease');
+	SELECT dlock_acquire('pool:default', ttl => '1 hour');
 	SET dlock.client = 'pool-named';
 	SELECT dlock_acquire('pool:named', scope => 'session');
-	SELECT dlock_acquire('pool:named lease', lease => '1 hour')});
+	SELECT dlock_acquire('pool:named lease', ttl => '1 hour')});
 my $anonymous = value(q{SELECT holder FROM dlock_status('pool:session')});
 like($anonymous, qr{^session/}, 'an anonymous client behind the pooler');
 my $waiter = DlockSession->new($node);

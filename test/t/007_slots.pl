@@ -54,7 +54,7 @@ sub usable
 #
 # Leases
 #
-my $fill = q{SELECT count(dlock_acquire('slot:' || i, lease => '1 hour', client => 'slots'))
+my $fill = q{SELECT count(dlock_acquire('slot:' || i, ttl => '1 hour', client => 'slots'))
 	FROM generate_series(1, %d) i};
 is(value(sprintf $fill, 64), '64', 'all lease slots');
 refused(q{dlock_acquire('slot:65', client => 'slots')}, 'dlock.max_leases');
@@ -68,26 +68,26 @@ refused(q{dlock_acquire('slot:1', client => 'slots')}, 'dlock.max_leases', 'slot
 is( value(q{SELECT dlock_try_acquire('slot:1', client => 'slots-2') IS NULL}),
 	't', 'a try that need not wait is answered');
 is( value(q{SELECT count(*) FROM generate_series(1, 64) i,
-	dlock_renew('slot:' || i, lease => '2 hours', client => 'slots') r}),
+	dlock_renew('slot:' || i, ttl => '2 hours', client => 'slots') r}),
 	'64', 'renewals go on');
 is(value(q{SELECT dlock_renew_all(client => 'slots')}), '64', 'and heartbeats');
 is( value(q{SELECT dlock_acquire('slot:1', client => 'slots') = token
 	FROM dlock_status('slot:1')}), 't', 'a lease that is held may be acquired again');
-is( value(q{SELECT dlock_set_options('slot:1', lease => '3 hours', client => 'slots')}),
+is( value(q{SELECT dlock_set_options('slot:1', ttl => '3 hours', client => 'slots')}),
 	't', 'and changed');
 is( value(q{SELECT count(*), max(hold_count) FROM dlock_list('slots')}),
 	'64|2', 'dlock_list');
-is(value(q{SELECT status, holders FROM dlock_status('slot:64')}), 'held|1', 'dlock_status');
+is(value(q{SELECT status, holders FROM dlock_status('slot:64')}), 'exclusive|1', 'dlock_status');
 is(value(q{SELECT count(*) FROM dlock_queue()}), '0', 'dlock_queue');
-is( value(q{SELECT count(*) FROM dlock.locks WHERE status = 'held' AND lease >= '2 hours'}),
+is( value(q{SELECT count(*) FROM dlock.locks WHERE status = 'held' AND ttl >= '2 hours'}),
 	'64', 'the writer goes on');
 
 is(value(q{SELECT dlock_release('slot:64', client => 'slots')}), 't', 'release');
-like(value(q{SELECT dlock_acquire('slot:65', lease => '1 hour', client => 'slots')}),
+like(value(q{SELECT dlock_acquire('slot:65', ttl => '1 hour', client => 'slots')}),
 	qr/^\d+$/, 'its slot is used again');
 refused(q{dlock_acquire('slot:66', client => 'slots')}, 'dlock.max_leases');
 is(value(q{SELECT dlock_force_release('slot:65')}), '1', 'force_release');
-like(value(q{SELECT dlock_acquire('slot:66', lease => '1 hour', client => 'slots')}),
+like(value(q{SELECT dlock_acquire('slot:66', ttl => '1 hour', client => 'slots')}),
 	qr/^\d+$/, 'its slot is used again');
 
 # what has a row, and had
@@ -122,7 +122,7 @@ is(value(q{SELECT dlock_release_all('slots')}), '64', 'which can be released');
 #
 # Waiters
 #
-value(q{SELECT dlock_acquire('queue', lease => '1 hour', client => 'slots')});
+value(q{SELECT dlock_acquire('queue', ttl => '1 hour', client => 'slots')});
 my @waiters = map { DlockSession->new($node) } 1 .. 5;
 foreach my $i (0 .. 3)
 {
@@ -175,7 +175,7 @@ value(q{SELECT dlock_release_all('slots')});
 # every session keeps hold of the client it has acted as last
 poll_rows($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'}, '1');
 my $many = DlockSession->new($node);
-is( scalar $many->ask(q{SELECT count(dlock_acquire('client:' || i, lease => '1 hour', client => 'client-' || i))
+is( scalar $many->ask(q{SELECT count(dlock_acquire('client:' || i, ttl => '1 hour', client => 'client-' || i))
 	FROM generate_series(1, 32) i}), '32', 'all client slots');
 refused(q{dlock_acquire('client:33', client => 'client-33')}, 'dlock.max_clients');
 refused(q{dlock_try_acquire('client:33', client => 'client-33')}, 'dlock.max_clients');
@@ -184,14 +184,14 @@ refused(q{dlock_try_acquire('client:33', client => 'client-1')}, 'dlock.max_clie
 is( value(q{SELECT count(*) FROM generate_series(1, 32) i,
 	dlock_renew('client:' || i, client => 'client-' || i) r}),
 	'32', 'renewals go on');
-is( value(q{SELECT count(dlock_acquire('client2:' || i, lease => '1 hour', client => 'client-' || i))
+is( value(q{SELECT count(dlock_acquire('client2:' || i, ttl => '1 hour', client => 'client-' || i))
 	FROM generate_series(1, 32) i}),
 	'32', 'those who hold something may acquire more');
 is(value(q{SELECT count(*) FROM dlock_list()}), '64', 'dlock_list');
 is(value(q{SELECT holder FROM dlock_status('client:32')}), 'client-32', 'dlock_status');
 is(value(q{SELECT dlock_release_all('client-7')}), '2', 'releases go on');
 ok( $node->poll_query_until('postgres',
-		q{SELECT dlock_try_acquire('client:33', lease => '1 hour', client => 'client-33') > 0}),
+		q{SELECT dlock_try_acquire('client:33', ttl => '1 hour', client => 'client-33') > 0}),
 	'the slot of a client that holds nothing is used again');
 refused(q{dlock_acquire('client:34', client => 'client-34')}, 'dlock.max_clients');
 is( value(q{SELECT count(*) FROM dlock.clients WHERE name ~ '^client-'}),
@@ -245,6 +245,8 @@ expect_log(
 	$node,
 	qr/client backend .*ERROR:  out of dlock (?:lease|waiter|client) slots/,
 	qr/client backend .*ERROR:  lease on resource "client:7" is not held/,
+	# where it is asked again until it succeeds
+	qr/client backend .*ERROR:  could not make a lease on resource "usable:\d+" durable in time/,
 	qr/client backend .*ERROR:  canceling statement due to user request/,
 	# a restart with fewer slots than leases
 	qr/client backend .*ERROR:  dlock is not ready in database "postgres"/,

@@ -31,8 +31,8 @@ $renewer->tell(q{
 	DECLARE
 		started timestamptz := clock_timestamp();
 	BEGIN
-		PERFORM dlock_acquire('renew:kept', lease => '8 s', client => 'renew');
-		PERFORM dlock_acquire('renew:left', lease => '8 s', client => 'renew');
+		PERFORM dlock_acquire('renew:kept', ttl => '8 s', client => 'renew');
+		PERFORM dlock_acquire('renew:left', ttl => '8 s', client => 'renew');
 		WHILE clock_timestamp() < started + interval '10 s' LOOP
 			PERFORM dlock_renew('renew:kept', client => 'renew');
 			PERFORM pg_sleep(0.2);
@@ -41,21 +41,21 @@ $renewer->tell(q{
 
 # A lease of scope session, much shorter than all that follows.
 my $lasting = DlockSession->new($node);
-$lasting->ask(q{SELECT dlock_acquire('session:lasting', scope => 'session', lease => '200 ms')});
+$lasting->ask(q{SELECT dlock_acquire('session:lasting', scope => 'session', ttl => '200 ms')});
 
 #
 # Many leases end at once
 #
 value(q{
 	SET dlock.durable = off;
-	SELECT count(dlock_acquire('mass:' || i, lease => '1 hour', client => 'mass-' || i % 50))
+	SELECT count(dlock_acquire('mass:' || i, ttl => '1 hour', client => 'mass-' || i % 50))
 	  FROM generate_series(1, 5000) i;
-	SELECT count(dlock_acquire('live:' || i, lease => '1 hour', client => 'live'))
+	SELECT count(dlock_acquire('live:' || i, ttl => '1 hour', client => 'live'))
 	  FROM generate_series(1, 200) i});
 my @waiters = map { DlockSession->new($node) } 1 .. 10;
 foreach my $i (1 .. 10)
 {
-	$waiters[ $i - 1 ]->tell(qq{SELECT dlock_acquire('mass:$i', lease => '1 hour', client => 'next-$i') > 0,
+	$waiters[ $i - 1 ]->tell(qq{SELECT dlock_acquire('mass:$i', ttl => '1 hour', client => 'next-$i') > 0,
 		clock_timestamp()});
 }
 poll_rows($node, 'SELECT count(*) FROM dlock_queue()', '10');
@@ -91,7 +91,7 @@ value(q{
 	SET dlock.durable = off;
 	CREATE TABLE early AS
 	SELECT i, i * interval '5 ms' AS lease, clock_timestamp() AS before,
-		   dlock_acquire('early:' || i, lease => i * interval '5 ms', client => 'early') AS token
+		   dlock_acquire('early:' || i, ttl => i * interval '5 ms', client => 'early') AS token
 	  FROM generate_series(100, 500) i});
 is( value(q{
 	SET dlock.durable = off;
@@ -106,7 +106,7 @@ my $slow = DlockSession->new($node);
 my $next = DlockSession->new($node);
 my $position = log_position($node);
 set_stop($node, 'rows_flushed');
-$slow->tell(q{SELECT dlock_acquire('slow', lease => '1 s', client => 'slow')});
+$slow->tell(q{SELECT dlock_acquire('slow', ttl => '1 s', client => 'slow')});
 wait_stopped($node, 'rows_flushed', $position);
 $next->tell(q{SELECT dlock_acquire('slow', client => 'slow-next') > 0, clock_timestamp()});
 poll_rows($node, q{SELECT count(*) FROM dlock_queue('slow')}, '1');
@@ -130,7 +130,7 @@ is( value(q{SELECT count(*), count(remaining), count(expires_at) FROM dlock_list
 	WHERE resource = 'session:lasting'}),
 	'1|0|0', 'a lease of scope session does not end while its session lives');
 my $ended = DlockSession->new($node);
-$ended->ask(q{SELECT dlock_acquire('session:ended', scope => 'session', lease => '1 hour')});
+$ended->ask(q{SELECT dlock_acquire('session:ended', scope => 'session', ttl => '1 hour')});
 $next = DlockSession->new($node);
 $next->tell(q{SELECT dlock_acquire('session:ended', client => 'session-next') > 0});
 poll_rows($node, q{SELECT count(*) FROM dlock_queue('session:ended')}, '1');
@@ -148,8 +148,8 @@ $renewer->close;
 # their duration from then on
 my $killed = DlockSession->new($node);
 $killed->ask(q{
-	SELECT dlock_acquire('session:killed', scope => 'session', lease => '1 s');
-	SELECT dlock_acquire('session:killed long', scope => 'session', lease => '1 hour')});
+	SELECT dlock_acquire('session:killed', scope => 'session', ttl => '1 s');
+	SELECT dlock_acquire('session:killed long', scope => 'session', ttl => '1 hour')});
 my $before = value('SELECT clock_timestamp()');
 $position = log_position($node);
 kill(9, $killed->pid);
@@ -169,17 +169,17 @@ ok( $node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM dlock_list() 
 #
 # dlock.durable = off
 #
-value(q{SELECT dlock_acquire('durable:base', lease => '1 hour', client => 'durable')});
+value(q{SELECT dlock_acquire('durable:base', ttl => '1 hour', client => 'durable')});
 value(q{CREATE ROLE durable_off LOGIN; ALTER ROLE durable_off SET dlock.durable = off});
 my $fast = DlockSession->new($node, connstr => $node->connstr('postgres') . ' user=durable_off');
 $position = log_position($node);
 set_stop($node, 'batch_collected');
-like(scalar $fast->ask(q{SELECT dlock_acquire('durable:1', lease => '1 hour')}),
+like(scalar $fast->ask(q{SELECT dlock_acquire('durable:1', ttl => '1 hour', scope => 'lease')}),
 	qr/^\d+$/, 'acknowledged without the writer');
 wait_stopped($node, 'batch_collected', $position);
-like(scalar $fast->ask(q{SELECT dlock_acquire('durable:2', lease => '1 hour')}),
+like(scalar $fast->ask(q{SELECT dlock_acquire('durable:2', ttl => '1 hour', scope => 'lease')}),
 	qr/^\d+$/, 'even where the writer is stuck');
-is(scalar $fast->ask(q{SELECT dlock_acquire('durable:2') = token FROM dlock_status('durable:2')}),
+is(scalar $fast->ask(q{SELECT dlock_acquire('durable:2', scope => 'lease') = token FROM dlock_status('durable:2')}),
 	't', 'and so is another hold');
 is( sql_error($node, 'postgres', q{
 		SET statement_timeout = '500 ms';
@@ -193,7 +193,7 @@ pass('the rows follow');
 
 $position = log_position($node);
 set_stop($node, 'batch_collected');
-my $token = $fast->ask(q{SELECT dlock_acquire('durable:lost', lease => '1 hour')});
+my $token = $fast->ask(q{SELECT dlock_acquire('durable:lost', ttl => '1 hour', scope => 'lease')});
 wait_stopped($node, 'batch_collected', $position);
 kill_postmaster($node);
 clear_stop($node);
@@ -242,7 +242,7 @@ SKIP:
 	$jump->('+0');
 
 	$fake_value->('CREATE EXTENSION dlock');
-	$fake_value->(q{SELECT dlock_acquire('jump', lease => '30 min', client => 'jump')});
+	$fake_value->(q{SELECT dlock_acquire('jump', ttl => '30 min', client => 'jump')});
 	my $patient = DlockSession->new($faked);
 	$patient->tell(q{SELECT dlock_acquire('jump', '30 min', client => 'jump-next') > 0});
 	poll_rows($faked, q{SELECT count(*) FROM dlock_queue('jump')}, '1');
@@ -252,7 +252,7 @@ SKIP:
 		my $real = time;
 
 		# while a short lease runs, so that the monitor is awake afterwards
-		$fake_value->(q{SELECT dlock_acquire('jump:short', lease => '500 ms', client => 'jump')});
+		$fake_value->(q{SELECT dlock_acquire('jump:short', ttl => '500 ms', client => 'jump')});
 		$jump->($by);
 		ok( $faked->poll_query_until('postgres', q{SELECT status = 'free' FROM dlock_status('jump:short')}),
 			"clock moved by $by s: a short lease ends");

@@ -105,10 +105,10 @@ EOSQL
 			  . "-c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c search_path=public";
 			$locker = session($node, 'settings_db');
 			$fresh = session($node, 'settings_db');
-			is(rows($node, "SELECT dlock_acquire('$name', lease := '10 min', client := '$name') > 0", 'settings_db'),
+			is(rows($node, "SELECT dlock_acquire('$name', ttl := '10 min', client := '$name') > 0", 'settings_db'),
 				't', "$name: a durable lease");
 			ask($locker, 'BEGIN; LOCK TABLE dlock.locks IN ACCESS EXCLUSIVE MODE');
-			begin_ask($fresh, "SELECT dlock_acquire('$name-2', lease := '10 min', client := '$name-2')");
+			begin_ask($fresh, "SELECT dlock_acquire('$name-2', ttl := '10 min', client := '$name-2')");
 			poll_rows($node, <<EOSQL, 't');
 SELECT count(*) > 0 FROM pg_locks
 WHERE pid = $writer AND NOT granted AND clock_timestamp() > waitstart + interval '50 ms'
@@ -126,7 +126,7 @@ EOSQL
 		unless ($name eq 'statement_timeout')
 		{
 			local $ENV{PGOPTIONS} = '-c search_path=public';
-			like(rows($node, "SELECT dlock_acquire('$name-3', lease := '10 min')", 'settings_db'),
+			like(rows($node, "SELECT dlock_acquire('$name-3', ttl := '10 min', scope := 'lease')", 'settings_db'),
 				$token, "$name: a session that has the setting");
 		}
 		rows($node, 'ALTER DATABASE settings_db RESET ALL');
@@ -147,12 +147,12 @@ EOSQL
 	new_database('settings_pub');
 	rows($node, 'CREATE PUBLICATION settings_all FOR ALL TABLES', 'settings_pub');
 	$first = rows($node,
-		"SELECT dlock_acquire('pub-1', lease := '10 min', client := 'pub')",
+		"SELECT dlock_acquire('pub-1', ttl := '10 min', client := 'pub')",
 		'settings_pub');
 	$before = upto('settings_pub');
 	$node->restart;
 	poll_ready($node, 'settings_pub');
-	is(rows($node, "SELECT dlock_acquire('pub-2', lease := '10 min', client := 'pub-2') > $first", 'settings_pub'),
+	is(rows($node, "SELECT dlock_acquire('pub-2', ttl := '10 min', client := 'pub-2') > $first", 'settings_pub'),
 		't', 'all tables published: a durable lease after a restart');
 	cmp_ok(upto('settings_pub'), '>', $before, 'another block of tokens');
 	is(rows($node, 'SELECT count(*) FROM dlock.token_blocks', 'settings_pub'),
@@ -166,41 +166,54 @@ EOSQL
 # The table is not to be written
 #
 
+# What a grant that cannot be made durable tells: what the writer is at, and what
+# to do.  One that dies again and again may be anywhere, or nowhere.
+my $again = qr/HINT:  The lease is not held\. Try again, with a longer timeout\./;
+my $locked = qr/DETAIL:  Process \d+ is at work\. It waits for Lock: relation\./;
+my $at_work = qr/DETAIL:  (?:There is no writer process\.|Process \d+ is (?:loading the leases|at work)\..*)/;
+
 # An index: grants fail in time, and go on when it has gone.
 {
 	my $position;
 
 	# with tokens at hand; see below for a database that never had any
-	like(rows($node, "SELECT dlock_acquire('index-1', lease := '10 min', client := 'index')"),
+	like(rows($node, "SELECT dlock_acquire('index-1', ttl := '10 min', client := 'index')"),
 		$token, 'a grant before');
 	$position = log_position($node);
 	rows($node, 'CREATE INDEX settings_index ON dlock.locks (token)');
 	like(
 		try_rows($node, "SELECT dlock_acquire('index', timeout := '1 s', client := 'index')"),
-		qr/ERROR:  55P03: could not obtain a lease on resource "index".*DETAIL:  .*could not be made durable in time/s,
+		qr/ERROR:  LK005: could not make a lease on resource "index" durable in time\n.*$at_work\n$again/,
 		'a grant that cannot be flushed fails in time');
 	is(rows($node, "SELECT status, waiters FROM dlock_status('index')"),
 		'free|0', 'and leaves nothing behind');
 	$node->wait_for_log(qr/HINT:  Drop the index/, $position);
 	rows($node, 'DROP INDEX dlock.settings_index');
-	like(rows($node, "SELECT dlock_acquire('index-2', lease := '10 min', client := 'index')"),
+	like(rows($node, "SELECT dlock_acquire('index-2', ttl := '10 min', client := 'index')"),
 		$token, 'without the index, grants go on');
 	is(rows($node, "SELECT count(*) FROM dlock.locks WHERE resource_name = 'index'"),
 		0, 'and nothing was left in the table');
 	table_matches($node);
 }
 
-# A lock: a try gives up after the second that every flush has.
+# A lock: a try gives up after the second that every flush has.  That is an error,
+# for nobody else has the resource.
 {
 	my $locker = session($node);
 
 	ask($locker, 'BEGIN; LOCK TABLE dlock.locks IN ACCESS EXCLUSIVE MODE');
-	is(rows($node, "SELECT dlock_try_acquire('locked', client := 'locked')"),
-		'', 'a try that cannot be flushed gives nothing');
 	like(
-		try_rows($node, "SET lock_timeout = '1500 ms'; SELECT dlock_acquire('locked', client := 'locked')"),
-		qr/55P03: canceling statement due to lock timeout.*could not be made durable in time/s,
-		'lock_timeout bounds the flush as well');
+		try_rows($node, "SELECT dlock_try_acquire('locked', client := 'locked')"),
+		qr/ERROR:  LK005: could not make a lease on resource "locked" durable in time\n$locked\n$again/,
+		'a try that cannot be flushed tells why');
+	foreach my $function ('dlock_acquire', 'dlock_try_acquire')
+	{
+		like(
+			try_rows($node, "SET lock_timeout = '1500 ms'; SET statement_timeout = '20 s';"
+				  . " SELECT $function('locked', timeout := '1 h', client := 'locked')"),
+			qr/ERROR:  LK005: could not make a lease on resource "locked" durable in time\n$locked\n$again/,
+			"lock_timeout bounds the flush as well: $function");
+	}
 	is(rows($node, "SELECT status, waiters FROM dlock_status('locked')"),
 		'free|0', 'and they leave nothing behind');
 	ask($locker, 'COMMIT');
@@ -219,14 +232,17 @@ EOSQL
 	ask($locker, 'BEGIN; LOCK TABLE dlock.locks IN ACCESS EXCLUSIVE MODE');
 	foreach my $call (
 		"SELECT dlock_acquire('first', timeout := '1 s')",
-		"SET lock_timeout = '1 s'; SELECT dlock_acquire('first')")
+		"SET lock_timeout = '1 s'; SELECT dlock_acquire('first')",
+		"SELECT dlock_try_acquire('first')",
+		"SET lock_timeout = '1 s'; SELECT dlock_try_acquire('first', timeout := '1 h')")
 	{
 		like(
 			try_rows($node, "SET statement_timeout = '20 s'; $call", 'settings_first'),
-			qr/ERROR:  55P03: /, "no tokens yet: $call fails in time");
+			qr/ERROR:  LK005: could not make a lease on resource "first" durable in time\n$locked\n$again/,
+			"no tokens yet: $call fails in time");
 	}
-	is( try_rows($node, "SET statement_timeout = '20 s'; SELECT dlock_try_acquire('first')", 'settings_first'),
-		'', 'no tokens yet: a try gives nothing');
+	is(rows($node, "SELECT status, waiters FROM dlock_status('first')", 'settings_first'),
+		'free|0', 'and they leave nothing behind');
 	ask($locker, 'COMMIT');
 	$locker->quit;
 	like(rows($node, "SELECT dlock_try_acquire('first')", 'settings_first'),
@@ -240,13 +256,13 @@ EOSQL
 
 	ask($session,
 		"BEGIN; INSERT INTO dlock.clients (name, role) VALUES ('half', current_user::regrole)");
-	like(try_ask($session, "SELECT dlock_acquire('half', lease := '10 min', client := 'half')"),
+	like(try_ask($session, "SELECT dlock_acquire('half', ttl := '10 min', client := 'half')"),
 		$token, 'a grant to a client whose row is not committed');
-	like(rows($node, "SELECT dlock_acquire('half-else', lease := '10 min', client := 'half-else')"),
+	like(rows($node, "SELECT dlock_acquire('half-else', ttl := '10 min', client := 'half-else')"),
 		$token, 'others are not held up');
 	ask($session, 'COMMIT');
 	$session->quit;
-	like(rows($node, "SELECT dlock_acquire('half-2', lease := '10 min', client := 'half')"),
+	like(rows($node, "SELECT dlock_acquire('half-2', ttl := '10 min', client := 'half')"),
 		$token, 'and once it is committed');
 	is( rows($node, <<'EOSQL'),
 SELECT l.owner_id = c.id
@@ -268,7 +284,7 @@ SELECT count(*) FROM pg_stat_activity
 WHERE pid = $pid AND state = 'active' AND wait_event = 'Extension'
 EOSQL
 
-	ask($session, "SELECT dlock_acquire('longer', lease := '10 min', client := 'longer')");
+	ask($session, "SELECT dlock_acquire('longer', ttl := '10 min', client := 'longer')");
 	set_stop($node, 'batch_collected');
 	like(
 		try_ask($session,
@@ -281,11 +297,11 @@ EOSQL
 	poll_until('it waits or has answered',
 		sub { !is_waiting($session) || rows($node, $asleep) });
 	ok(is_waiting($session), 'so does the same duration once more');
-	is(rows($node, "SELECT lease FROM dlock.locks WHERE resource_name = 'longer' AND status = 'held'"),
+	is(rows($node, "SELECT ttl FROM dlock.locks WHERE resource_name = 'longer' AND status = 'held'"),
 		'00:10:00', 'for the row says less');
 	clear_stop($node);
 	is(end_ask($session), '0', 'answered');
-	is(rows($node, "SELECT lease FROM dlock.locks WHERE resource_name = 'longer' AND status = 'held'"),
+	is(rows($node, "SELECT ttl FROM dlock.locks WHERE resource_name = 'longer' AND status = 'held'"),
 		'01:00:00', 'when the row says so');
 	$session->quit;
 }
@@ -301,7 +317,7 @@ AS $$ BEGIN RAISE EXCEPTION 'refused at commit'; END $$;
 CREATE CONSTRAINT TRIGGER settings_refuse AFTER INSERT ON dlock.clients
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION settings_refuse();
 EOSQL
-	begin_ask($session, "SELECT dlock_acquire('failed', lease := '10 min', client := 'failed')");
+	begin_ask($session, "SELECT dlock_acquire('failed', ttl := '10 min', client := 'failed')");
 	foreach (1 .. 2)
 	{
 		$position = $node->wait_for_log(qr/ERROR:  refused at commit/, $position);
@@ -313,7 +329,7 @@ EOSQL
 
 	set_stop($node, 'rows_written');
 	$position = log_position($node);
-	begin_ask($session, "SELECT dlock_acquire('ended', lease := '10 min', client := 'ended')");
+	begin_ask($session, "SELECT dlock_acquire('ended', ttl := '10 min', client := 'ended')");
 	wait_stopped($node, 'rows_written', $position);
 	rows($node, "SELECT pg_terminate_backend(" . worker_pid($node, 'dlock writer', 'postgres') . ")");
 	clear_stop($node);
@@ -334,7 +350,7 @@ EOSQL
 	new_database('settings_anew');
 	foreach my $i (1 .. 20)
 	{
-		$old = rows($node, "SELECT dlock_acquire('anew/$i', lease := '10 min', client := 'anew')", 'settings_anew');
+		$old = rows($node, "SELECT dlock_acquire('anew/$i', ttl := '10 min', client := 'anew')", 'settings_anew');
 	}
 	is( try_rows($node, 'BEGIN; DROP EXTENSION dlock; CREATE EXTENSION dlock; COMMIT', 'settings_anew'),
 		'', 'dropped and created in one transaction');
@@ -344,7 +360,7 @@ EOSQL
 	foreach my $round (1 .. 3)
 	{
 		push @new,
-		  rows($node, "SELECT dlock_acquire('anew/$round/$_', lease := '10 min', client := 'anew')", 'settings_anew')
+		  rows($node, "SELECT dlock_acquire('anew/$round/$_', ttl := '10 min', client := 'anew')", 'settings_anew')
 		  foreach 1 .. 5;
 		cmp_ok(upto('settings_anew'), '>=', $new[-1], "tokens are within the durable bound, $round");
 		is(rows($node, "SELECT count(*) FROM dlock.locks WHERE resource_name LIKE 'anew/$round/%' AND status = 'held'", 'settings_anew'),
@@ -368,7 +384,7 @@ EOSQL
 	foreach (1 .. 2)
 	{
 		new_writer('settings_anew');
-		rows($node, "SELECT dlock_acquire('dump', lease := '10 min', client := 'dump')", 'settings_anew');
+		rows($node, "SELECT dlock_acquire('dump', ttl := '10 min', client := 'dump')", 'settings_anew');
 	}
 	$bound = upto('settings_anew');
 	$node->command_ok([ 'pg_dump', '-f', $dump, '-d', $node->connstr('settings_anew') ], 'pg_dump');
@@ -387,7 +403,7 @@ EOSQL
 
 	new_database('settings_template');
 	rows($node, 'CREATE ROLE settings_creator LOGIN CREATEDB');
-	rows($node, "SELECT dlock_acquire('template', lease := '10 min', client := 'template')", 'settings_template');
+	rows($node, "SELECT dlock_acquire('template', ttl := '10 min', client := 'template')", 'settings_template');
 	$writer = worker_pid($node, 'dlock writer', 'settings_template');
 	like(
 		try_rows($node, 'CREATE DATABASE settings_copy TEMPLATE settings_template', 'postgres', 'settings_creator'),
@@ -424,7 +440,7 @@ EOSQL
 
 	rows($node, 'CREATE TABLE settings_written (i int)');
 	# the first one after a start waits for a block of tokens
-	rows($node, "SELECT dlock_acquire('tx-before', lease := '10 min', client := 'tx-before')");
+	rows($node, "SELECT dlock_acquire('tx-before', ttl := '10 min', client := 'tx-before')");
 	rows($node, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
 	$node->reload;
 	poll_rows($node, 'SHOW synchronous_standby_names', 'nobody');
@@ -435,7 +451,7 @@ EOSQL
 	ask($holder, "SET dlock.client = 'tx'");
 	begin_ask($holder, <<'EOSQL');
 BEGIN;
-SELECT dlock_acquire('tx', scope := 'transaction', lease := '2 s') > 0;
+SELECT dlock_acquire('tx', scope := 'transaction', ttl := '2 s') > 0;
 INSERT INTO settings_written VALUES (1);
 COMMIT
 EOSQL
@@ -458,7 +474,7 @@ EOSQL
 {
 	my $session = session($node);
 
-	foreach my $lease ('', ", lease := '10 min'")
+	foreach my $lease ('', ", ttl := '10 min'")
 	{
 		ask($session, "BEGIN; SELECT dlock_acquire('forced', scope := 'transaction', client := 'forced'$lease)");
 		ask($session, 'INSERT INTO settings_written VALUES (2)');
@@ -484,8 +500,8 @@ expect_log(
 	qr/dlock writer ERROR:  refused at commit/,
 	qr/dlock writer FATAL:  terminating background worker "dlock writer" due to administrator command/,
 	# answers
-	qr/client backend .*ERROR:  canceling statement due to (?:lock|statement) timeout/,
-	qr/client backend .*ERROR:  could not obtain a lease on resource "(?:index|first)"/,
+	qr/client backend .*ERROR:  canceling statement due to statement timeout/,
+	qr/client backend .*ERROR:  could not make a lease on resource "(?:index|locked|first)" durable in time/,
 	qr/client backend .*ERROR:  permission denied to copy database|must be owner of database/,
 	qr/client backend .*ERROR:  could not commit because a lease was lost/,
 	qr/client backend .*FATAL:  terminating connection due to (?:administrator command|unexpected postmaster exit)/,

@@ -24,7 +24,7 @@ my $files = 0;
 # From the short form to a history
 #
 my %defaults = (
-	acquire => 'mode=exclusive scope=lease priority=0 lease=1000',
+	acquire => 'mode=exclusive scope=lease priority=0 ttl=1000',
 	connect => '', disconnect => '', begin => '', commit => '', rollback => '',
 	savepoint => '', rollback_to => '', work => '', fence => '', worktable => '');
 my %row_defaults = (
@@ -121,10 +121,68 @@ accepted('a hand-over, heard before the release is answered', <<'EOH');
 32 a ok
 EOH
 accepted('a lease that runs out', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 20 b ask acquire resource=r
 110 b ok token=2
+EOH
+accepted('the strongest hold is given back first', <<'EOH');
+10 a ask acquire resource=r ttl=10000 mode=shared
+12 a ok token=1
+13 a ask acquire resource=r ttl=10000
+14 a ok token=1
+15 a ask release resource=r
+16 a ok
+20 b ask acquire resource=r mode=shared
+21 b ok token=2
+EOH
+accepted('an upgrade that ends with its transaction', <<'EOH');
+10 a ask acquire resource=r ttl=10000 mode=shared
+12 a ok token=1
+13 a ask begin
+14 a ok
+15 a ask acquire resource=r scope=transaction kept=1
+16 a ok token=1
+17 a ask release resource=r
+18 a ok
+20 a ask commit
+21 a ok
+22 b ask acquire resource=r mode=shared
+23 b ok token=2
+30 o ask list
+31 o row resource=r client=a token=1 mode=shared
+31 o row resource=r client=b token=2 mode=shared
+31 o ok
+EOH
+accepted('an upgrade that ends with its savepoint', <<'EOH');
+10 a ask acquire resource=r ttl=10000 mode=shared
+12 a ok token=1
+13 a ask begin
+14 a ok
+15 a ask savepoint
+16 a ok
+17 a ask acquire resource=r scope=transaction kept=1
+18 a ok token=1
+20 a ask rollback_to
+21 a ok
+22 b ask acquire resource=r mode=shared
+23 b ok token=2
+24 a ask commit
+25 a ok
+EOH
+accepted('a commit that is refused because what it has released is lost', <<'EOH');
+10 a ask acquire resource=r ttl=100
+12 a ok token=1
+20 a ask begin
+21 a ok
+22 a ask work resource=r token=1
+23 a ok id=1
+24 a ask release resource=r
+25 a ok
+150 b ask acquire resource=r
+151 b ok token=2
+160 a ask commit
+161 a fail state=LK001
 EOH
 accepted('shared leases together', <<'EOH');
 10 a ask acquire resource=r mode=shared
@@ -136,28 +194,36 @@ accepted('shared leases together', <<'EOH');
 21 o row resource=r client=b token=1 mode=shared
 21 o ok
 EOH
+accepted('a lease renewed for so short a time that it is over before the answer', <<'EOH');
+10 a ask acquire resource=r ttl=1000
+12 a ok token=1
+20 a ask renew resource=r token=1 ttl=50
+75 b ask acquire resource=r
+76 b ok token=2
+90 a fail state=LK001
+EOH
 accepted('a renewed lease, found lost in the end', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 20 b ask acquire resource=r
-90 a ask renew resource=r token=1 lease=50
+90 a ask renew resource=r token=1 ttl=50
 92 a ok
 140 b ok token=2
 141 a ask renew resource=r token=1
 142 a fail state=LK001
 EOH
 accepted('a shorter duration', <<'EOH');
-10 a ask acquire resource=r lease=10000
+10 a ask acquire resource=r ttl=10000
 12 a ok token=1
-20 a ask renew resource=r lease=100
+20 a ask renew resource=r ttl=100
 21 a ok
 120 b ask acquire resource=r
 121 b ok token=2
 EOH
 accepted('a renewal without an answer, which may have made it shorter', <<'EOH');
-10 a ask acquire resource=r lease=10000
+10 a ask acquire resource=r ttl=10000
 12 a ok token=1
-20 a ask renew resource=r lease=100
+20 a ask renew resource=r ttl=100
 21 a lost
 120 b ask acquire resource=r
 121 b ok token=2
@@ -196,6 +262,28 @@ accepted('a timeout', <<'EOH');
 30 b fail state=55P03
 31 b ask acquire resource=r
 32 b no
+EOH
+accepted('a grant that could not be made durable in time, and comes back with a crash', <<'EOH');
+10 a ask acquire resource=r
+12 a fail state=LK005
+20 h ask crash
+30 h ok
+40 o ask list
+41 o row resource=r client=a token=1
+41 o ok
+EOH
+accepted('a hold that could not be made durable in time, on a lease that stays', <<'EOH');
+10 a ask acquire resource=r
+12 a ok token=1
+20 a ask acquire resource=r
+21 a fail state=LK005
+30 o ask list
+31 o row resource=r client=a token=1
+31 o ok
+40 a ask release resource=r
+41 a ok
+42 b ask acquire resource=r
+43 b ok token=2
 EOH
 accepted('a release at commit', <<'EOH');
 10 a ask acquire resource=r
@@ -278,7 +366,7 @@ EOH
 accepted('a commit that is refused, for the lease had run out', <<'EOH');
 10 a ask begin
 11 a ok
-12 a ask acquire resource=r scope=transaction lease=10
+12 a ask acquire resource=r scope=transaction ttl=10
 13 a ok token=1
 30 b ask acquire resource=r
 31 b ok token=2
@@ -288,7 +376,7 @@ EOH
 accepted('a commit that is refused, for the first of two leases had run out', <<'EOH');
 10 a ask begin
 11 a ok
-12 a ask acquire resource=r scope=transaction lease=10
+12 a ask acquire resource=r scope=transaction ttl=10
 13 a ok token=1
 40 a ask acquire resource=r scope=transaction kept=1
 41 a ok token=2
@@ -296,17 +384,17 @@ accepted('a commit that is refused, for the first of two leases had run out', <<
 43 a fail state=LK001
 EOH
 accepted('a clock that a transaction has stopped once, and the next one has not', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 20 a ask begin
 21 a ok
-22 a ask acquire resource=r scope=transaction kept=1 lease=100
+22 a ask acquire resource=r scope=transaction kept=1 ttl=100
 23 a ok token=1
 24 a ask commit
 25 a ok
 90 a ask begin
 91 a ok
-92 a ask acquire resource=r scope=transaction lease=50
+92 a ask acquire resource=r scope=transaction ttl=50
 93 a ok token=1
 94 a ask commit
 95 a ok
@@ -427,7 +515,7 @@ accepted('an upgrade that runs out of time', <<'EOH');
 41 o ok
 EOH
 accepted('a crash, and more than the full duration again', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 50 h ask crash
 80 h ok
@@ -495,7 +583,7 @@ accepted('a session is told nothing of it', <<'EOH');
 41 a ok token=3
 EOH
 accepted('a transaction that ends later is told nothing of it, either', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 13 a ask begin
 14 a ok
@@ -505,11 +593,11 @@ accepted('a transaction that ends later is told nothing of it, either', <<'EOH')
 22 h ok count=1
 30 a ask rollback
 31 a ok
-40 b ask acquire resource=r lease=100
+40 b ask acquire resource=r ttl=100
 41 b ok token=2
 EOH
 accepted('a lease whose time is over may stand in lists until somebody takes it', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 200 a ask release resource=r
 201 a no
@@ -518,7 +606,7 @@ accepted('a lease whose time is over may stand in lists until somebody takes it'
 211 o ok
 EOH
 accepted('which neither a second question nor release_all changes', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 200 a ask release resource=r
 201 a no
@@ -653,7 +741,7 @@ EOH
 # Old tokens, and work, that are all right
 #
 accepted('a lease that comes back with a crash, when nobody else was told of it', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 120 b ask acquire resource=r scope=transaction
 130 h ask crash
@@ -665,7 +753,7 @@ EOH
 accepted('what is not durable may be gone after a crash', <<'EOH');
 5 b ask connect durable=0
 6 b ok
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 120 b ask acquire resource=r
 121 b ok token=2
@@ -677,9 +765,9 @@ accepted('what is not durable may be gone after a crash', <<'EOH');
 161 c ok token=1001
 EOH
 accepted('old tokens that are tried in vain', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
-120 b ask acquire resource=r lease=100
+120 b ask acquire resource=r ttl=100
 121 b ok token=2
 130 a ask renew resource=r token=1
 131 a fail state=LK001
@@ -695,7 +783,7 @@ accepted('old tokens that are tried in vain', <<'EOH');
 141 a no
 EOH
 accepted('an old token in vain says nothing of a later lease', <<'EOH');
-10 a ask acquire resource=r lease=10
+10 a ask acquire resource=r ttl=10
 12 a ok token=1
 30 a ask acquire resource=r
 31 a ok token=2
@@ -708,7 +796,7 @@ accepted('an old token in vain says nothing of a later lease', <<'EOH');
 61 a ok
 EOH
 accepted('a lower token asked for before the higher one was told of', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 95 a ask release resource=r token=1
 96 b ask acquire resource=r
@@ -746,7 +834,7 @@ accepted('an upgrade after the release of a higher token', <<'EOH');
 21 a ok
 EOH
 accepted('a list that began before', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 120 o ask list
 121 b ask acquire resource=r
@@ -755,7 +843,7 @@ accepted('a list that began before', <<'EOH');
 123 o ok
 EOH
 accepted('work, fenced and under leases of transactions', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 11 a ok token=1
 12 a ask begin
 13 a ok
@@ -779,7 +867,7 @@ accepted('work, fenced and under leases of transactions', <<'EOH');
 201 h ok
 EOH
 accepted('a commit that is refused for a fence', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 11 a ok token=1
 12 a ask begin
 13 a ok
@@ -795,7 +883,7 @@ accepted('a commit that is refused for a fence', <<'EOH');
 201 h ok
 EOH
 accepted('a commit that is refused for a lease that it has released', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 11 a ok token=1
 12 a ask begin
 13 a ok
@@ -863,13 +951,13 @@ EOH
 # exclusion
 #
 rejected('exclusion', 'in the promised time', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 20 b ask acquire resource=r
 100 b ok token=2
 EOH
 rejected('exclusion', 'in the time of a renewal', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 20 b ask acquire resource=r
 90 a ask renew resource=r token=1
@@ -877,7 +965,7 @@ rejected('exclusion', 'in the time of a renewal', <<'EOH');
 150 b ok token=2
 EOH
 rejected('exclusion', 'in the time of a heartbeat', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 20 b ask acquire resource=r
 90 a ask renew_all
@@ -885,7 +973,7 @@ rejected('exclusion', 'in the time of a heartbeat', <<'EOH');
 150 b ok token=2
 EOH
 rejected('exclusion old-token', 'as a later renewal proves', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 20 b ask acquire resource=r
 150 b ok token=2
@@ -893,9 +981,9 @@ rejected('exclusion old-token', 'as a later renewal proves', <<'EOH');
 201 a ok
 EOH
 rejected('exclusion old-token', 'as a later list proves', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
-120 b ask acquire resource=r lease=20
+120 b ask acquire resource=r ttl=20
 121 b ok token=2
 200 o ask list
 201 o row resource=r client=a token=1
@@ -904,7 +992,7 @@ EOH
 rejected('exclusion', 'as a commit proves', <<'EOH');
 10 a ask begin
 11 a ok
-12 a ask acquire resource=r scope=transaction lease=10
+12 a ask acquire resource=r scope=transaction ttl=10
 13 a ok token=1
 30 b ask acquire resource=r
 31 b ok token=2
@@ -991,12 +1079,46 @@ rejected('exclusion', 'after one of two holds was released', <<'EOH');
 30 b ask acquire resource=r
 31 b ok token=2
 EOH
+rejected('exclusion', 'beside a weaker hold that was left', <<'EOH');
+10 a ask acquire resource=r ttl=10000 mode=shared
+12 a ok token=1
+13 a ask acquire resource=r ttl=10000
+14 a ok token=1
+15 a ask release resource=r
+16 a ok
+20 b ask acquire resource=r
+21 b ok token=2
+EOH
+rejected('exclusion', 'before the transaction that made it exclusive is over', <<'EOH');
+10 a ask acquire resource=r ttl=10000 mode=shared
+12 a ok token=1
+13 a ask begin
+14 a ok
+15 a ask acquire resource=r scope=transaction kept=1
+16 a ok token=1
+20 b ask acquire resource=r mode=shared
+21 b ok token=2
+30 a ask commit
+31 a ok
+EOH
+rejected('exclusion', 'beside a lease made exclusive, whose holds are shared', <<'EOH');
+10 a ask acquire resource=r ttl=10000 mode=shared
+12 a ok token=1
+13 a ask acquire resource=r ttl=10000 mode=shared
+14 a ok token=1
+15 a ask upgrade resource=r
+16 a ok
+17 a ask release resource=r
+18 a ok
+20 b ask acquire resource=r mode=shared
+21 b ok token=2
+EOH
 rejected('exclusion', 'when a transaction has stopped the clock', <<'EOH');
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 12 a ok token=1
 20 a ask begin
 21 a ok
-22 a ask acquire resource=r scope=transaction kept=1 lease=100
+22 a ask acquire resource=r scope=transaction kept=1 ttl=100
 23 a ok token=1
 80 a ask commit
 81 a ok
@@ -1025,7 +1147,7 @@ rejected('exclusion old-token', 'with a lease that only the observer knows', <<'
 20 o ask list
 21 o row resource=r client=a token=1
 21 o ok
-22 b ask acquire resource=r lease=10
+22 b ask acquire resource=r ttl=10
 23 b ok token=2
 40 o ask list
 41 o row resource=r client=a token=1
@@ -1050,7 +1172,7 @@ rejected('token-repeat', 'again after a release', <<'EOH');
 16 a ok token=1
 EOH
 rejected('token-repeat', 'in a list, with another client', <<'EOH');
-10 a ask acquire resource=r lease=1
+10 a ask acquire resource=r ttl=1
 11 b ask acquire resource=s
 12 a ok token=1
 20 o ask list
@@ -1132,7 +1254,7 @@ foreach my $over (sort keys %over)
 	foreach my $how (sort keys %goes_on)
 	{
 		rejected('old-token', "$over, a crash, and the one before $how", <<"EOH");
-10 a ask acquire resource=r lease=90
+10 a ask acquire resource=r ttl=90
 12 a ok token=1
 $over{$over}130 h ask crash
 140 h ok
@@ -1143,7 +1265,7 @@ EOH
 rejected('old-token', 'of the same client', <<'EOH');
 5 a ask connect durable=0
 6 a ok
-10 a ask acquire resource=r lease=20
+10 a ask acquire resource=r ttl=20
 12 a ok token=1
 40 a ask acquire resource=r
 41 a ok token=2
@@ -1155,7 +1277,7 @@ EOH
 rejected('old-token', 'of the same client, shared', <<'EOH');
 5 a ask connect durable=0
 6 a ok
-10 a ask acquire resource=r lease=20 mode=shared
+10 a ask acquire resource=r ttl=20 mode=shared
 12 a ok token=1
 40 a ask acquire resource=r mode=shared
 41 a ok token=2
@@ -1167,7 +1289,7 @@ EOH
 rejected('old-token', 'of one who was alone, and others came that share', <<'EOH');
 5 b ask connect durable=0
 6 b ok
-10 a ask acquire resource=r lease=20
+10 a ask acquire resource=r ttl=20
 12 a ok token=1
 40 b ask acquire resource=r mode=shared
 41 b ok token=2
@@ -1179,7 +1301,7 @@ EOH
 rejected('old-token', 'when the later one was made exclusive', <<'EOH');
 5 b ask connect durable=0
 6 b ok
-10 a ask acquire resource=r lease=20 mode=shared
+10 a ask acquire resource=r ttl=20 mode=shared
 12 a ok token=1
 13 b ask acquire resource=r mode=shared
 14 b ok token=2
@@ -1202,7 +1324,7 @@ rejected('stale-work', 'a lower token later', <<'EOH');
 201 h ok
 EOH
 rejected('old-token stale-work', 'as a whole', <<'EOH');
-10 a ask acquire resource=r lease=90
+10 a ask acquire resource=r ttl=90
 12 a ok token=1
 110 b ask begin
 111 b ok
@@ -1228,7 +1350,7 @@ rejected('old-token stale-work', 'as a whole', <<'EOH');
 201 h ok
 EOH
 my $committed = <<'EOH';
-10 a ask acquire resource=r lease=100
+10 a ask acquire resource=r ttl=100
 11 a ok token=1
 12 a ask begin
 13 a ok
@@ -1275,6 +1397,20 @@ rejected('lost-lease', 'a commit is refused for a fence in vain', <<'EOH');
 16 a ask commit
 17 a fail state=LK001
 EOH
+rejected('exclusion', 'a commit that has released it, though it was lost before', <<'EOH');
+10 a ask acquire resource=r ttl=100
+12 a ok token=1
+20 a ask begin
+21 a ok
+22 a ask work resource=r token=1
+23 a ok id=1
+24 a ask release resource=r
+25 a ok
+150 b ask acquire resource=r
+151 b ok token=2
+160 a ask commit
+161 a ok
+EOH
 rejected('lost-lease', 'a fence is refused', <<'EOH');
 10 a ask acquire resource=r
 11 a ok token=1
@@ -1284,7 +1420,7 @@ rejected('lost-lease', 'a fence is refused', <<'EOH');
 15 a fail state=LK001
 EOH
 rejected('exclusion old-token', 'a commit that relies on it, though its fence came before', <<'EOH');
-10 a ask acquire resource=r lease=20
+10 a ask acquire resource=r ttl=20
 12 a ok token=1
 14 a ask begin
 15 a ok
@@ -1313,8 +1449,16 @@ rejected('lost-lease', 'not in a list after a crash', <<'EOH');
 40 o ask list
 41 o ok
 EOH
+rejected('lost-lease', 'not in a list after a hold that could not be made durable in time', <<'EOH');
+10 a ask acquire resource=r
+12 a ok token=1
+20 a ask acquire resource=r
+21 a fail state=LK005
+30 o ask list
+31 o ok
+EOH
 rejected('lost-lease', 'not in a list, but there later', <<'EOH');
-10 a ask acquire resource=r lease=5
+10 a ask acquire resource=r ttl=5
 12 a ok token=1
 20 o ask list
 21 o ok
@@ -1377,6 +1521,12 @@ rejected('lost-lease', 'fewer holds, while the session lives', <<'EOH');
 21 o ok
 30 a ask begin
 31 a ok
+EOH
+rejected('lost-lease', 'a renewal for a shorter time is refused too early', <<'EOH');
+10 a ask acquire resource=r ttl=1000
+12 a ok token=1
+20 a ask renew resource=r token=1 ttl=50
+60 a fail state=LK001
 EOH
 rejected('lost-lease', 'a renewal is refused', <<'EOH');
 10 a ask acquire resource=r
@@ -1445,6 +1595,13 @@ EOH
 rejected('ghost-lease', 'in a list after a refusal', <<'EOH');
 10 a ask acquire resource=r
 12 a fail state=55P03
+20 o ask list
+21 o row resource=r client=a token=1
+21 o ok
+EOH
+rejected('ghost-lease', 'in a list after a grant that could not be made durable in time', <<'EOH');
+10 a ask acquire resource=r
+12 a fail state=LK005
 20 o ask list
 21 o row resource=r client=a token=1
 21 o ok
@@ -1668,6 +1825,8 @@ unreadable('something missing', "10 a invoke 1 acquire session=1 client=a\n");
 unreadable('an answer without a token',
 	"10 a invoke 1 acquire session=1 client=a resource=r mode=shared scope=lease priority=0\n11 a ok 1\n");
 unreadable('a word that is no number', "10 a invoke 1 force resource=r token=x\n");
+unreadable('a duration that is no number',
+	"10 a invoke 1 acquire session=1 client=a resource=r mode=shared scope=lease priority=0 ttl=1s\n");
 unreadable('no pair', "10 a invoke 1 begin session\n");
 is((run_bounded([ $^X, $check, "$dir/none" ]))[0] >> 8, 2, 'no history: no such file');
 

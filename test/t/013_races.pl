@@ -134,7 +134,7 @@ sub keeps_lease
 
 	like(end_ask($session), qr/^\d+$/, "$what: the other one is granted");
 	is( rows($node, "SELECT status, holder FROM dlock_status('$resource')", $dbname),
-		'held|two',
+		'exclusive|two',
 		"$what: it holds its lease");
 	unlike(try_ask($session, 'COMMIT'), qr/ERROR/, "$what: and can commit with it");
 	$session->quit;
@@ -226,7 +226,7 @@ foreach my $how (sort keys %death)
 
 	create_database($dbname);
 	fresh($dbname);
-	is( rows($node, "SELECT count(dlock_acquire('trim:' || i, lease := '1 h', client := 'trim')) FROM generate_series(1, 16) i", $dbname),
+	is( rows($node, "SELECT count(dlock_acquire('trim:' || i, ttl := '1 h', client := 'trim')) FROM generate_series(1, 16) i", $dbname),
 		'16', "$how: all slots are in use");
 	$writer = worker_pid($node, 'dlock writer', $dbname);
 	$position = log_position($node);
@@ -335,7 +335,7 @@ foreach my $first ('expected', 'unexpected')
 	$pid = backend_pid($asker);
 	$position = log_position($node);
 	set_stop($node, 'rows_flushed');
-	begin_ask($asker, "SELECT dlock_acquire('place', lease := '1 h', client := 'place')");
+	begin_ask($asker, "SELECT dlock_acquire('place', ttl := '1 h', client := 'place')");
 	wait_stopped($node, 'rows_flushed', $position);
 	rows($node, "SELECT pg_cancel_backend($pid)");
 	like(end_ask($asker), qr/57014/, 'a client is gone before it is told of its lease');
@@ -343,17 +343,17 @@ foreach my $first ('expected', 'unexpected')
 	poll_rows($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid", '0');
 	is( ask($taker, q{
 			SET dlock.durable = off;
-			SELECT count(dlock_acquire('place:' || i, lease := '1 h', client := 'place-' || i))
+			SELECT count(dlock_acquire('place:' || i, ttl := '1 h', client := 'place-' || i))
 			  FROM generate_series(1, 15) i}),
 		'15',
 		'others have all places but its own');
 	like(
-		try_ask($taker, q{SELECT dlock_acquire('place:16', lease := '1 h', client := 'place-16')}),
+		try_ask($taker, q{SELECT dlock_acquire('place:16', ttl := '1 h', client := 'place-16')}),
 		qr/53200: out of dlock client slots/,
 		'which it keeps until its row is durable');
 	clear_stop($node);
 	poll_until('there is a place',
-		sub { try_ask($taker, q{SELECT dlock_acquire('place:16', lease := '1 h', client := 'place-16')}) =~ /^\d+$/ });
+		sub { try_ask($taker, q{SELECT dlock_acquire('place:16', ttl := '1 h', client := 'place-16')}) =~ /^\d+$/ });
 	table_matches($node);
 	is( rows($node, q{
 			SELECT count(*) FROM dlock.locks l JOIN dlock.clients c ON c.id = l.owner_id
@@ -371,6 +371,8 @@ expect_log(
 	qr/dlock writer FATAL:  terminating background worker "dlock writer" due to administrator command/,
 	qr/client backend .*ERROR:  canceling statement due to user request/,
 	# before a slot is given back
-	qr/client backend .*ERROR:  out of dlock (?:lease|client) slots/);
+	qr/client backend .*ERROR:  out of dlock (?:lease|client) slots/,
+	# where it is asked again until it succeeds
+	qr/client backend .*ERROR:  could not make a lease on resource "usable:\d+" durable in time/);
 
 done_testing();

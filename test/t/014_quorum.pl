@@ -36,7 +36,7 @@ fsync = off
 max_connections = 60
 dlock.quorum_timeout = 0
 dlock.deadlock_timeout = '1 d'
-dlock.default_lease = '20 min'
+dlock.default_ttl = '20 min'
 EOCONF
 
 sub on_primary { return rows($primary, $_[0]); }
@@ -172,18 +172,22 @@ hold($east);
 	my $began = time;
 	my ($out, $err);
 
-	wait_sync_rep($primary);
+	my $writer = wait_sync_rep($primary);
 	my $error = sql_error($primary, 'postgres',
 		q{SELECT dlock_acquire('grant:timeout', timeout => '1500 ms', client => 'late')});
-	is($error->{state}, '55P03', 'timeout bounds the wait for standbys');
-	is($error->{detail}, 'The lease could not be made durable in time.', 'and says so');
+	is("$error->{state} $error->{message}",
+		'LK005 could not make a lease on resource "grant:timeout" durable in time',
+		'timeout bounds the wait for standbys');
+	is($error->{detail}, "Process $writer waits for flush and standbys. It waits for IPC: SyncRep.", 'and says so');
+	is($error->{hint}, 'The lease is not held. Try again, with a longer timeout.', 'and what to do');
 	cmp_ok(time - $began, '>=', 1.5, 'not before its time');
 	is( sql_error($primary, 'postgres', q{
 			SET lock_timeout = '1200 ms';
 			SELECT dlock_acquire('grant:timeout', client => 'late')})->{state},
-		'55P03', 'so does lock_timeout');
-	is(on_primary(q{SELECT dlock_try_acquire('grant:timeout', timeout => '1200 ms', client => 'late')}),
-		'', 'dlock_try_acquire gives nothing');
+		'LK005', 'so does lock_timeout');
+	is( sql_error($primary, 'postgres',
+			q{SELECT dlock_try_acquire('grant:timeout', timeout => '1200 ms', client => 'late')})->{state},
+		'LK005', 'to try is an error as well');
 	is_free('grant:timeout', 'and nothing stays');
 
 	on_primary('SELECT pg_cancel_backend(' . $session{cancelled}->pid . ')');
@@ -261,7 +265,7 @@ my %renewals = (
 	'renew with a shorter duration' =>
 	  q{SELECT expires_at FROM dlock_renew('held', '19 min', client => 'alice')},
 	'renew_all' => q{SELECT dlock_renew_all(client => 'many')},
-	'set_options' => q{SELECT dlock_set_options('held', lease => '20 min', client => 'alice')});
+	'set_options' => q{SELECT dlock_set_options('held', ttl => '20 min', client => 'alice')});
 
 foreach my $name (sort keys %renewals)
 {
@@ -286,10 +290,10 @@ foreach my $name (sort keys %renewals)
 
 	ok($waited, 'so does one that makes the lease longer');
 	$east->stop('immediate');
-	is(rows($primary, q{SELECT lease FROM dlock.locks WHERE resource_name = 'held'}),
+	is(rows($primary, q{SELECT ttl FROM dlock.locks WHERE resource_name = 'held'}),
 		'00:30:00', 'which is written');
 	$east->start;
-	is(rows($east, q{SELECT lease FROM dlock.locks WHERE resource_name = 'held'}),
+	is(rows($east, q{SELECT ttl FROM dlock.locks WHERE resource_name = 'held'}),
 		'00:30:00', 'on the standby, too, by the time of the answer');
 	wait_streaming($primary, $east);
 }
@@ -301,7 +305,7 @@ foreach my $name (sort keys %renewals)
 	is("$waited$answer", '0', 'dlock.durable = off waits for nobody');
 	($waited, $answer) = waits_for_standby(q{
 		BEGIN;
-		SELECT dlock_acquire('scope', scope => 'transaction', lease => '1 min') > 0;
+		SELECT dlock_acquire('scope', scope => 'transaction', ttl => '1 min') > 0;
 		SELECT waiters FROM dlock_renew('scope');
 		COMMIT});
 	is("$waited$answer", "t\n0", 'nor does a lease of a transaction');
@@ -361,7 +365,7 @@ foreach my $name (sort keys %renewals)
 	is((waits_for_standby($renewals{renew_all}))[1], '200', 'dlock_renew_all of 200 leases');
 	is(next_xid($primary) - $before, 1, 'costs one flush');
 	$before = next_xid($primary);
-	is((waits_for_standby(q{SELECT dlock_set_options('held', lease => '40 min', client => 'alice')}))[1],
+	is((waits_for_standby(q{SELECT dlock_set_options('held', ttl => '40 min', client => 'alice')}))[1],
 		't', 'a longer duration');
 	is(next_xid($primary) - $before, 1, 'is written and confirmed by one flush');
 }
@@ -375,7 +379,7 @@ foreach my $name (sort keys %renewals)
 	hold($east);
 	@renewals = map { waiting("SET dlock.client = 'short'; $_") }
 	  q{SELECT waiters FROM dlock_renew('short:1')},
-	  q{SELECT dlock_set_options('short:2', lease => '19 min')},
+	  q{SELECT dlock_set_options('short:2', ttl => '19 min')},
 	  q{SELECT dlock_renew_all()};
 	wait_sync_rep($primary);
 	expire('short:1', 'short:2', 'short:3');
@@ -462,7 +466,7 @@ wait_until_idle();
 	  q{SELECT dlock_renew('held', client => 'alice')},
 	  q{SELECT dlock_renew('held', '50 min', client => 'alice')},
 	  q{SELECT dlock_renew_all(client => 'alice')},
-	  q{SELECT dlock_set_options('held', lease => '50 min', client => 'alice')},
+	  q{SELECT dlock_set_options('held', ttl => '50 min', client => 'alice')},
 	  q{SELECT dlock_acquire('held', client => 'alice')};
 	is( on_primary(q{SELECT token, hold_count FROM dlock_list() WHERE resource = 'held'}),
 		"$token|1", 'the lease runs on');
@@ -476,7 +480,7 @@ wait_until_idle();
 		qr/^\d/, 'and renews');
 	like(on_primary(qq{$guard BEGIN; SELECT dlock_acquire('scope', scope => 'transaction'); COMMIT}),
 		qr/^\d+$/, 'scope transaction is served');
-	is(on_primary(qq{$guard SELECT status FROM dlock_status('held')}), 'held', 'dlock_status');
+	is(on_primary(qq{$guard SELECT status FROM dlock_status('held')}), 'exclusive', 'dlock_status');
 	is(on_primary(qq{$guard SELECT dlock_release('loose', client => 'alice')}), 't', 'dlock_release');
 	is_free('loose', 'takes effect');
 	is(on_primary(qq{$guard SELECT dlock_set_options('down', mode => 'shared', client => 'alice')}),
@@ -615,7 +619,7 @@ missing('*', '', 'Not connected: "*".');
 	my $late = DlockSession->new($primary);
 
 	set_stop($primary, 'grant_flushed');
-	$late->tell(q{SELECT dlock_acquire('late', lease => '500 ms', client => 'alice')});
+	$late->tell(q{SELECT dlock_acquire('late', ttl => '500 ms', client => 'alice')});
 	wait_stopped($primary, 'grant_flushed', $position);
 	my $over = on_primary(q{SELECT clock_timestamp() + '500 ms'});
 	poll_rows($primary, "SELECT clock_timestamp() > '$over'", 't');
@@ -638,7 +642,7 @@ foreach my $call (
 	my $late = DlockSession->new($primary);
 	my ($over, $out, $err);
 
-	$keeper->ask(q{SELECT dlock_acquire('late:more', lease => '500 ms', mode => 'shared',
+	$keeper->ask(q{SELECT dlock_acquire('late:more', ttl => '500 ms', mode => 'shared',
 		scope => 'session', client => 'alice')});
 	set_stop($primary, 'grant_flushed');
 	$late->tell($call);
@@ -670,7 +674,7 @@ foreach my $call (
 	$primary->reload;
 	poll_rows($primary, 'SHOW commit_delay', '100000');
 	$session->ask(q{SET dlock.durable = off; SET dlock.client = hasty;
-		SELECT dlock_acquire('hasty', lease := '20 ms', scope := 'session')});
+		SELECT dlock_acquire('hasty', ttl := '20 ms', scope := 'session')});
 	$session->ask(q{SET dlock.durable = on; SET statement_timeout = '30 s'});
 	($out, $err) = $session->ask(q{SELECT dlock_acquire('hasty', scope := 'session')});
 	is(error_parts($err)->{state} . $out, 'LK001', 'a lease that no flush is quick enough for is not held twice');
@@ -695,8 +699,8 @@ foreach my $call (
 expect_log(
 	$primary,
 	qr/client backend .*ERROR:  no quorum of synchronous standbys/,
-	qr/client backend .*ERROR:  could not obtain a lease on resource "grant:timeout"/,
-	qr/client backend .*ERROR:  canceling statement due to (?:user request|lock timeout)/,
+	qr/client backend .*ERROR:  could not make a lease on resource "grant:timeout" durable in time/,
+	qr/client backend .*ERROR:  canceling statement due to user request/,
 	qr/client backend .*ERROR:  deadlock detected/,
 	qr/client backend .*ERROR:  lease on resource "(?:short:[12]|late|late:more|hasty)" is not held/,
 	qr/client backend .*FATAL:  (?:terminating connection due to administrator command|connection to client lost)/,

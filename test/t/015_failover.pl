@@ -33,7 +33,7 @@ fsync = off
 wal_log_hints = on
 max_connections = 60
 dlock.quorum_timeout = 0
-dlock.default_lease = '20 min'
+dlock.default_ttl = '20 min'
 EOCONF
 my $standby = add_standby($primary, 'south');
 my $both = sprintf 'host=%s,%s port=%s,%s dbname=postgres target_session_attrs=read-write',
@@ -134,10 +134,10 @@ sub change_places
 	($primary, $standby) = ($standby, $primary);
 	$promotions++;
 	is( on_primary(qq{
-			SELECT l.resource, l.expires_at, t.lease
+			SELECT l.resource, l.expires_at, t.ttl
 			  FROM dlock_list() l LEFT JOIN dlock.locks t USING (token)
-			 WHERE (l.expires_at >= '$at'::timestamptz + t.lease
-				AND l.expires_at <= clock_timestamp() + t.lease * 1.1) IS NOT TRUE}),
+			 WHERE (l.expires_at >= '$at'::timestamptz + t.ttl
+				AND l.expires_at <= clock_timestamp() + t.ttl * 1.1) IS NOT TRUE}),
 		'', "$name: every lease has its full time again");
 	is( on_primary(q{
 			SELECT resource FROM dlock_list() GROUP BY resource
@@ -199,7 +199,7 @@ sub take_all_kinds
 		SELECT dlock_acquire('shared/$p', mode => 'shared', client => c) FROM unnest('{alice,bob,carol}'::text[]) c;
 		SELECT dlock_acquire('upgraded/$p', mode => 'shared', client => 'alice');
 		SELECT dlock_set_options('upgraded/$p', mode => 'exclusive', client => 'alice');
-		SELECT dlock_acquire('renewed/$p', lease => '10 min', client => 'alice');
+		SELECT dlock_acquire('renewed/$p', ttl => '10 min', client => 'alice');
 		SELECT dlock_renew('renewed/$p', '1 h', client => 'alice')});
 	is(note_tokens($primary), '', "$p: tokens are new");
 	return on_primary(sprintf $leases, "AND resource LIKE '%/$p'");
@@ -221,7 +221,7 @@ sub killed_at
 	my (%asks, %asker, $kept, $handed, %after, $flushed, $told);
 
 	$kept = take_all_kinds($p);
-	anywhere(join ';', map { "SELECT dlock_acquire('$_/$p', lease => '10 min', client => 'dave')" }
+	anywhere(join ';', map { "SELECT dlock_acquire('$_/$p', ttl => '10 min', client => 'dave')" }
 		qw(count time free hand));
 	anywhere("SELECT dlock_acquire('mode/$p', mode => 'shared', client => 'dave')");
 	$handed = on_primary("SELECT token FROM dlock_status('hand/$p')");
@@ -261,7 +261,7 @@ sub killed_at
 
 	%after = map { my @row = split /\|/; ($row[0] => \@row) } split /\n/,
 	  on_primary(qq{
-		SELECT split_part(l.resource, '/', 1), l.client, l.mode, l.hold_count, t.lease, l.token
+		SELECT split_part(l.resource, '/', 1), l.client, l.mode, l.hold_count, t.ttl, l.token
 		  FROM dlock_list() l JOIN dlock.locks t USING (token) WHERE resource LIKE '%/$p'});
 	$flushed =
 		$point eq 'rows_flushed' ? 1
@@ -275,7 +275,7 @@ sub killed_at
 		"$p: what was handed over has the token of its holder");
 	is(anywhere("SELECT dlock_try_acquire('kept/$p', client => 'thief')"), '',
 		"$p: nobody else gets what is held");
-	take($p, "SELECT dlock_acquire('next/$p')");
+	take($p, "SELECT dlock_acquire('next/$p', scope => 'lease')");
 	is(anywhere("SELECT sum(dlock_force_release(resource)) > 0 FROM (SELECT DISTINCT resource FROM dlock_list()) l"),
 		't', "$p: all is released");
 	$_->close foreach $locker, values %asker;
@@ -307,7 +307,7 @@ foreach my $point (qw(grant_flushed grant_acknowledged))
 		$kept, "$point: what was acknowledged is there");
 	is(anywhere(q{SELECT dlock_acquire('point', client => 'alice')}), $token,
 		"$point: its client finds it");
-	take($point, "SELECT dlock_acquire('next/$point')");
+	take($point, "SELECT dlock_acquire('next/$point', scope => 'lease')");
 	anywhere(q{SELECT dlock_force_release('point')});
 	rejoin($point);
 }
@@ -355,7 +355,7 @@ foreach my $point (qw(grant_flushed grant_acknowledged))
 		SELECT dlock_acquire('lease:s/$p', mode => 'shared');
 		SELECT dlock_acquire('lease:x/$p');
 		SELECT dlock_acquire('session:s/$p', mode => 'shared', scope => 'session');
-		SELECT dlock_acquire('session:x/$p', scope => 'session', lease => '7 min');
+		SELECT dlock_acquire('session:x/$p', scope => 'session', ttl => '7 min');
 		SELECT dlock_acquire('session:x/$p')});
 	take_all_kinds($p);
 	$kept = on_primary(sprintf $leases, "AND resource LIKE '%/$p'");
@@ -411,7 +411,7 @@ foreach my $point (qw(grant_flushed grant_acknowledged))
 	my ($old, $next, %renewals, $token);
 
 	# on the old primary it runs on, however long this test takes
-	$session->ask(q{SELECT dlock_acquire('alone', scope => 'session', lease => '2 s', client => 'old')});
+	$session->ask(q{SELECT dlock_acquire('alone', scope => 'session', ttl => '2 s', client => 'old')});
 	anywhere(q{SELECT dlock_acquire('alone:2', client => 'old')});
 	note_tokens($primary);
 	$old = $primary;
@@ -451,13 +451,13 @@ foreach my $point (qw(grant_flushed grant_acknowledged))
 {
 	my $p = 'many';
 
-	anywhere(q{SELECT count(dlock_acquire('many:' || i, lease => '10 min', client => 'many')) FROM generate_series(1, 1000) i});
+	anywhere(q{SELECT count(dlock_acquire('many:' || i, ttl => '10 min', client => 'many')) FROM generate_series(1, 1000) i});
 	is(note_tokens($primary), '', "$p: tokens are new");
 	crash_and_promote($p);
 	is(on_primary(q{SELECT count(*) FROM dlock_list('many')}), '1000', "$p: all are there");
 	cmp_ok(on_primary(q{SELECT count(DISTINCT date_trunc('second', expires_at)) FROM dlock_list('many')}),
 		'>=', 30, "$p: they do not end all at once");
-	take($p, q{SELECT dlock_acquire('after:many')});
+	take($p, q{SELECT dlock_acquire('after:many', scope => 'lease')});
 	rejoin($p);
 	is(anywhere(q{SELECT dlock_release_all('many')}), '1000', "$p: and are released");
 }

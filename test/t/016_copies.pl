@@ -39,8 +39,8 @@ sub clock_is_right
 	# the wall clock is read at another moment than the monotonic one
 	is(rows($node, <<'EOSQL'), '0|0|t', $node->name . ': each lease has its duration, and up to a tenth on top');
 SELECT count(*) FILTER (WHERE expires_at IS NULL OR
-		expires_at < pg_postmaster_start_time() + lease - interval '50 ms'),
-	count(*) FILTER (WHERE remaining > lease * 1.1),
+		expires_at < pg_postmaster_start_time() + ttl - interval '50 ms'),
+	count(*) FILTER (WHERE remaining > ttl * 1.1),
 	count(*) > 3
 FROM dlock_list() JOIN dlock.locks USING (token)
 EOSQL
@@ -61,7 +61,7 @@ sub short_ones_end
 
 	foreach my $resource ('short', 'session-short')
 	{
-		like(rows($node, "SELECT dlock_acquire('$resource', lease := '1 h', client := 'next')"),
+		like(rows($node, "SELECT dlock_acquire('$resource', ttl := '1 h', client := 'next')"),
 			$token, $node->name . ": \"$resource\" comes to an end");
 		is(rows($node, <<EOSQL), 't', $node->name . ': but not before its time');
 SELECT acquired_at >= pg_postmaster_start_time() + interval '1950 ms'
@@ -83,34 +83,34 @@ rows($source, <<'EOSQL');
 CREATE ROLE copy_owner;
 CREATE DATABASE app;
 CREATE TABLE stop (a int PRIMARY KEY);
-SELECT dlock_acquire('long', lease := '20 min', client := 'alice'),
+SELECT dlock_acquire('long', ttl := '20 min', client := 'alice'),
 	dlock_acquire('long', client := 'alice'),
-	dlock_acquire('shared', mode := 'shared', lease := '20 min', client := 'alice'),
-	dlock_acquire('shared', mode := 'shared', lease := '20 min', client := 'bob'),
-	dlock_acquire('short', lease := '20 min', client := 'kept');
+	dlock_acquire('shared', mode := 'shared', ttl := '20 min', client := 'alice'),
+	dlock_acquire('shared', mode := 'shared', ttl := '20 min', client := 'bob'),
+	dlock_acquire('short', ttl := '20 min', client := 'kept');
 SET ROLE copy_owner;
-SELECT dlock_acquire('role', lease := '20 min', client := 'carol');
+SELECT dlock_acquire('role', ttl := '20 min', client := 'carol');
 RESET ROLE;
-SELECT dlock_acquire('gone', lease := '20 min', client := 'alice');
+SELECT dlock_acquire('gone', ttl := '20 min', client := 'alice');
 SELECT dlock_release('gone', client := 'alice');
 SET dlock.durable = off;
-SELECT dlock_acquire('undurable', lease := '20 min', client := 'dave');
+SELECT dlock_acquire('undurable', ttl := '20 min', client := 'dave');
 EOSQL
 rows($source, 'CREATE EXTENSION dlock', 'app');
-rows($source, "SELECT dlock_acquire('app', lease := '20 min', client := 'alice')", 'app');
+rows($source, "SELECT dlock_acquire('app', ttl := '20 min', client := 'alice')", 'app');
 # a session keeps three leases, one of which is not of its scope
 ask($keeper, <<'EOSQL');
 SELECT dlock_acquire('short', scope := 'session', client := 'kept'),
-	dlock_set_options('short', lease := '2 s', client := 'kept'),
-	dlock_acquire('session', lease := '20 min', scope := 'session'),
-	dlock_acquire('session-short', lease := '2 s', scope := 'session')
+	dlock_set_options('short', ttl := '2 s', client := 'kept'),
+	dlock_acquire('session', ttl := '20 min', scope := 'session'),
+	dlock_acquire('session-short', ttl := '2 s', scope := 'session')
 EOSQL
 ask($transaction, q{BEGIN; SELECT dlock_acquire('transaction', scope := 'transaction')});
 begin_ask($waiter, q{SELECT dlock_acquire('long', client := 'waiter')});
 poll_rows($source, 'SELECT count(*) FROM dlock_queue()', 1);
 table_matches($source);
 poll_rows($source,
-	q{SELECT lease, scope FROM dlock.locks WHERE resource_name = 'short'}, '00:00:02|lease');
+	q{SELECT ttl, scope FROM dlock.locks WHERE resource_name = 'short'}, '00:00:02|lease');
 
 #
 # Base backup, while leases are taken one after the other
@@ -121,7 +121,7 @@ DO $$
 BEGIN
 	FOR i IN 1 .. 50000 LOOP
 		EXIT WHEN EXISTS (SELECT FROM stop);
-		PERFORM dlock_acquire('busy/' || i, lease := '1 h', client := 'busy');
+		PERFORM dlock_acquire('busy/' || i, ttl := '1 h', client := 'busy');
 	END LOOP;
 END
 $$
@@ -158,7 +158,7 @@ is( rows($copy, q{SELECT resource, token FROM dlock_list('busy') ORDER BY token}
 	'copy: of what was taken during the backup, all up to one moment');
 
 is(rows($copy, q{SELECT dlock_try_acquire('long', client := 'thief')}), '', 'copy: what is held is not to be had');
-cmp_ok(rows($copy, q{SELECT dlock_acquire('new', lease := '1 h', client := 'thief')}),
+cmp_ok(rows($copy, q{SELECT dlock_acquire('new', ttl := '1 h', client := 'thief')}),
 	'>', $upto, 'copy: its first token is above all that the original may have given out by then');
 short_ones_end($copy);
 like(
@@ -167,7 +167,7 @@ like(
 	'copy: a client belongs to its role');
 is(rows($copy, q{SELECT dlock_release('long', client := 'alice') AND dlock_release('long', client := 'alice')}),
 	't', 'copy: a holder releases');
-like(rows($copy, q{SELECT dlock_try_acquire('long', lease := '1 h', client := 'thief')}), $token, 'copy: and the next one gets it');
+like(rows($copy, q{SELECT dlock_try_acquire('long', ttl := '1 h', client := 'thief')}), $token, 'copy: and the next one gets it');
 is(rows($source, $leases_sql), $expected, 'the original keeps its leases');
 like(rows($source, q{SELECT waiters FROM dlock_renew('short', client := 'kept')}),
 	$token, 'and renews one that a client of the copy has by now');
@@ -181,13 +181,13 @@ my $wal = rows($source, q{SELECT pg_walfile_name(pg_create_restore_point('copy')
 # all this is after the point
 rows($source, q{SELECT dlock_release('long', client := 'alice'), dlock_release('long', client := 'alice')});
 like(end_ask($waiter), $token, 'the original: the waiter is served');
-rows($source, q{SELECT dlock_acquire('late', lease := '20 min', client := 'alice')});
+rows($source, q{SELECT dlock_acquire('late', ttl := '20 min', client := 'alice')});
 rows($source, 'SELECT pg_switch_wal()');
 poll_rows($source, "SELECT last_archived_wal >= '$wal' FROM pg_stat_archiver", 't');
 $_->quit foreach $keeper, $transaction, $waiter, $busy;
 poll_rows($source, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'}, 1);
 $source->restart;
-my $newest = rows($source, q{SELECT max(dlock_acquire('newest/' || i, lease := '20 min', client := 'alice')) FROM generate_series(1, 1000) i});
+my $newest = rows($source, q{SELECT max(dlock_acquire('newest/' || i, ttl := '20 min', client := 'alice')) FROM generate_series(1, 1000) i});
 cmp_ok($newest, '>', $upto, 'the original goes on with another block of tokens');
 
 my $past = PostgreSQL::Test::Cluster->new('past');
@@ -206,7 +206,7 @@ poll_rows($past, 'SELECT pg_get_wal_replay_pause_state()', 'paused');
 is(rows($past, $leases_sql), $expected, 'past: before it is opened, the leases of that moment can be seen');
 is(rows($past, 'SELECT DISTINCT source FROM dlock_list()'), 'table', 'past: in the table');
 is( rows($past, q{SELECT status, expires_at IS NULL, remaining IS NULL FROM dlock_status('session')}),
-	'held|t|t', 'past: what a session keeps shows no end');
+	'exclusive|t|t', 'past: what a session keeps shows no end');
 like(try_rows($past, q{SELECT dlock_acquire('new')}),
 	qr/25006: cannot change leases during recovery/, 'past: and nothing can be taken');
 $upto = rows($past, $upto_sql);
@@ -228,7 +228,7 @@ pass('past: and so does the end of leases');
 $past->adjust_conf('postgresql.conf', 'synchronous_standby_names', "''");
 $past->reload;
 my $first = poll_until('the writer is through', sub {
-	my $answer = try_rows($past, q{SELECT dlock_acquire('new', lease := '1 h', client := 'thief')});
+	my $answer = try_rows($past, q{SELECT dlock_acquire('new', ttl := '1 h', client := 'thief')});
 
 	return $answer =~ $token ? $answer : 0;
 });
@@ -239,7 +239,7 @@ short_ones_end($past);
 cmp_ok($first, '<=', $newest, 'past: the original may have given the same tokens out since');
 rows($past, 'UPDATE dlock.token_blocks SET upto = upto + 1000000000');
 $past->restart;
-cmp_ok(rows($past, q{SELECT dlock_acquire('raised', lease := '1 h', client := 'thief')}),
+cmp_ok(rows($past, q{SELECT dlock_acquire('raised', ttl := '1 h', client := 'thief')}),
 	'>', $newest + 900_000_000, 'past: unless the bound is raised');
 
 #
@@ -276,7 +276,7 @@ is(rows($upgraded, 'SELECT DISTINCT source FROM dlock_list()'), 'memory', 'upgra
 clock_is_right($upgraded);
 is(rows($upgraded, 'SELECT client FROM dlock_list()', 'app'), 'alice', 'upgraded: also in another database');
 is(rows($upgraded, 'SELECT * FROM dlock.clients ORDER BY id'), $clients, 'upgraded: the clients');
-cmp_ok(rows($upgraded, q{SELECT dlock_acquire('upgraded', lease := '1 h', client := 'erin')}),
+cmp_ok(rows($upgraded, q{SELECT dlock_acquire('upgraded', ttl := '1 h', client := 'erin')}),
 	'>', $upto, 'upgraded: tokens go on');
 poll_rows($upgraded, q{SELECT id > (SELECT max(id) FROM dlock.clients WHERE name <> 'erin') FROM dlock.clients WHERE name = 'erin'}, 't');
 table_matches($upgraded);
@@ -314,7 +314,7 @@ foreach my $dbname ('sections', 'data')
 	is( rows($upgraded, 'SELECT id, name, role FROM dlock.clients ORDER BY id', $dbname),
 		rows($source, 'SELECT id, name, role FROM dlock.clients ORDER BY id'),
 		"$dbname: all clients");
-	cmp_ok(rows($upgraded, q{SELECT dlock_acquire('long', lease := '1 h', client := 'alice')}, $dbname),
+	cmp_ok(rows($upgraded, q{SELECT dlock_acquire('long', ttl := '1 h', client := 'alice')}, $dbname),
 		'>', $upto, "$dbname: tokens are above those of the dump");
 }
 
@@ -329,10 +329,10 @@ rows($upgraded, 'CREATE DATABASE subscriber TEMPLATE template0');
 rows($upgraded, <<'EOSQL', 'subscriber');
 CREATE EXTENSION dlock;
 CREATE TABLE stop (a int PRIMARY KEY);
-SELECT dlock_acquire('long', lease := '1 h', client := 'own');
+SELECT dlock_acquire('long', ttl := '1 h', client := 'own');
 EOSQL
 rows($upgraded, "CREATE SUBSCRIPTION copy CONNECTION '" . $source->connstr . " dbname=postgres' PUBLICATION copy", 'subscriber');
-rows($source, q{SELECT dlock_acquire('published', lease := '1 h', client := 'alice'); INSERT INTO stop VALUES (2)});
+rows($source, q{SELECT dlock_acquire('published', ttl := '1 h', client := 'alice'); INSERT INTO stop VALUES (2)});
 rows($source, q{SELECT dlock_release('published', client := 'alice')});
 table_matches($source);
 rows($source, 'INSERT INTO stop VALUES (3)');
@@ -364,11 +364,11 @@ foreach my $copies ('true', 'false')
 	rows($upgraded, <<'EOSQL', $dbname);
 CREATE EXTENSION dlock;
 CREATE TABLE stop (a int PRIMARY KEY);
-SELECT dlock_acquire('long', lease := '1 h', client := 'own');
+SELECT dlock_acquire('long', ttl := '1 h', client := 'own');
 EOSQL
 	rows($upgraded, "CREATE SUBSCRIPTION $dbname CONNECTION '" . $source->connstr
 		  . " dbname=postgres' PUBLICATION everything WITH (copy_data = $copies)", $dbname);
-	rows($source, qq{SELECT dlock_acquire('for $dbname', lease := '1 h', client := 'alice')});
+	rows($source, qq{SELECT dlock_acquire('for $dbname', ttl := '1 h', client := 'alice')});
 	# a new row, or one of a lease before that is used again
 	ok($upgraded->wait_for_log(qr/logical replication worker ERROR:  (?:cannot change table "locks" by SQL|logical replication target relation "dlock\.locks" has neither REPLICA IDENTITY)/, $position),
 		"all tables, copy_data = $copies: the subscription fails aloud");

@@ -25,7 +25,7 @@ max_connections = 60
 synchronous_standby_names = ''
 wal_retrieve_retry_interval = 100ms
 dlock.quorum_timeout = 0
-dlock.default_lease = 1h
+dlock.default_ttl = 1h
 EOCONF
 # what is asked for to be refused
 expect_log(
@@ -187,7 +187,7 @@ sub lose_lease
 {
 	my ($resource, $client) = @_;
 
-	on_node("SELECT dlock_set_options('$resource', lease => '1 ms', client => '$client')");
+	on_node("SELECT dlock_set_options('$resource', ttl => '1 ms', client => '$client')");
 	return poll_rows($node,
 		"SELECT count(*) FROM dlock_list('$client') WHERE resource = '$resource'", '0');
 }
@@ -286,7 +286,7 @@ sub run_out
 	my ($resource, $client) = @_;
 
 	on_node("SET dlock.durable = off;
-		SELECT dlock_set_options('$resource', lease => '1 ms', client => '$client')");
+		SELECT dlock_set_options('$resource', ttl => '1 ms', client => '$client')");
 	return poll_rows($node,
 		"SELECT remaining FROM dlock_list('$client') WHERE resource = '$resource'",
 		'00:00:00');

@@ -27,7 +27,7 @@ my $seconds = $ENV{DLOCK_DEADLOCK_SECONDS} || 6;
 my $seed = $ENV{DLOCK_DEADLOCK_SEED} || int(rand(1 << 30));
 my $node = dlock_node('deadlock', <<'EOCONF');
 dlock.deadlock_timeout = '1h'
-dlock.default_lease = '2h'
+dlock.default_ttl = '2h'
 deadlock_timeout = '1h'
 autovacuum = off
 EOCONF
@@ -515,7 +515,7 @@ sub pooled
 sub test_actors
 {
 	my $named = q(SELECT dlock_acquire('pooled', client := 'pooled'));
-	my $unnamed = q(SELECT dlock_acquire('pooled'));
+	my $unnamed = q(SELECT dlock_acquire('pooled', scope := 'lease'));
 
 	pooled('named in a call, in this transaction', 1, 'BEGIN', $named);
 	pooled('... in one that is over', 0, $named);
@@ -530,6 +530,7 @@ sub test_actors
 	pooled('... of one that was rolled back', 0,
 		'BEGIN', q(SET LOCAL dlock.client = 'pooled'), $unnamed, 'ROLLBACK');
 	pooled('the session itself', 1, $unnamed);
+	pooled('... with a lease that it keeps', 1, q(SELECT dlock_acquire('pooled')));
 	return;
 }
 
@@ -540,11 +541,11 @@ sub test_actors
 sub test_ends
 {
 	holds('x', 'ends/1');
-	ask(as('y'), q(SELECT dlock_acquire('ends/2', lease := '30 min')));
+	ask(as('y'), q(SELECT dlock_acquire('ends/2', ttl := '30 min')));
 	waits_for('x', 'ends/2');
 	waits_for('y', 'ends/1');
 	is(detect(), 0, 'a lease that ends soon is waited for');
-	ask($look, q(SELECT dlock_renew('ends/2', lease := '2 h', client := 'y')));
+	ask($look, q(SELECT dlock_renew('ends/2', ttl := '2 h', client := 'y')));
 	is(detect(), 1, '... but not once it has been prolonged');
 	is_told('y', 'a prolonged lease');
 	over();

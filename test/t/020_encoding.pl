@@ -14,7 +14,7 @@ use DlockNode qw(dlock_node session ask try_ask begin_ask end_ask log_position
   expect_log rows poll_rows);
 
 my $node = dlock_node('encoding', <<'EOCONF', allows_streaming => 1);
-dlock.default_lease = '2h'
+dlock.default_ttl = '2h'
 dlock.deadlock_timeout = '1h'
 EOCONF
 
@@ -105,10 +105,20 @@ is_error($latin1, "SELECT dlock_acquire('x', client := 'new')",
 	'55000', qr/DETAIL:  Column "c \\u20AC" is not one of dlock's\./, 'a column');
 rows($node, q{ALTER TABLE dlock.clients DROP COLUMN U&"c \20AC"});
 
+{
+	my $locker = session($node);
+
+	ask($locker, 'BEGIN; LOCK TABLE dlock.locks IN ACCESS EXCLUSIVE MODE');
+	is_error($latin1, q{SELECT dlock_try_acquire(U&'\20AC late')},
+		'LK005', qr/could not make a lease on resource "\\u20AC late" durable in time/, 'a grant that is not durable in time');
+	ask($locker, 'ROLLBACK');
+	$locker->quit;
+}
+
 # out of a transaction block there is a transaction as well; in one that is
 # about to commit there is one still
 ask($latin1, 'BEGIN');
-ask($latin1, "SELECT dlock_acquire('gone', scope := 'transaction', lease := '1 h')");
+ask($latin1, "SELECT dlock_acquire('gone', scope := 'transaction', ttl := '1 h')");
 is_error($latin1, "SELECT dlock_acquire('held', timeout := '0')",
 	'55P03', qr/client "$escaped"/, 'in a transaction block');
 ask($latin1, 'ROLLBACK');
@@ -222,7 +232,7 @@ foreach my $case (
 
 expect_log(
 	$node,
-	qr/client backend .*ERROR:  (?:could not obtain a lease|lease on resource|unrecognized lease|permission denied for dlock client)/,
+	qr/client backend .*ERROR:  (?:could not obtain a lease|could not make a lease|lease on resource|unrecognized lease|permission denied for dlock client)/,
 	qr/client backend .*ERROR:  (?:canceling statement due to lock timeout|cannot write to table|cannot truncate table|resource of a row)/,
 	qr/client backend .*ERROR:  (?:table ".*" is (?:protected already|not as dlock has made it)|column "name" does not exist)/,
 	qr/client backend .*ERROR:  (?:deadlock detected|may not wait|dlock is not ready|no quorum)/);

@@ -215,7 +215,7 @@ sub call
 	$called{$name} = 1;
 	return try_ask($session, "SELECT * FROM poison.$name($arguments)");
 }
-my %null = map { $_ => "NULL::pg_catalog.$_" } qw(text int8 interval);
+my %null = map { $_ => "NULL::pg_catalog.$_" } qw(text text[] int4 int8 interval);
 my $options = q{'1 h'::pg_catalog.interval, 'exclusive'::pg_catalog.text, 0::pg_catalog.int4, 'lease'::pg_catalog.text, }
   . $null{text};
 
@@ -237,7 +237,7 @@ like($dot, qr/"process \d+" -> "process \d+" \[label="lock"\]/, 'dlock_wait_grap
 is(call($admin, 'dlock_blocking_clients', q{'carol'::pg_catalog.text}), '{bob}', 'dlock_blocking_clients');
 is(call($admin, 'dlock_detect_deadlocks', ''), '0', 'dlock_detect_deadlocks');
 is(call($admin, 'dlock_deadlocks', ''), '', 'dlock_deadlocks');
-like(call($admin, 'dlock_status', q{'r'::pg_catalog.text}), qr/^r\|held\|/, 'dlock_status');
+like(call($admin, 'dlock_status', q{'r'::pg_catalog.text}), qr/^r\|exclusive\|/, 'dlock_status');
 like(call($admin, 'dlock_list', $null{text}), qr/^r\|/, 'dlock_list');
 like(call($admin, 'dlock_queue', $null{text}), qr/^r\|1\|/, 'dlock_queue');
 is(call($admin, 'dlock_try_acquire', "'r'::pg_catalog.text, '0'::pg_catalog.interval, $options"),
@@ -252,11 +252,13 @@ like(
 	qr/^a\|\d+\nb\|\d+$/, 'dlock_try_acquire_all');
 like(call($admin, 'dlock_renew', "'a'::pg_catalog.text, $null{interval}, $null{int8}, $null{text}"),
 	qr/\|0$/, 'dlock_renew');
-is(call($admin, 'dlock_renew_all', "$null{interval}, $null{text}"), '2', 'dlock_renew_all');
+is(call($admin, 'dlock_renew_all', "$null{interval}, $null{text}, $null{'text[]'}"), '2', 'dlock_renew_all');
 is( call($admin, 'dlock_set_options',
-		"'a'::pg_catalog.text, NULL::pg_catalog.text, '2 h'::pg_catalog.interval, NULL::pg_catalog.int4, $null{int8}, $null{text}, $null{interval}"
+		"'a'::pg_catalog.text, $null{interval}, '2 h'::pg_catalog.interval, $null{text}, $null{int4}, $null{int8}, $null{text}"
 	),
 	't', 'dlock_set_options');
+is(call($admin, 'dlock_current_client', ''), 'admin', 'dlock_current_client');
+is(call($admin, 'dlock_holds', "'a'::pg_catalog.text, $null{int8}, $null{text}"), 't', 'dlock_holds');
 is( call($admin, 'dlock_fence',
 		q{'a'::pg_catalog.text, (SELECT token FROM poison.dlock_status('a'::pg_catalog.text))}),
 	'', 'dlock_fence');
@@ -276,7 +278,7 @@ like(end_ask($session{bob}), qr/^\d+$/, 'who waited is served');
 is(call($admin, 'dlock_force_release', "'r'::pg_catalog.text, $null{int8}"),
 	'1', 'dlock_force_release');
 like(end_ask($session{carol}), qr/^\d+$/, 'and so is the next');
-is(call($admin, 'dlock_release_all', $null{text}), '2', 'dlock_release_all');
+is(call($admin, 'dlock_release_all', "$null{text}, $null{'text[]'}"), '2', 'dlock_release_all');
 is( join(' ', sort keys %called),
 	rows($node, q{SELECT string_agg(DISTINCT proname, ' ' ORDER BY proname)
 		FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'dlock%'}),

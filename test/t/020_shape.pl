@@ -17,7 +17,7 @@ use DlockNode qw(dlock_node crash session ask try_ask begin_ask end_ask
 use DlockStandby qw($standby_conf add_standby wait_streaming);
 
 my $node = dlock_node('shape', $standby_conf . <<'EOCONF', allows_streaming => 1);
-dlock.default_lease = '1h'
+dlock.default_ttl = '1h'
 EOCONF
 my $token = qr/^\d+$/;
 my $refused = qr/table "dlock\.\w+" is not as dlock has made it/;

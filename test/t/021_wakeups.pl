@@ -37,7 +37,7 @@ max_worker_processes = 40
 deadlock_timeout = '10 ms'
 dlock.quorum_timeout = 0
 dlock.deadlock_timeout = '1 d'
-dlock.default_lease = '1 h'
+dlock.default_ttl = '1 h'
 EOCONF
 my @tables = qw(locks clients token_blocks);
 my $standby;		# once there is one, it is synchronous
@@ -675,7 +675,7 @@ sub stalls
 	# the monitor looks again and again
 	foreach my $n (1 .. 3)
 	{
-		rows($node, "SET dlock.durable = off; SELECT dlock_acquire('again-$n', lease := '1 ms')");
+		rows($node, "SET dlock.durable = off; SELECT dlock_acquire('again-$n', ttl := '1 ms', scope := 'lease')");
 		poll_rows($node, "SELECT count(*) FROM dlock_list() WHERE resource = 'again-$n'", '0');
 	}
 	$end->();
@@ -694,7 +694,7 @@ sub stall_tests
 
 	stalls(
 		'the table is locked', $dbname,
-		qr/DETAIL:  Process \d+ is at work, or waits for a lock\.\n.*HINT:  See pg_stat_activity and pg_locks/,
+		qr/DETAIL:  Process \d+ is at work\. It waits for Lock: relation\.\n.*HINT:  See pg_stat_activity and pg_locks/,
 		sub {
 			$locker = session($node, $dbname);
 			ask($locker, 'BEGIN; LOCK TABLE dlock.locks IN ACCESS EXCLUSIVE MODE');
@@ -722,7 +722,7 @@ sub stall_tests
 		});
 	stalls(
 		'no standby', $dbname,
-		qr/DETAIL:  Process \d+ waits for flush and standbys\.\n.*HINT:  See pg_stat_activity/,
+		qr/DETAIL:  Process \d+ waits for flush and standbys\. It waits for IPC: SyncRep\.\n.*HINT:  See pg_stat_activity/,
 		sub {
 			hold($standby);
 			$request = request($dbname, 'stall-standby', 'stalled');
@@ -734,7 +734,7 @@ sub stall_tests
 		});
 	stalls(
 		'loading', $dbname,
-		qr/DETAIL:  Process \d+ is loading the leases, or waits for a lock\.\n.*HINT:  See pg_stat_activity/,
+		qr/DETAIL:  Process \d+ is loading the leases\. It waits for Extension: Extension\.\n.*HINT:  See pg_stat_activity/,
 		sub {
 			# another installation, which has to be loaded
 			set_stop($node, 'leases_loaded');

@@ -63,7 +63,7 @@ sub belongs
 sub take
 {
 	my ($client, $resource) = @_;
-	my $answer = alice("SELECT dlock_acquire('" . ($resource // $client) . "', lease := '1 h', client := '$client')");
+	my $answer = alice("SELECT dlock_acquire('" . ($resource // $client) . "', ttl := '1 h', client := '$client')");
 
 	die "alice did not get it: $answer" unless $answer =~ $token;
 	return $answer;
@@ -176,7 +176,7 @@ EOSQL
 	# most likely in one batch
 	is( alice(<<'EOSQL'), '21', 'names of both kinds');
 SET dlock.durable = off;
-SELECT count(dlock_acquire(name, lease := '1 h', client := name))
+SELECT count(dlock_acquire(name, ttl := '1 h', client := name))
 FROM (SELECT 'half-' || i FROM generate_series(1, 20) i UNION ALL SELECT 'whole-2') AS n (name)
 EOSQL
 	ok(eval { has_row('whole-2') }, 'nor do they if there are many');
@@ -195,7 +195,7 @@ EOSQL
 	take('refused-released');
 	give('refused-released');
 	# without a name: it is to stay without one
-	like(rows($node, q{SELECT dlock_acquire('anonymous', lease := '1 h')}), $token, 'a session without a name');
+	like(rows($node, q{SELECT dlock_acquire('anonymous', ttl := '1 h', scope := 'lease')}), $token, 'a session without a name');
 	table_matches($node);
 	is(worker_pid($node, 'dlock writer', 'postgres'), $writer, 'the writer goes on');
 	foreach my $round (1 .. 2)
@@ -310,7 +310,7 @@ sub in_one_batch
 	wait_stopped($node, 'batch_collected', $position);
 	is( ask($session, <<EOSQL), 300, "$what: 300 clients");
 SET dlock.durable = off;
-SELECT count(dlock_acquire('$name/' || i, lease := '1 h', client := '$name-' || i)) FROM generate_series(1, 300) i
+SELECT count(dlock_acquire('$name/' || i, ttl := '1 h', client := '$name-' || i)) FROM generate_series(1, 300) i
 EOSQL
 	clear_stop($node);
 	like(end_ask($stopper), $token, "$what: the one before");
@@ -397,7 +397,7 @@ is(rows($node, q{SELECT boot_val::int * '1 s'::interval FROM pg_settings WHERE n
 	}
 	# more than one portion, most of them made by hand
 	rows($node, q{INSERT INTO dlock.clients (name, role) SELECT 'old-row-' || i, 'clients_alice' FROM generate_series(1, 5000) i});
-	ask($s{lease}, q{SELECT dlock_acquire('old-lease', lease := '1 h', client := 'old-lease')});
+	ask($s{lease}, q{SELECT dlock_acquire('old-lease', ttl := '1 h', client := 'old-lease')});
 	$s{lease}->quit;
 	begin_ask($s{waiter}, q{SELECT dlock_acquire('old-lease', client := 'old-waiter')});
 	poll_rows($node, q{SELECT client FROM dlock_queue()}, 'old-waiter');
@@ -429,7 +429,7 @@ is(rows($node, q{SELECT boot_val::int * '1 s'::interval FROM pg_settings WHERE n
 	belongs("old-$_", 'in use') foreach qw(lease waiter session young pinned);
 	foreach my $kind (qw(unused cached row-77))
 	{
-		like(bob("SELECT dlock_acquire('bobs-$kind', lease := '1 h', client := 'old-$kind')"),
+		like(bob("SELECT dlock_acquire('bobs-$kind', ttl := '1 h', client := 'old-$kind')"),
 			$token, "\"old-$kind\" is anybody's");
 		like(alice("SELECT dlock_acquire('alices-$kind', client := 'old-$kind')"),
 			qr/42501: permission denied.*role "clients_bob"/s, "and now it is bob's");
@@ -494,7 +494,7 @@ EOSQL
 	$session = session($node, 'postgres', 'clients_alice');
 	$position = log_position($node);
 	set_stop($node, 'client_looked_up');
-	begin_ask($session, q{SELECT dlock_acquire('old-read', lease := '1 h', client := 'old-read')});
+	begin_ask($session, q{SELECT dlock_acquire('old-read', ttl := '1 h', client := 'old-read')});
 	wait_stopped($node, 'client_looked_up', $position);
 	set_retention('30d');
 	poll_rows($node, remaining('^old-read'), '');
@@ -539,7 +539,7 @@ EOSQL
 
 	take('old-shutdown');
 	give('old-shutdown');
-	like(ask($session, q{SELECT dlock_acquire('ended', lease := '1 h', client := 'ending')}), $token, 'a durable lease');
+	like(ask($session, q{SELECT dlock_acquire('ended', ttl := '1 h', client := 'ending')}), $token, 'a durable lease');
 	age('^old-shutdown');
 	$position = log_position($node);
 	set_stop($node, 'clients_chosen');
@@ -590,9 +590,9 @@ EOSQL
 	new_writer();
 	while ($left)
 	{
-		# a grant that is not durable within a second is none
+		# a grant that is not durable within a second is an error
 		$refused++
-		  if ask($session, "SELECT dlock_try_acquire('very', client := 'new-very')") !~ $token;
+		  if try_ask($session, "SELECT dlock_try_acquire('very', client := 'new-very')") !~ $token;
 		ask($session, "SELECT dlock_release('very', client := 'new-very')");
 		$left = rows($node, q{SELECT count(*) FROM dlock.clients WHERE name ~ '^old-very'});
 		$seen{$left} = 1;
@@ -650,7 +650,7 @@ EOSQL
 # extension is dropped.
 {
 	my $full = qr/53200: out of dlock client slots/;
-	my $take = q{SELECT dlock_acquire('owed-%d', lease := '1 h', client := 'owed-%1$d'), dlock_release('owed-%1$d', client := 'owed-%1$d')};
+	my $take = q{SELECT dlock_acquire('owed-%d', ttl := '1 h', client := 'owed-%1$d'), dlock_release('owed-%1$d', client := 'owed-%1$d')};
 	my $places = sub {
 		my ($dbname) = @_;
 

@@ -127,9 +127,9 @@ sub take
 	{
 		$x->{gone}{$r} = connect_to('SET dlock.client = x');
 		return $x->{gone}{$r}
-		  ->ask("SELECT dlock_acquire('$r', lease := '1 h', scope := 'session')");
+		  ->ask("SELECT dlock_acquire('$r', ttl := '1 h', scope := 'session')");
 	}
-	return $x->ask("SELECT dlock_acquire('$r', lease := '1 h')");
+	return $x->ask("SELECT dlock_acquire('$r', ttl := '1 h')");
 }
 
 # end_all(X, BEFORE) has client x take and lose a resource for every pair of
@@ -244,7 +244,7 @@ foreach my $before (0, 1)
 	my $y = connect_to('SET dlock.client = y');
 	my $blocker;
 
-	$x->ask(q{SELECT dlock_acquire('weaker', lease := '1 h')});
+	$x->ask(q{SELECT dlock_acquire('weaker', ttl := '1 h')});
 	$blocker = block_writer();
 	$x->ask(q{SELECT dlock_set_options('weaker', mode := 'shared')});
 	$y->tell(q{BEGIN; SELECT dlock_acquire('weaker', mode := 'shared', scope := 'transaction')});
@@ -267,7 +267,7 @@ foreach my $before (0, 1)
 	my $again = connect_to('SET dlock.client = y');
 	my $blocker;
 
-	$x->ask(q{SELECT dlock_acquire('two', lease := '1 h')});
+	$x->ask(q{SELECT dlock_acquire('two', ttl := '1 h')});
 	$blocker = block_writer();
 	$end{released}->($x, 'two');
 	$y->tell(q{SELECT dlock_acquire('two')});
@@ -289,8 +289,8 @@ foreach my $before (0, 1)
 	my $blocker;
 	my $token;
 
-	$token = $x->ask(q{SELECT dlock_acquire('up', lease := '1 h', mode := 'shared')});
-	$z->ask(q{SELECT dlock_acquire('up', lease := '1 h', mode := 'shared')});
+	$token = $x->ask(q{SELECT dlock_acquire('up', ttl := '1 h', mode := 'shared')});
+	$z->ask(q{SELECT dlock_acquire('up', ttl := '1 h', mode := 'shared')});
 	$blocker = block_writer();
 	$z->ask(q{SELECT dlock_release('up')});
 	$x->tell(q{BEGIN; SELECT dlock_acquire('up', scope := 'transaction')});
@@ -318,7 +318,7 @@ foreach my $before (0, 1)
 # under way when the first gives up.  Whoever comes next reads what it wrote.
 rows($node, 'CREATE TABLE account (balance int); INSERT INTO account VALUES (100)');
 expect_log($node,
-	qr/client backend .*ERROR:  (?:canceling statement|could not obtain|could not commit|no quorum)/,
+	qr/client backend .*ERROR:  (?:canceling statement|could not make a lease on resource "undo-timeout" durable|could not commit|no quorum)/,
 	qr/client backend .*FATAL:  terminating connection due to administrator command/,
 	qr/dlock writer WARNING:  canceling the wait for synchronous replication/);
 
@@ -327,7 +327,7 @@ my %give_up = (
 		'', sub { rows($node, 'SELECT pg_cancel_backend(' . $_[0]->pid . ')') }, '57014' ],
 	termination => [
 		'', sub { rows($node, 'SELECT pg_terminate_backend(' . $_[0]->pid . ')') }, '57P01' ],
-	timeout => [ ", timeout := '10 ms'", sub { }, '55P03' ],
+	timeout => [ ", timeout := '10 ms'", sub { }, 'LK005' ],
 	quorum => [ '', sub { }, 'LK003' ]);
 
 # set_standbys(NAMES) has commits wait for standbys, of which there are none.
@@ -350,7 +350,7 @@ foreach my $how (sort keys %give_up)
 	my $second = connect_to('SET dlock.client = x; CREATE TEMP TABLE rest (n int) ON COMMIT DELETE ROWS');
 	my $next = connect_to('SET dlock.client = next');
 	my $holder = connect_to('');
-	my $token = $first->ask("SELECT dlock_acquire('undo-$how', lease := '1 h', mode := 'shared')");
+	my $token = $first->ask("SELECT dlock_acquire('undo-$how', ttl := '1 h', mode := 'shared')");
 	my $blocker;
 	my ($out, $err);
 
@@ -426,7 +426,7 @@ foreach my $call (q{dlock_acquire('shrunk') > 0}, q{dlock_set_options('shrunk', 
 	my $other = connect_to('SET dlock.client = x');
 	my $position = log_position($node);
 
-	$x->ask(q{SELECT dlock_acquire('shrunk', lease := '1 h')});
+	$x->ask(q{SELECT dlock_acquire('shrunk', ttl := '1 h')});
 	$x->ask(q{SELECT dlock_set_options('shrunk', mode := 'shared')}) if $call =~ /options/;
 	set_stop($node, 'grant_flushed');
 	$other->tell("SELECT $call");
@@ -450,7 +450,7 @@ foreach my $call (q{dlock_acquire('shrunk') > 0}, q{dlock_set_options('shrunk', 
 	my ($one, $two, $three) = map { connect_to('SET dlock.client = x') } 1 .. 3;
 	my $blocker;
 
-	$one->ask(q{SELECT dlock_acquire('down', lease := '1 h')});
+	$one->ask(q{SELECT dlock_acquire('down', ttl := '1 h')});
 	$one->ask(q{BEGIN; SELECT dlock_set_options('down', mode := 'shared')});
 	$blocker = block_writer();
 	$two->tell(q{SELECT dlock_acquire('down')});
@@ -461,7 +461,7 @@ foreach my $call (q{dlock_acquire('shrunk') > 0}, q{dlock_set_options('shrunk', 
 	$blocker->ask('ROLLBACK');
 	is(rows($node, q{SELECT mode FROM dlock_status('down')}), 'shared', 'a downgrade asked for before it is not lost');
 
-	$one->ask(q{SELECT dlock_acquire('up2', lease := '1 h', mode := 'shared')});
+	$one->ask(q{SELECT dlock_acquire('up2', ttl := '1 h', mode := 'shared')});
 	$blocker = block_writer();
 	$_->tell(q{SELECT dlock_acquire('up2')}) foreach $two, $three;
 	settled($two, $three);
@@ -491,13 +491,13 @@ foreach my $other ('', 'other')
 	my $blocker;
 	my ($t1, $t2);
 
-	$t1 = $x->ask("SELECT dlock_acquire('again$other', lease := '300 ms')");
+	$t1 = $x->ask("SELECT dlock_acquire('again$other', ttl := '300 ms')");
 	$blocker = block_writer();
-	$x->tell("SELECT dlock_acquire('again$other', lease := '300 ms')");
+	$x->tell("SELECT dlock_acquire('again$other', ttl := '300 ms')");
 	poll_rows($node, "SELECT hold_count FROM dlock_list('x') WHERE resource = 'again$other'", '2');
 	if ($other)
 	{
-		$y->tell("SELECT dlock_acquire('again$other', lease := '300 ms')");
+		$y->tell("SELECT dlock_acquire('again$other', ttl := '300 ms')");
 		poll_rows($node, "SELECT holder FROM dlock_status('again$other')", 'other');
 	}
 	else
@@ -524,10 +524,10 @@ foreach my $other ('', 'other')
 	my $holder = connect_to('SET dlock.client = x');
 	my $blocker;
 
-	$x->ask(q{SELECT dlock_acquire('longer', lease := '10 s')});
+	$x->ask(q{SELECT dlock_acquire('longer', ttl := '10 s')});
 	$holder->ask(q{BEGIN; SELECT dlock_acquire('first', scope := 'transaction')});
 	$blocker = block_writer();
-	$x->tell(q{SELECT expires_at > clock_timestamp() + '1 h' FROM dlock_renew('longer', lease := '2 h')});
+	$x->tell(q{SELECT expires_at > clock_timestamp() + '1 h' FROM dlock_renew('longer', ttl := '2 h')});
 	settled($x);
 	$other->tell(q{SELECT expires_at > clock_timestamp() + '1 h' FROM dlock_renew('longer')});
 	settled($other);
@@ -576,7 +576,7 @@ foreach my $other ('', 'other')
 	my $y = connect_to('SET dlock.client = y; SET dlock.durable = off');
 	my $blocker;
 
-	$x->ask(q{SELECT dlock_acquire('followed', lease := '1 h')});
+	$x->ask(q{SELECT dlock_acquire('followed', ttl := '1 h')});
 	poll_rows($node, q{SELECT count(*) FROM dlock.locks
 		WHERE resource_name = 'followed' AND status = 'held'}, '1');
 	$blocker = block_writer();
@@ -588,7 +588,7 @@ foreach my $other ('', 'other')
 	like(scalar $y->answer, qr/\d/, 'and then it is granted');
 
 	# ... and a session that wants it durable waits for that
-	$x->ask(q{SELECT dlock_acquire('late', lease := '1 h')});
+	$x->ask(q{SELECT dlock_acquire('late', ttl := '1 h')});
 	$blocker = block_writer();
 	$x->ask('SET dlock.durable = on');
 	$x->tell(q{SELECT waiters FROM dlock_renew('late')});
@@ -615,7 +615,7 @@ foreach my $other ('', 'other')
 	rows($small, 'CREATE EXTENSION dlock', 'other');
 	($x, $y, $blocker) = map { DlockSession->new($small) } 1 .. 3;
 	$x->ask('SET dlock.client = x');
-	$x->ask(q{SELECT dlock_acquire('r', lease := '1 h')});
+	$x->ask(q{SELECT dlock_acquire('r', ttl := '1 h')});
 	$blocker->ask('BEGIN; LOCK TABLE dlock.locks IN ACCESS EXCLUSIVE MODE');
 	$x->ask(q{SELECT dlock_release('r')});
 	rows($small, q{DO $$ BEGIN

@@ -1,14 +1,15 @@
-# Whose hold is given back, and what ends with whom.
+# Whose hold is given back, what ends with whom, and how strong the rest is.
 #
 # Several sessions of one client take and release one resource at random, in
-# every scope, in transactions with savepoints, and leave and come back.  After
-# each step the lease must be what a plain model says: how many holds it has, and
-# whether it is still the same lease.  In the end every session leaves, and what
-# is left are the holds of scope lease.
+# every scope and mode, change its mode, in transactions with savepoints, and
+# leave and come back.  After each step the lease must be what a plain model says:
+# how many holds it has, its mode, and whether it is still the same lease.  In the
+# end every session leaves, and what is left are the holds of scope lease.
 #
 # It could fail where a session counts for itself what it holds: another session
 # of the client may have given that back and taken a hold of its own, which then
-# ends with a stranger.
+# ends with a stranger.  And where the mode belongs to the lease: then an upgrade
+# outlives the hold that it was made for, or a release takes the wrong one.
 #
 # The seed is printed; DLOCK_HOLDS_SEED and DLOCK_HOLDS_ROUNDS change it and the
 # number of sequences.
@@ -16,7 +17,7 @@ use strict;
 use warnings;
 
 use DBI;
-use DlockNode qw(dlock_node poll_until rows);
+use DlockNode qw(dlock_node expect_log poll_until rows);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -37,36 +38,76 @@ note("seed $seed, $rounds rounds");
 #
 # The model
 #
-# Holds are counts by session (undef: the client's) and scope, the oldest first.
-# An event of a transaction is [level, kind, ...]; it goes with its savepoint.
+# Holds are counts by session (empty: the client's), scope and mode, the oldest
+# first; "last" tells when the newest of them came.  An event of a transaction has
+# a level; it goes with its savepoint.
 
 my (@holds, $lease, @sessions, $resource);
+my $clock = 0;
+my %floor;
+
+my @modes = qw(exclusive shared);    # the stronger one first
+
+sub mode_of_lease
+{
+	return '' unless @holds;
+	return 'exclusive' if $floor{mode} eq 'exclusive' || grep { $_->{mode} eq 'exclusive' } @holds;
+	return 'shared';
+}
 
 sub count_of
 {
-	my ($scope) = @_;
+	my ($scope, $mode) = @_;
 	my $n = 0;
 
 	foreach my $hold (@holds)
 	{
-		$n += $hold->{count} if !defined $scope || $hold->{scope} eq $scope;
+		$n += $hold->{count}
+		  if (!defined $scope || $hold->{scope} eq $scope) && (!defined $mode || $hold->{mode} eq $mode);
 	}
 	return $n;
 }
 
+sub begin_lease
+{
+	return if @holds;
+	$lease++;
+	%floor = (mode => 'shared', since => 0);
+	return;
+}
+
 sub add
 {
-	my ($session, $scope) = @_;
+	my ($session, $scope, $mode, $n) = @_;
 	my $owner = $scope eq 'lease' ? '' : $session;
+	my ($hold) =
+	  grep { $_->{owner} eq $owner && $_->{scope} eq $scope && $_->{mode} eq $mode } @holds;
 
-	$lease++ unless @holds;
-	foreach my $hold (@holds)
+	begin_lease();
+	push @holds, $hold = { owner => $owner, scope => $scope, mode => $mode, count => 0 }
+	  unless $hold;
+	$hold->{count} += $n // 1;
+	$hold->{last} = ++$clock;
+	return;
+}
+
+# weaken(TIME) makes those holds shared of which none has come later.
+sub weaken
+{
+	my ($time) = @_;
+
+	$floor{mode} = 'shared' if $floor{since} <= $time;
+	foreach my $hold (grep { $_->{mode} eq 'exclusive' && $_->{last} <= $time } @holds)
 	{
-		next unless $hold->{owner} eq $owner && $hold->{scope} eq $scope;
-		$hold->{count}++;
-		return;
+		my ($same) = grep { $_ != $hold && $_->{mode} eq 'shared' && $_->{owner} eq $hold->{owner}
+			  && $_->{scope} eq $hold->{scope} } @holds;
+
+		$hold->{mode} = 'shared';
+		next unless $same;
+		$same->{count} += $hold->{count};
+		$hold->{count} = 0;
 	}
-	push @holds, { owner => $owner, scope => $scope, count => 1 };
+	@holds = grep { $_->{count} > 0 } @holds;
 	return;
 }
 
@@ -87,23 +128,40 @@ sub take
 	return $n;
 }
 
-# release(SESSION, N): the session's own first, then the client's, then those of
-# other sessions.
+# A hold is the session's or its client's, or another session's.
+sub is_own
+{
+	my ($hold, $session) = @_;
+	return $hold->{scope} eq 'lease' || $hold->{owner} eq $session;
+}
+
+# release(SESSION, WHOSE, MODE, N): holds of that mode, or weaker; own ones, the
+# session's first, then the client's; or those of others.
 sub release
 {
-	my ($session, $n) = @_;
+	my ($session, $whose, $wanted, $n) = @_;
 
-	$n = take($n, sub { $_[0]{owner} eq $session && $_[0]{scope} eq 'session' });
-	$n = take($n, sub { $_[0]{scope} eq 'lease' });
-	take($n, sub { $_[0]{scope} eq 'session' });
+	foreach my $mode ($wanted eq 'shared' ? 'shared' : @modes)
+	{
+		foreach my $scope (qw(session lease))
+		{
+			$n = take($n, sub {
+				my ($hold) = @_;
+				$hold->{mode} eq $mode && $hold->{scope} eq $scope
+				  && (is_own($hold, $session) ? 'own' : 'others') eq $whose;
+			});
+		}
+	}
 	return;
 }
 
+# end_hold(SESSION, MODE): of that mode, unless it has been changed.
 sub end_hold
 {
-	my ($session) = @_;
+	my ($session, $mode) = @_;
+	my $mine = sub { $_[0]{owner} eq $session && $_[0]{scope} eq 'transaction' };
 
-	take(1, sub { $_[0]{owner} eq $session && $_[0]{scope} eq 'transaction' });
+	take(1, $mine) if take(1, sub { $mine->(@_) && $_[0]{mode} eq $mode });
 	return;
 }
 
@@ -126,7 +184,7 @@ sub undo
 {
 	my ($s, $event) = @_;
 
-	end_hold($s->{name}) if $event->{kind} eq 'hold' && is_there($event);
+	end_hold($s->{name}, $event->{mode}) if $event->{kind} eq 'hold' && is_there($event);
 	$event->{hold}{given_back} = 0 if $event->{kind} eq 'given back';
 	return;
 }
@@ -138,11 +196,21 @@ sub commit
 	foreach my $event (@{ $s->{events} })
 	{
 		next unless is_there($event);
-		end_hold($s->{name}) if $event->{kind} eq 'hold';
-		release($s->{name}, $event->{count}) if $event->{kind} eq 'release';
+		end_hold($s->{name}, $event->{mode}) if $event->{kind} eq 'hold';
+		release($s->{name}, @$event{qw(whose mode count)}) if $event->{kind} eq 'release';
+		weaken($event->{time}) if $event->{kind} eq 'downgrade';
 	}
 	$s->{events} = [];
 	return;
+}
+
+# may_commit(SESSION): what the transaction holds is as strong as it was.
+sub may_commit
+{
+	my ($s) = @_;
+
+	return !grep { $_->{kind} eq 'hold' && $_->{mode} eq 'exclusive' && mode_of_lease() ne 'exclusive' }
+	  @{ $s->{events} };
 }
 
 sub rollback_to
@@ -156,31 +224,63 @@ sub rollback_to
 	return;
 }
 
-# asked(SESSION, ALL) notes that a release is asked for; gives the answer.
+# left_of(SESSION, WHOSE, MODE) tells how many holds were not asked to be released
+# yet.
+sub left_of
+{
+	my ($s, $whose, $mode) = @_;
+	my $n = 0;
+
+	foreach my $hold (grep { $_->{scope} ne 'transaction' } @holds)
+	{
+		$n += $hold->{count}
+		  if (is_own($hold, $s->{name}) ? 'own' : 'others') eq $whose && (!defined $mode || $hold->{mode} eq $mode);
+	}
+	foreach my $event (grep { $_->{kind} eq 'release' && is_there($_) } @{ $s->{events} })
+	{
+		$n -= $event->{count}
+		  if $event->{whose} eq $whose && (!defined $mode || $event->{mode} eq $mode);
+	}
+	return $n;
+}
+
+# asked_for(SESSION, WHOSE, MODE, ALL) notes that such holds are to be released.
+sub asked_for
+{
+	my ($s, $whose, $mode, $all) = @_;
+	my $n = left_of($s, $whose, $mode);
+	my $in_all = left_of($s, $whose);
+
+	$n = $in_all if $in_all < $n;
+	return 0 unless $n > 0;
+	event($s, 'release', whose => $whose, mode => $mode, count => $all ? $n : 1);
+	return 1;
+}
+
+# asked(SESSION, ALL) notes that a release is asked for: of the strongest hold that
+# is the session's or its client's, then of other sessions'; gives the answer.
 sub asked
 {
 	my ($s, $all) = @_;
-	my $available = count_of() - count_of('transaction');
 	my $answer = 0;
 
 	return 0 unless @holds;
-	foreach my $event (@{ $s->{events} })
+	foreach my $mode (@modes)
 	{
-		$available -= $event->{count}
-		  if $event->{kind} eq 'release' && is_there($event);
+		$answer |= asked_for($s, 'own', $mode, $all);
+		return 1 if $answer && !$all;
+		foreach my $hold (reverse grep { $_->{kind} eq 'hold' && $_->{mode} eq $mode && is_there($_) && !$_->{given_back} } @{ $s->{events} })
+		{
+			$hold->{given_back} = 1;
+			event($s, 'given back', hold => $hold);
+			$answer = 1;
+			return 1 unless $all;
+		}
 	}
-	if ($available > 0)
+	foreach my $mode (@modes)
 	{
-		event($s, 'release', count => $all ? $available : 1);
-		return 1 unless $all;
-		$answer = 1;
-	}
-	foreach my $hold (reverse grep { $_->{kind} eq 'hold' && is_there($_) && !$_->{given_back} } @{ $s->{events} })
-	{
-		$hold->{given_back} = 1;
-		event($s, 'given back', hold => $hold);
-		return 1 unless $all;
-		$answer = 1;
+		$answer |= asked_for($s, 'others', $mode, $all);
+		return 1 if $answer && !$all;
 	}
 	return $answer;
 }
@@ -221,23 +321,42 @@ my %acts = (
 	acquire => sub {
 		my ($s) = @_;
 		my $scope = (qw(lease session session transaction))[ rand 4 ];
+		my $mode = $modes[ rand @modes ];
 
-		$s->{dbh}->selectrow_array("SELECT dlock_acquire('$resource', lease := '1 h', scope := '$scope')");
+		$s->{dbh}->selectrow_array(
+			"SELECT dlock_acquire('$resource', ttl := '1 h', scope := '$scope', mode := '$mode')");
 		if ($scope ne 'transaction')
 		{
-			add($s->{name}, $scope);
+			add($s->{name}, $scope, $mode);
 		}
 		elsif ($s->{open})
 		{
-			add($s->{name}, $scope);
-			event($s, 'hold');
+			add($s->{name}, $scope, $mode);
+			event($s, 'hold', mode => $mode);
 		}
-		elsif (!@holds)
+		else
 		{
 			# it began and ended with the statement
-			$lease++;
+			begin_lease();
 		}
-		return "acquire $scope";
+		return "acquire $scope $mode";
+	},
+	convert => sub {
+		my ($s) = @_;
+		my $mode = $modes[ rand @modes ];
+
+		return acquire_again($s) unless @holds;
+		$s->{dbh}->selectrow_array("SELECT dlock_set_options('$resource', mode := '$mode')");
+		if ($mode eq 'exclusive')
+		{
+			%floor = (mode => $mode, since => ++$clock);
+		}
+		elsif (mode_of_lease() eq 'exclusive')
+		{
+			event($s, 'downgrade', time => $clock);
+		}
+		commit($s) unless $s->{open};
+		return "make it $mode";
 	},
 	release => sub {
 		my ($s) = @_;
@@ -295,12 +414,16 @@ my %acts = (
 	end => sub {
 		my ($s) = @_;
 		my $commit = rand() < 0.6;
+		my $lost = $commit && !may_commit($s);
+		my $done;
 
 		return acquire_again($s) unless $s->{open};
-		$s->{dbh}->do($commit ? 'COMMIT' : 'ROLLBACK');
-		$commit ? commit($s) : rollback_to($s, 0);
+		$done = eval { $s->{dbh}->do($commit ? 'COMMIT' : 'ROLLBACK'); 1 };
+		$commit && !$lost ? commit($s) : rollback_to($s, 0);
 		@$s{qw(level open)} = (0, 0);
-		return $commit ? 'commit' : 'rollback';
+		return ($commit ? 'commit' : 'rollback')
+		  . ($lost ? ' of what is lost' : '')
+		  . (!$done == !!$lost ? '' : ' (answered otherwise)');
 	},
 	leave => sub {
 		my ($s) = @_;
@@ -318,7 +441,7 @@ my %acts = (
 		enter($s);
 		return 'leave';
 	});
-my @chances = ((('acquire') x 5), (('release') x 5), 'begin', 'begin', 'savepoint',
+my @chances = ((('acquire') x 5), (('release') x 5), 'convert', 'begin', 'begin', 'savepoint',
 	'rollback_to', 'release_savepoint', 'end', 'end', 'leave');
 
 sub acquire_again { return $acts{acquire}->($_[0]); }
@@ -327,12 +450,12 @@ sub acquire_again { return $acts{acquire}->($_[0]); }
 # The comparison
 #
 
-# look() gives what is there: holds and token, 0 where nothing is.
+# look() gives what is there: holds, token and mode, 0 where nothing is.
 sub look
 {
 	my @row = $observer->selectrow_array(
-		"SELECT hold_count, token FROM dlock_list('c') WHERE resource = '$resource'");
-	return @row ? @row : (0, 0);
+		"SELECT hold_count, token, mode FROM dlock_list('c') WHERE resource = '$resource'");
+	return @row ? @row : (0, 0, '');
 }
 
 my ($done, $checked, %seen) = (0, 0);
@@ -351,17 +474,17 @@ ROUND: foreach my $round (1 .. $rounds)
 	{
 		my $s = $sessions[ rand @sessions ];
 		my $act = $chances[ rand @chances ];
-		my ($count, $token);
+		my ($count, $token, $mode);
 
 		push @story, "$s->{name}: " . $acts{$act}->($s);
 		$seen{$act}++;
-		($count, $token) = look();
+		($count, $token, $mode) = look();
 		$checked++;
 		my $same = !$count || !$last_token || ($lease == $last_lease) == ($token == $last_token);
-		if ($count != count_of() || !$same || $story[-1] =~ /answered/)
+		if ($count != count_of() || $mode ne mode_of_lease() || !$same || $story[-1] =~ /answered/)
 		{
-			$trouble = sprintf "round %d: %d holds in place of %d%s\n%s", $round, $count,
-			  count_of(), $same ? '' : ', or another lease', join "\n", @story;
+			$trouble = sprintf "round %d: %d holds, %s, in place of %d, %s%s\n%s", $round, $count, $mode,
+			  count_of(), mode_of_lease(), $same ? '' : ', or another lease', join "\n", @story;
 			last ROUND;
 		}
 		($last_lease, $last_token) = ($lease, $token) if $count;
@@ -419,7 +542,7 @@ foreach my $with_k (0, 1)
 	my $n = 60_000;
 
 	is($s->{dbh}->selectrow_array(
-			"SELECT count(dlock_acquire('many' || i, lease := '1 h', scope := 'session')) FROM generate_series(1, $n) i"),
+			"SELECT count(dlock_acquire('many' || i, ttl := '1 h', scope := 'session')) FROM generate_series(1, $n) i"),
 		$n, "$n leases of a session");
 	is($s->{dbh}->selectrow_array(
 			"SELECT count(*) FROM generate_series(1, $n) i WHERE dlock_release('many' || i)"),
@@ -429,4 +552,5 @@ foreach my $with_k (0, 1)
 
 $_->{dbh}->disconnect foreach grep { $_->{dbh} } @sessions;
 $observer->disconnect;
+expect_log($node, qr/ERROR:  could not commit because a lease was lost/);
 done_testing();

@@ -59,7 +59,7 @@ sub any_resource
 	return 'r' . (1 + int($opt{resources} * rand()**2));
 }
 
-sub any_lease
+sub any_ttl
 {
 	# a short one that is renewed all the time soon shows whether it still counts
 	return 2_000_000 if $opt{keep};
@@ -165,7 +165,7 @@ sub acquire
 	my ($name, $resource, %with) = @_;
 	my $scope = $with{scope} // 'lease';
 	my $mode = $with{mode} // (chance(0.3) ? 'shared' : 'exclusive');
-	my $lease = $with{lease} // any_lease();
+	my $ttl = $with{ttl} // any_ttl();
 	my $try = chance(0.5);
 	my $priority = pick((0) x 8, 1, 2);
 	my $patient = !$in_transaction && $scope eq 'lease' && chance(0.08)
@@ -183,13 +183,13 @@ sub acquire
 			$try ? 'dlock_try_acquire' : 'dlock_acquire',
 			resource => quoted($resource),
 			timeout => defined $timeout ? microseconds($timeout) : undef,
-			lease => $given ? microseconds($lease) : undef,
+			ttl => $given ? microseconds($ttl) : undef,
 			mode => quoted($mode),
 			priority => $priority,
 			scope => quoted($scope),
 			client => quoted($name)),
 		'token', 'acquire', client => $name, resource => $resource, mode => $mode,
-		scope => $scope, priority => $priority, lease => $given ? $lease : undef,
+		scope => $scope, priority => $priority, ttl => $given ? $ttl : undef,
 		kept => $kept || undef, timeout => $timeout // 'none');
 	if ($outcome eq 'ok' && $scope ne 'transaction')
 	{
@@ -244,14 +244,14 @@ sub step_renew
 {
 	my ($name, $resource) = @{ any_hold() };
 	# a longer duration would have to be written
-	my $lease = !$opt{keep} && chance(0.4) ? any_lease() : undef;
+	my $ttl = !$opt{keep} && chance(0.4) ? any_ttl() : undef;
 	my $token = $holds{$name}{$resource}{token};
 	my ($outcome) = ask(
 		call_of('dlock_renew', resource => quoted($resource),
-			lease => $lease ? microseconds($lease) : undef, token => $token,
+			ttl => $ttl ? microseconds($ttl) : undef, token => $token,
 			client => quoted($name)),
 		'held', 'renew', client => $name, resource => $resource, token => $token,
-		lease => $lease);
+		ttl => $ttl);
 
 	forget($name, $resource) if $outcome eq 'lost' || $outcome eq 'fail' && $calls->state eq 'LK001';
 	return;
@@ -260,11 +260,11 @@ sub step_renew
 sub step_renew_all
 {
 	my ($name) = @{ any_hold() };
-	my $lease = chance(0.2) ? any_lease() : undef;
+	my $ttl = chance(0.2) ? any_ttl() : undef;
 	my ($outcome) = ask(
-		call_of('dlock_renew_all', lease => $lease ? microseconds($lease) : undef,
+		call_of('dlock_renew_all', ttl => $ttl ? microseconds($ttl) : undef,
 			client => quoted($name)),
-		'count', 'renew_all', client => $name, lease => $lease);
+		'count', 'renew_all', client => $name, ttl => $ttl);
 
 	delete $holds{$name} if $outcome eq 'lost';
 	return;

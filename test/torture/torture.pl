@@ -134,7 +134,7 @@ fsync = on
 # many crashes: short recoveries
 checkpoint_timeout = 30s
 # of a lease for which none is given
-dlock.default_lease = 3s
+dlock.default_ttl = 3s
 dlock.max_leases = $slots{lease}
 dlock.max_waiters = $slots{waiter}
 dlock.max_clients = $slots{client}
@@ -708,7 +708,7 @@ sub fill_waiters
 	my @waiting;
 	my $found;
 
-	value(q{SELECT dlock_acquire('slot', lease => '1 hour', client => 'slots')});
+	value(q{SELECT dlock_acquire('slot', ttl => '1 hour', client => 'slots')});
 	foreach my $i (1 .. $slots{waiter})
 	{
 		my $session = connect_server() // last;
@@ -735,8 +735,8 @@ sub any_ready
 
 sub check_slots
 {
-	look_slots('lease', sub { fill($slots{lease}, q{SELECT dlock_try_acquire('slot:%', lease => '1 hour', client => 'slots')}) });
-	look_slots('client', sub { fill($slots{client}, q{SELECT dlock_try_acquire('slot:%', lease => '1 hour', client => 'slot%')}) });
+	look_slots('lease', sub { fill($slots{lease}, q{SELECT dlock_try_acquire('slot:%', ttl => '1 hour', client => 'slots')}) });
+	look_slots('client', sub { fill($slots{client}, q{SELECT dlock_try_acquire('slot:%', ttl => '1 hour', client => 'slot%')}) });
 	look_slots('waiter', \&fill_waiters);
 	return;
 }
@@ -746,7 +746,7 @@ sub check_slots
 #
 # What it may say.  The rest of its warnings and errors fails the run.
 my @expected_log = (
-	qr/ERROR:  (?:could not obtain a lease|lease on resource "\S+" is not held|deadlock detected)/,
+	qr/ERROR:  (?:could not obtain a lease|could not make a lease on resource "\S+" durable in time|lease on resource "\S+" is not held|deadlock detected)/,
 	qr/ERROR:  canceling statement due to (?:user request|lock timeout|statement timeout)/,
 	qr/ERROR:  could not commit because a lease was lost/,
 	qr/ERROR:  dlock is not ready in database/,

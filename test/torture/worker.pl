@@ -55,7 +55,7 @@ sub my_name { return "$opt{name}." . $calls->session; }
 sub any_resource { return 'w' . (1 + int rand $opt{resources}); }
 
 # short enough to run out, long enough to be met again after a crash
-sub any_lease { return 1000 * pick(200, 400, 800, 1500, 2500); }
+sub any_ttl { return 1000 * pick(200, 400, 800, 1500, 2500); }
 
 sub command
 {
@@ -67,17 +67,17 @@ sub command
 sub acquire
 {
 	my ($name, $resource, $scope, $timeout) = @_;
-	my $lease = $scope ne 'transaction' || chance(0.4) ? any_lease() : undef;
-	my $kept = $scope eq 'session' || !defined $lease;
+	my $ttl = $scope ne 'transaction' || chance(0.4) ? any_ttl() : undef;
+	my $kept = $scope eq 'session' || !defined $ttl;
 	my ($outcome, $token) = $calls->ask(
 		call_of(chance(0.5) ? 'dlock_try_acquire' : 'dlock_acquire',
 			resource => quoted($resource),
 			timeout => microseconds($timeout),
-			lease => defined $lease ? microseconds($lease) : undef,
+			ttl => defined $ttl ? microseconds($ttl) : undef,
 			scope => quoted($scope),
 			client => quoted($name)),
 		'token', 'acquire', client => $name, resource => $resource, mode => 'exclusive',
-		scope => $scope, priority => 0, lease => $lease, kept => $kept || undef,
+		scope => $scope, priority => 0, ttl => $ttl, kept => $kept || undef,
 		timeout => $timeout);
 	my $grant = { name => $name, resource => $resource, token => $token };
 
@@ -155,6 +155,18 @@ sub write_fenced
 	return end_transaction($fine);
 }
 
+# write_releasing(GRANT) writes a row in a transaction that gives the lease back:
+# that is a fence as well.
+sub write_releasing
+{
+	my ($grant) = @_;
+	my $fine;
+
+	return if command('BEGIN', 'begin') ne 'ok';
+	$fine = write_row($grant) eq 'ok' && release($grant) eq 'ok';
+	return end_transaction($fine);
+}
+
 #
 # What a worker does.  Each is one step between two pauses.
 #
@@ -172,6 +184,7 @@ sub step_lease
 	}
 	if ($scope eq 'lease')
 	{
+		return write_releasing($grant) if chance(0.3);
 		release($grant) if chance(0.3);
 		return;
 	}
