@@ -345,6 +345,20 @@ dlock_pending_doze(DlockDatabase *db, bool dozing)
 }
 
 /*
+ * has_row tells whether a slot's row shows a lease.  One whose row may come later
+ * is not in it yet: the batch may be about the lease before it in the slot, and
+ * what no batch has shown leaves nothing to wait for when it ends.
+ */
+static bool
+has_row(const DlockLease *lease)
+{
+	return lease->durable &&
+		(lease->state == DLOCK_LEASE_PENDING ||
+		 lease->state == DLOCK_LEASE_HELD) &&
+		(lease->promised || lease->written || !lease->on_late);
+}
+
+/*
  * copy_slot notes what a slot's row should say, and what its client is owed.
  * All partition locks held; a lease keeps its client's name alive.
  */
@@ -355,9 +369,7 @@ copy_slot(uint32 idx, DlockRecord *record, TimestampTz note_before,
 	DlockLease *lease = dlock_lease_at(idx);
 
 	record->slot = idx;
-	record->held = lease->durable &&
-		(lease->state == DLOCK_LEASE_PENDING ||
-		 lease->state == DLOCK_LEASE_HELD);
+	record->held = has_row(lease);
 	record->token = lease->token;
 	lease->written = record->held;
 	if (record->held)

@@ -168,7 +168,7 @@ EOSQL
 
 # What a grant that cannot be made durable tells: what the writer is at, and what
 # to do.  One that dies again and again may be anywhere, or nowhere.
-my $again = qr/HINT:  The lease is not held\. Try again, with a longer timeout\./;
+my $again = qr/HINT:  The request was taken back\. Try again with a longer timeout, or see the server log for what keeps the writer\./;
 my $locked = qr/DETAIL:  Process \d+ is at work\. It waits for Lock: relation\./;
 my $at_work = qr/DETAIL:  (?:There is no writer process\.|Process \d+ is (?:loading the leases|at work)\..*)/;
 
