@@ -30,6 +30,7 @@ test  | libipc-run-perl          | perl:IPC::Run                          | Post
 test  | libdbd-pg-perl           | perl:DBD::Pg                           | connects the clients of the torture test
 test  | perl                     | prove                                  | runs the Perl tests
 test  | pgbouncer                | pgbouncer                              | a real pooler for the tests
+test  | python3-psycopg          | /usr/lib/python3/dist-packages/psycopg/__init__.py | runs the program of docs/guide.md
 test  | faketime                 | faketime                               | lets a test move the wall clock
 model | spin                    | spin                                   | walks through the models in docs/model
 memory | valgrind                | valgrind                               | make memcheck
