@@ -33,8 +33,8 @@ SELECT unnest(extconfig)::regclass AS dumped FROM pg_extension
 SELECT name, boot_val, unit, context, min_val, max_val FROM pg_settings
  WHERE name LIKE 'dlock.%' AND name NOT LIKE 'dlock.debug%'
  ORDER BY name COLLATE "C";
-SELECT current_setting('dlock.default_ttl') AS default_lease,
-       current_setting('dlock.max_ttl') AS max_lease,
+SELECT current_setting('dlock.default_ttl') AS default_ttl,
+       current_setting('dlock.max_ttl') AS max_ttl,
        current_setting('dlock.durable') AS durable,
        current_setting('dlock.client') AS client;
 SET dlock.no_such_setting = 1;
