@@ -19,7 +19,11 @@
  * the last commit in it: "ins" is what is inserted, "fl" what is flushed.
  * Whoever flushes, the writer or a commit of data, flushes all before it.
  *
- * Left out: the order of the queue (it is served by session number),
+ * Each hold has its mode.  A client is taken to know what its sessions have
+ * given back and made shared: then none of them believes that it has more.
+ *
+ * Left out: the order of the queue (it is served by session number), what was
+ * acknowledged between the call and the commit of a release or a downgrade,
  * durations (time passes at any moment: whatever can run out does, or does
  * not), two resources (a cut takes all at once; see README.md), running out
  * under a fence and the order of steps in a commit (fences.pml), standbys
@@ -46,7 +50,16 @@
 #else
 #define MAY_USE_OFF(s) false
 #define NO_QUEUE				/* who is in the way is told so */
+#ifdef NO_TRANS
+#define MAY_USE_TRANS(s) false
+#else
 #define MAY_USE_TRANS(s) ((s) > 0)
+#endif
+#endif
+#ifdef WITH_UPGRADE				/* dlock_set_options: not if somebody is in the way */
+#define MAY_UPGRADE(s) true
+#else
+#define MAY_UPGRADE(s) false
 #endif
 #ifdef WITH_SESSION
 #define MAY_USE_SESSION(s) true
@@ -122,14 +135,16 @@ typedef Lease
 	unsigned	state : 2;
 	unsigned	mode : 2;
 	unsigned	plain : 3;		/* holds that a row shows */
+	unsigned	ex : 3;			/* of these: exclusive */
+	unsigned	row_mode : 2;	/* what the row is to say */
+	bit			upgraded;		/* exclusive, whatever its holds */
 	unsigned	trans : 3;		/* holds of scope transaction */
 	unsigned	kept : 3;		/* holds that stop the clock */
 	unsigned	fences : 2;
 	bit			promised;		/* somebody was told that it is durable, or will be */
 	bit			written;		/* the last cut of it has copied it as held */
 	unsigned	row : 2;		/* the batch that first shows what was promised */
-	bit			downgrade;
-	bit			shared;			/* was granted as shared */
+	bit			shared;			/* was granted or made shared */
 };
 Lease L[2];
 unsigned	ends : 2;			/* the batch that carries the newest end */
@@ -157,10 +172,10 @@ typedef Session
 {
 	unsigned	at : 3;
 	unsigned	scope : 3;
-	unsigned	mode : 2;		/* that was asked for */
+	unsigned	mode : 2;		/* that was asked for; told: that it believes it has */
+	bit			upgrading;		/* its upgrade was granted, and not acknowledged */
 	byte		tok;
 	unsigned	batch : 2;		/* to wait for */
-	bit			upgraded;
 	unsigned	fence : 2;		/* the mode that the commit depends on */
 	bit			sure;			/* may believe that it holds */
 };
@@ -232,7 +247,7 @@ inline check_acknowledged(s, c, first)
 	PROPERTY(ENDS_7, fl[c] == 0 || ROW_TOKEN(fl[c]) == S[s].tok ||
 			 !CONFLICT(ROW_MODE(fl[c]), S[s].mode));
 	if
-	/* one that has become exclusive keeps the token that it had as shared */
+	/* one that becomes exclusive keeps the token that it had as shared */
 	:: first && S[s].mode == EX && !L[c].shared ->
 		PROPERTY(RISING, S[s].tok > acked)
 	:: first && S[s].mode == SH ->
@@ -244,7 +259,7 @@ inline check_acknowledged(s, c, first)
 
 /*
  * acknowledge tells a session that it holds.
- * code: dlock_engine_acknowledge, acknowledge, still_granted
+ * code: dlock_engine_acknowledge, acknowledge, still_granted, dlock_lease_tell
  */
 inline acknowledge(s, c)
 {
@@ -253,7 +268,10 @@ inline acknowledge(s, c)
 	S[s].at = HOLDS;
 	S[s].sure = 1;
 	S[s].batch = DURABLE;
-	S[s].upgraded = 0;
+	if
+	:: S[s].upgrading -> S[s].upgrading = 0; S[s].mode = EX; L[c].upgraded = 1
+	:: else
+	fi;
 	SAY("session %d: acknowledged token %d mode %d\n", s, S[s].tok, S[s].mode);
 	check_acknowledged(s, c, before == PENDING)
 }
@@ -265,8 +283,8 @@ inline promise(c)
 }
 
 /*
- * add_hold counts one more hold and tells which batch it waits for.
- * code: dlock_hold_add, dlock_hold_batch, add_hold, give
+ * add_hold counts one more hold.
+ * code: dlock_hold_add, dlock_holds_add, add_hold, give
  */
 inline add_hold(s, c, queued, again)
 {
@@ -277,7 +295,19 @@ inline add_hold(s, c, queued, again)
 	:: S[s].scope == LEASE -> L[c].plain++; promise(c)
 	:: S[s].scope == OFF -> L[c].plain++
 	fi;
-	if :: S[s].mode == EX -> L[c].downgrade = 0 :: else fi;
+	if
+	:: S[s].scope != TRANS && S[s].mode == EX -> L[c].ex++; L[c].row_mode = EX
+	:: else
+	fi;
+	wait_for(s, c, queued, again)
+}
+
+/*
+ * wait_for tells which batch a hold or an upgrade waits for.
+ * code: dlock_hold_batch
+ */
+inline wait_for(s, c, queued, again)
+{
 	S[s].batch = DURABLE;
 #ifdef F_HANDOVER_BEFORE_FLUSH
 	if :: !(queued) -> S[s].batch = ends :: else fi;
@@ -292,7 +322,12 @@ inline add_hold(s, c, queued, again)
 #endif
 	if
 #ifndef F_ACK_BEFORE_FLUSH
-	:: S[s].scope == LEASE || S[s].scope == SESSION -> S[s].batch = OPEN
+#ifdef F_UPGRADE_AT_ONCE
+	:: (S[s].scope == LEASE || S[s].scope == SESSION) && L[c].plain > 0 && !S[s].upgrading ->
+		S[s].batch = OPEN
+#else
+	:: (S[s].scope == LEASE || S[s].scope == SESSION) && L[c].plain > 0 -> S[s].batch = OPEN
+#endif
 #endif
 #ifndef F_UNDURABLE_TOKENS
 	:: L[c].tok > token_limit -> S[s].batch = OPEN
@@ -316,6 +351,7 @@ inline grant(s, c)
 	L[c].tok = next_token;
 	L[c].state = PENDING;
 	L[c].mode = S[s].mode;
+	L[c].row_mode = SH;
 	L[c].promised = 0;
 	L[c].shared = (S[s].mode == SH -> 1 : 0)
 }
@@ -327,7 +363,7 @@ inline grant(s, c)
  * serve grants what those in line may now have.  One that would need a token
  * beyond the bound of the model stays there.
  * code: dlock_queue_serve, serve_head, serve_also, share, dlock_client_serve,
- * promote
+ * promote, dlock_lease_strengthen
  */
 inline serve()
 {
@@ -338,9 +374,7 @@ inline serve()
 		:: S[j].at == QUEUED && L[CLIENT(j)].state != FREE &&
 			(L[CLIENT(j)].mode >= S[j].mode || L[1 - CLIENT(j)].state == FREE) ->
 			if
-			:: L[CLIENT(j)].mode < S[j].mode ->
-				L[CLIENT(j)].mode = S[j].mode;
-				S[j].upgraded = 1
+			:: L[CLIENT(j)].mode < S[j].mode -> L[CLIENT(j)].mode = S[j].mode
 			:: else
 			fi;
 			add_hold(j, CLIENT(j), true, true)
@@ -363,26 +397,86 @@ inline end_lease(c)
 	SAY("lease of client %d, token %d ends; ends %d\n", c, L[c].tok, ends);
 	L[c].tok = 0; L[c].state = FREE; L[c].mode = 0; L[c].plain = 0;
 	L[c].trans = 0; L[c].kept = 0; L[c].promised = 0; L[c].written = 0;
-	L[c].downgrade = 0; L[c].row = DURABLE; L[c].shared = 0;
+	L[c].ex = 0; L[c].row_mode = 0; L[c].upgraded = 0;
+	L[c].row = DURABLE; L[c].shared = 0;
 	serve()
 }
 
 /*
- * weaken makes an exclusive lease a shared one, or has the last fence do it.
- * code: dlock_lease_weaken, dlock_lease_strengthen
+ * What a lease has, by mode.  What its request waits for is not acknowledged.
+ * code: find_hold, dlock_holds_tell
  */
-inline weaken(c)
+#define KNOWS(s, c) (CLIENT(s) == c && S[s].tok == L[c].tok && S[s].at >= GRANTED)
+#define IS_TRANS_EX(s, c) (KNOWS(s, c) && S[s].scope == TRANS && S[s].mode == EX)
+#define IS_UNTOLD_EX(s, c) \
+	(KNOWS(s, c) && S[s].at == GRANTED && S[s].scope != TRANS && !S[s].upgrading && S[s].mode == EX -> 1 : 0)
+#define IS_UNTOLD_SH(s, c) \
+	(KNOWS(s, c) && S[s].at == GRANTED && S[s].scope != TRANS && !S[s].upgrading && S[s].mode == SH -> 1 : 0)
+#define IS_UPGRADING(s, c) (KNOWS(s, c) && S[s].upgrading)
+#if SESSIONS == 2
+#define ANY(p, c) (p(0, c) || p(1, c))
+#define COUNT(p, c) (p(0, c) + p(1, c))
+#else
+#define ANY(p, c) (p(0, c) || p(1, c) || p(2, c))
+#define COUNT(p, c) (p(0, c) + p(1, c) + p(2, c))
+#endif
+
+/* code: dlock_holds_row_mode, dlock_holds_mode, strongest */
+#define HOLDS_ROW_MODE(c) (L[c].ex > 0 || L[c].upgraded || ANY(IS_UPGRADING, c) -> EX : SH)
+#define HOLDS_MODE(c) (HOLDS_ROW_MODE(c) == EX || ANY(IS_TRANS_EX, c) -> EX : SH)
+
+#ifdef F_ROW_MODE_LATE
+#define ROW_MODE_MAY_CHANGE(c) (L[c].fences == 0)
+#else
+#define ROW_MODE_MAY_CHANGE(c) true
+#endif
+
+/*
+ * lower ends what the sessions of a client believe of its lease's mode, where
+ * the client has given it back or made it shared.
+ */
+inline lower(c)
 {
 	if
-	:: L[c].fences > 0 -> L[c].downgrade = 1
-	:: else ->
-		L[c].downgrade = 0;
+	:: L[c].ex == COUNT(IS_UNTOLD_EX, c) && !L[c].upgraded ->
+		i = 0;
+		do
+		:: i < SESSIONS ->
+			if
+			:: KNOWS(i, c) && S[i].scope != TRANS && S[i].mode == EX &&
+				(S[i].at > GRANTED || S[i].upgrading) -> S[i].mode = SH
+			:: else
+			fi;
+			i++
+		:: else -> break
+		od
+	:: else
+	fi
+}
+
+/*
+ * settle_mode makes a lease as weak as its holds allow, or has the last fence
+ * do it; what the row says becomes weaker at once.
+ * code: dlock_lease_settle_mode, settle_row_mode
+ */
+inline settle_mode(c)
+{
+	if
+	:: L[c].row_mode > HOLDS_ROW_MODE(c) && ROW_MODE_MAY_CHANGE(c) ->
+		L[c].row_mode = SH;
 #ifndef F_WEAKENING_NOT_NOTED
 		note_end(c);
 #endif
+		SAY1("the row of client %d is to be shared\n", c)
+	:: else
+	fi;
+	if
+	:: L[c].fences == 0 && L[c].mode > HOLDS_MODE(c) ->
 		L[c].mode = SH;
+		L[c].shared = 1;
 		SAY1("lease of client %d made shared\n", c);
 		serve()
+	:: else
 	fi
 }
 
@@ -408,57 +502,92 @@ inline unsure(c, but)
 }
 
 /*
- * drop_hold takes a hold away; the lease ends with the last one.
- * code: dlock_lease_settle
+ * settle does what follows when a hold has gone; the lease ends with the last
+ * one.  code: dlock_lease_settle
  */
-inline drop_hold(s, c)
+inline settle(c)
 {
-	if
-	:: S[s].scope == TRANS -> L[c].trans--; L[c].kept--
-	:: S[s].scope == SESSION && L[c].kept > L[c].trans && L[c].plain > 0 ->
-		L[c].kept--; L[c].plain--
-	:: S[s].scope != TRANS && L[c].plain > 0 -> L[c].plain--
-	:: else
-	fi;
 	if
 	:: L[c].plain == 0 -> unsure(c, TRANS)
 	:: else
 	fi;
 	if
 	:: L[c].plain + L[c].trans == 0 && L[c].fences == 0 -> end_lease(c)
-	:: L[c].plain == 0 && (L[c].trans > 0 || L[c].fences > 0) ->
-		/* what is left needs no row */
-		L[c].promised = 0; L[c].row = DURABLE;
+	:: else ->
+		if
+		:: L[c].plain == 0 ->
+			/* what is left needs no row */
+			L[c].promised = 0; L[c].row = DURABLE;
+			if :: L[c].trans == 0 -> L[c].upgraded = 0 :: else fi;
 #ifndef F_ENDS_IF_DURABLE
-		note_end(c)
+			note_end(c)
 #endif
-	:: else
+		:: else
+		fi;
+		settle_mode(c)
 	fi
+}
+
+/*
+ * drop_hold takes the hold of a session away that ends, or that it gives back:
+ * then it is the strongest that was acknowledged.
+ * code: dlock_holds_end_transaction, dlock_holds_end_session, dlock_holds_release,
+ * release_own, release_others
+ */
+inline drop_hold(s, c)
+{
+	if
+	:: S[s].scope == TRANS -> L[c].trans--; L[c].kept--
+	:: S[s].scope != TRANS && L[c].plain > COUNT(IS_UNTOLD_EX, c) + COUNT(IS_UNTOLD_SH, c) ->
+		if
+		:: S[s].scope == SESSION && L[c].kept > L[c].trans -> L[c].kept--
+		:: else
+		fi;
+		L[c].plain--;
+		if :: L[c].ex > COUNT(IS_UNTOLD_EX, c) -> L[c].ex-- :: else fi
+	:: else
+	fi;
+	S[s].tok = 0;
+	lower(c);
+	settle(c)
+}
+
+/*
+ * downgrade makes the lease shared, and the holds that were acknowledged.
+ * code: dlock_holding_downgrade, dlock_holds_weaken, dlock_lease_downgrade
+ */
+inline downgrade(c)
+{
+	L[c].upgraded = 0;
+	L[c].ex = COUNT(IS_UNTOLD_EX, c);
+	i = 0;
+	do
+	:: i < SESSIONS ->
+		if
+		:: IS_TRANS_EX(i, c) && S[i].at > GRANTED -> S[i].mode = SH
+		:: else
+		fi;
+		i++
+	:: else -> break
+	od;
+	lower(c);
+	settle_mode(c)
 }
 
 /* code: stands; the lease that the session knows of */
 #define IS_MINE(s) (L[CLIENT(s)].state != FREE && L[CLIENT(s)].tok == S[s].tok)
+#define HOLD_COUNT(c) (L[c].plain + L[c].trans)
 /* code: is_running */
-#define IS_RUNNING(s) (IS_MINE(s) && L[CLIENT(s)].state == HELD && \
-					   L[CLIENT(s)].plain + L[CLIENT(s)].trans > 0)
-
-/* "claims": nobody was given it as exclusive since.  code: dlock_engine_take_back */
-#define CLAIMED(s, t) ((s) != (t) && CLIENT(s) == CLIENT(t) && S[t].at >= GRANTED && \
-					   S[t].mode == EX && S[t].tok == S[s].tok)
-#if SESSIONS == 2
-#define CLAIMED_BY_OTHERS(s) false
-#else
-#define CLAIMED_BY_OTHERS(s) (CLAIMED(s, 1) || CLAIMED(s, 2))
-#endif
+#define IS_RUNNING(s) (IS_MINE(s) && L[CLIENT(s)].state == HELD && HOLD_COUNT(CLIENT(s)) > 0)
 
 inline forget(s)
 {
 	S[s].at = IDLE; S[s].scope = 0; S[s].mode = 0; S[s].tok = 0;
-	S[s].batch = DURABLE; S[s].upgraded = 0; S[s].fence = 0; S[s].sure = 0
+	S[s].batch = DURABLE; S[s].upgrading = 0; S[s].fence = 0; S[s].sure = 0
 }
 
 /* A request, of the scope and mode that are set.
- * code: dlock_engine_acquire, start, strengthen, line_up */
+ * code: dlock_engine_acquire, start, hold_more, strengthen, line_up */
 inline request(s, c)
 {
 	if
@@ -466,7 +595,6 @@ inline request(s, c)
 		add_hold(s, c, false, true)
 	:: L[c].state != FREE && L[c].mode < S[s].mode && L[1 - c].state == FREE ->
 		L[c].mode = EX;
-		S[s].upgraded = 1;
 		add_hold(s, c, false, true);
 		serve()
 	:: L[c].state == FREE && !IN_THE_WAY(c, S[s].mode) ->
@@ -481,19 +609,39 @@ inline request(s, c)
 	fi
 }
 
-/* code: dlock_engine_take_back */
+/*
+ * An upgrade: no hold, but the lease is as strong as if it had one more.
+ * code: dlock_change_lease, upgrade, hold_more, strengthen, dlock_hold_add
+ */
+inline upgrade(s, c)
+{
+	S[s].upgrading = 1;
+	L[c].mode = EX;
+	L[c].row_mode = EX;
+	if :: L[c].plain > 0 && S[s].scope != OFF -> promise(c) :: else fi;
+	wait_for(s, c, false, true);
+	serve()
+}
+
+/* code: dlock_engine_take_back, undo, dlock_holds_take_back */
 inline take_back(s, c)
 {
 	if
-	:: IS_MINE(s) ->
+	:: S[s].upgrading ->
+		S[s].upgrading = 0; S[s].at = HOLDS; S[s].batch = DURABLE;
+		if :: IS_MINE(s) -> settle_mode(c) :: else fi
+	:: !S[s].upgrading && IS_MINE(s) ->
 		if
-		:: S[s].upgraded && !CLAIMED_BY_OTHERS(s) -> weaken(c)
-		:: else
+		:: S[s].scope == TRANS -> L[c].trans--; L[c].kept--
+		:: S[s].scope != TRANS ->
+			L[c].plain--;
+			if :: S[s].mode == EX -> L[c].ex-- :: else fi;
+			if :: S[s].scope == SESSION -> L[c].kept-- :: else fi
 		fi;
-		drop_hold(s, c)
-	:: else
-	fi;
-	forget(s)
+		forget(s);
+		settle(c)
+	:: else -> forget(s)
+	fi
 }
 
 #define KEEP_HOLD 0
@@ -501,20 +649,23 @@ inline take_back(s, c)
 #define DOWNGRADE 2
 
 /* code: at_commit, drop_event, dlock_holding_let_go, last_fence_gone,
- * dlock_holding_release, dlock_holding_end_transaction, dlock_holding_downgrade */
+ * dlock_holding_release, dlock_holding_end_transaction */
 inline commit_done(s, c)
 {
 	SAY("session %d: COMMIT, then %d\n", s, choice, 0);
 	L[c].fences--;
+	S[s].at = HOLDS;
 	if
-	:: choice == KEEP_HOLD -> S[s].at = HOLDS
-	:: choice == DROP_HOLD -> drop_hold(s, c); forget(s)
-	:: choice == DOWNGRADE -> S[s].at = HOLDS; S[s].mode = SH; weaken(c)
+	:: L[c].fences == 0 && L[c].plain + L[c].trans > 0 -> settle_mode(c)
+	:: L[c].fences == 0 && L[c].plain + L[c].trans == 0 -> end_lease(c)
+	:: else
 	fi;
 	if
-	:: L[c].downgrade && L[c].fences == 0 -> weaken(c)
-	:: else
-	fi
+	:: choice == KEEP_HOLD || !IS_MINE(s)
+	:: choice == DROP_HOLD && IS_MINE(s) -> drop_hold(s, c)
+	:: choice == DOWNGRADE && IS_MINE(s) -> downgrade(c)
+	fi;
+	if :: choice == DROP_HOLD -> forget(s) :: else fi
 }
 
 /*
@@ -580,9 +731,10 @@ active [SESSIONS] proctype Backend()
 	:: d_step {
 		S[me].at == GRANTED && S[me].batch == DURABLE ->
 		if
-		:: IS_MINE(me) -> acknowledge(me, CLIENT(me))
-		:: else -> forget(me)
-		fi
+		:: IS_MINE(me) && HOLD_COUNT(CLIENT(me)) > 0 -> acknowledge(me, CLIENT(me))
+		:: else -> take_back(me, CLIENT(me))
+		fi;
+		tidy()
 	   }
 
 	/* It gives up first.  code: abandon, dlock_engine_take_back */
@@ -621,7 +773,7 @@ active [SESSIONS] proctype Backend()
 		S[me].at == WRITTEN ->
 		if
 		:: S[me].scope != TRANS -> choice = KEEP_HOLD
-		:: S[me].scope != TRANS && S[me].mode == EX && !CLAIMED_BY_OTHERS(me) ->
+		:: S[me].scope != TRANS && L[CLIENT(me)].mode == EX ->
 			choice = DOWNGRADE
 		:: choice = DROP_HOLD
 		fi;
@@ -642,6 +794,17 @@ active [SESSIONS] proctype Backend()
 		fi;
 		forget(me);
 		tidy()
+	   }
+
+	/*
+	 * It makes its lease exclusive.
+	 * code: dlock_set_options, dlock_engine_acquire
+	 */
+	:: d_step {
+		MAY_UPGRADE(me) && S[me].at == HOLDS && IS_RUNNING(me) && S[me].sure &&
+		S[me].scope != TRANS && L[1 - CLIENT(me)].state == FREE ->
+		SAY1("session %d: upgrades\n", me);
+		upgrade(me, CLIENT(me))
 	   }
 
 	/*
@@ -678,6 +841,12 @@ active [SESSIONS] proctype Backend()
 	od
 }
 
+#ifdef F_ROW_HAS_LEASE_MODE
+#define COPIED_MODE(c) L[c].mode
+#else
+#define COPIED_MODE(c) L[c].row_mode
+#endif
+
 /* code: take_slots, copy_slot, extend_tokens; bit c of "old" says whether a
  * lease of client c that was taken durable = off is old enough */
 inline collect()
@@ -692,7 +861,7 @@ inline collect()
 		if
 		:: L[j].state != FREE && L[j].plain > 0 &&
 			(L[j].promised || L[j].written || ((old >> j) & 1)) ->
-			cut[j] = ROW(L[j].tok, L[j].plain, L[j].mode)
+			cut[j] = ROW(L[j].tok, L[j].plain, COPIED_MODE(j))
 		:: else -> cut[j] = 0
 		fi;
 #ifndef F_WRITTEN_WHEN_PUBLISHED
@@ -722,7 +891,7 @@ active proctype Writer()
 	:: d_step {
 		writer == 0 && !half -> half = 1;
 		cut[0] = (L[0].state != FREE && L[0].plain > 0 ->
-				  ROW(L[0].tok, L[0].plain, L[0].mode) : 0);
+				  ROW(L[0].tok, L[0].plain, COPIED_MODE(0)) : 0);
 		if :: cut[0] != 0 -> L[0].written = 1 :: else fi
 	   }
 #endif
@@ -808,7 +977,9 @@ active proctype Monitor()
 
 /*
  * The server crashes, and all leases are loaded before anything else happens.
- * code: restore_all, dlock_upkeep_restore, dlock_upkeep_start_clocks
+ * All holds of a lease have the mode of its row then.
+ * code: restore_all, dlock_upkeep_restore, dlock_holds_restore,
+ * dlock_upkeep_start_clocks
  */
 active proctype Crash()
 {
@@ -828,7 +999,13 @@ active proctype Crash()
 			L[j].mode = ROW_MODE(fl[j]);
 			L[j].plain = ROW_HOLDS(fl[j]);
 			L[j].trans = 0; L[j].kept = 0; L[j].fences = 0; L[j].promised = (fl[j] != 0 -> 1 : 0);
-			L[j].downgrade = 0; L[j].row = DURABLE; L[j].shared = 0;
+			L[j].row = DURABLE; L[j].shared = 0; L[j].upgraded = 0;
+			L[j].row_mode = L[j].mode;
+#ifdef F_RESTORED_AS_SHARED
+			L[j].ex = 0;
+#else
+			L[j].ex = (L[j].mode == EX -> L[j].plain : 0);
+#endif
 #ifdef F_RESTORED_NOT_WRITTEN
 			L[j].written = 0;
 #else
@@ -846,8 +1023,9 @@ active proctype Crash()
 		do
 		:: j < SESSIONS ->
 			if
-			:: S[j].at < HOLDS || S[j].scope == TRANS -> forget(j)
+			:: (S[j].at < HOLDS && !S[j].upgrading) || S[j].scope == TRANS -> forget(j)
 			:: else ->
+				S[j].upgrading = 0;
 				S[j].at = HOLDS; S[j].batch = DURABLE; S[j].fence = 0;
 				if
 				:: S[j].scope == OFF -> S[j].sure = 0

@@ -2,21 +2,48 @@
  * fences.pml
  *	  Commits that depend on a lease, and everything that can happen to it.
  *
- * Client 0 has two sessions, client 1 is the next in line.  A commit goes in
- * the steps of scope.c: a fence while the transaction runs, the check in
- * PRE_COMMIT, the moment from which others see its changes, and then one lock
- * hold for each thing that it does to leases.
+ * Client 0 has two sessions, client 1 is the next in line and has one.  A lease
+ * has holds of scope lease, which belong to the client, one hold of scope
+ * transaction for each session, and upgrades (dlock_set_options).  A commit goes
+ * in the steps of scope.c: fences, releases and downgrades are asked for while
+ * the transaction runs; then come the check in PRE_COMMIT, the moment from which
+ * others see its changes, and one lock hold for each thing that it does to leases.
  *
  * Left out: durability (a grant that waits for its flush may be told or taken
- * back at any moment), the order of the queue, several resources, savepoints,
- * tokens (a session's reference is void once its lease has ended: tokens do
- * not repeat, see durability.pml), priorities.
+ * back at any moment; what the row says is in durability.pml), the order of
+ * the queue, several resources, savepoints, tokens (a session's reference is
+ * void once its lease has ended: tokens do not repeat, see durability.pml),
+ * priorities, scope session (for the mode it is as scope lease), holds that
+ * cannot be counted apart because slots have run out.  A transaction has one
+ * fence for all that it relies on, in the strongest of their modes: it is there
+ * as long as one of them is.  A session that has asked for something acquires
+ * nothing before the end of its transaction; the other one does.  Upgrades that
+ * cannot be undone any more count as one.
+ *
+ * Bounds: a client that has HOLDS holds of scope lease asks for no more of them.
  *
  * IDENTIFICATION
  *	  docs/model/fences.pml
  */
 #define SESSIONS 3
 #define CLIENT(s) ((s) == 2 -> 1 : 0)
+#ifndef HOLDS
+#define HOLDS 2
+#endif
+/* client 1 is there for what it lets client 0 do: it needs no more than one hold */
+#define ROOM(c) (L[c].ex + L[c].sh < ((c) == 0 -> HOLDS : 1))
+#ifdef NO_TRANS
+#define MAY_USE_TRANS(s) false
+#else
+#define MAY_USE_TRANS(s) (CLIENT(s) == 0)
+#endif
+#ifdef NO_UPGRADE
+#define MAY_UPGRADE(s) false
+#else
+#define MAY_UPGRADE(s) (CLIENT(s) == 0)
+#endif
+/* sessions 0 and 1; client 1 has nobody beside session 2 */
+#define OTHER(s) (1 - (s))
 
 #ifndef SCRATCH
 #define SCRATCH hidden			/* not for a search in breadth, which Spin refuses then */
@@ -27,15 +54,32 @@
 #define SAY(t, a, b, c)	skip
 #endif
 
+/* which properties are looked at: all, or the one that is asked for */
+#ifdef ONLY
+#define PROPERTY(n, e) assert(ONLY != n || (e))
+#else
+#define PROPERTY(n, e) assert(e)
+#endif
+#define EXCLUSION	1			/* no two hold it */
+#define NOT_BETWEEN	2			/* nobody gets it between a check and the visible commit */
+#define TOLD		3			/* who is told of a mode has it */
+#define HOLDS_DECIDE 4			/* a lease is as strong as its holds and upgrades */
+#define LET_IN		5			/* and keeps nobody out for anything else */
+#define LAST_WISH	6			/* what was acknowledged later is not undone */
+#define COUNTS		7			/* of holds, fences, upgrades; it ends at its time */
+
 /* modes */
 #define SH 1
 #define EX 2
 #define CONFLICT(a, b) ((a) == EX || (b) == EX)
+#define STRONGER(a, b) ((a) > (b) -> (a) : (b))
 
-/* scopes */
+/* scopes; UPGRADE: no hold, a change of the mode */
 #define LEASE 1
 #define TRANS 2
+#define UPGRADE 3
 
+/* states of a lease */
 #define FREE 0
 #define PENDING 1
 #define HELD 2
@@ -44,18 +88,23 @@
 #define IDLE 0
 #define QUEUED 1
 #define GRANTED 2				/* waits for its flush */
-#define HOLDS 3					/* it has a reference to a lease */
-#define CHECKED 4				/* in PRE_COMMIT, or waiting for flush and standbys */
-#define VISIBLE 5				/* others see what it has written */
+#define UNSURE 3				/* told of its upgrade, which may still be undone */
+#define BUSY 4					/* in a transaction that has something to lose or to do */
+#define CHECKED 5				/* in PRE_COMMIT, or waiting for flush and standbys */
+#define OVER 6					/* the transaction is; what it has asked for is being done */
+
+/* what a transaction has asked for */
+#define RELEASE 1
+#define DOWNGRADE 2
 
 typedef Lease
 {
 	unsigned	state : 2;
 	unsigned	mode : 2;
-	unsigned	plain : 2;
-	unsigned	trans : 2;
+	unsigned	ex : 3;			/* holds of scope lease that are exclusive */
+	unsigned	sh : 3;			/* that are shared */
 	unsigned	fences : 2;
-	bit			downgrade;
+	unsigned	upgrades : 2;	/* that were acknowledged */
 	bit			ran_out;		/* deadline <= now */
 	bit			in_heap;
 };
@@ -65,66 +114,151 @@ typedef Session
 {
 	unsigned	at : 3;
 	unsigned	scope : 2;
-	unsigned	mode : 2;
+	unsigned	mode : 2;		/* that was asked for */
+	unsigned	trans : 2;		/* its hold of scope transaction: the mode */
 	bit			stands;			/* the lease is the one that it refers to */
-	bit			upgraded;
-	bit			claimed;		/* exclusive to another session since its grant */
 	unsigned	fence : 2;		/* the mode that its commit depends on */
-	bit			weakened;		/* its lease was made shared since its grant */
-	bit			told;			/* was told of an exclusive hold, which stands */
+	unsigned	ask : 2;
+	unsigned	note : 2;		/* RELEASE: of a hold of that mode */
+	unsigned	had : 2;		/* RELEASE, DOWNGRADE: the mode in which it had the lease */
+	/* DOWNGRADE: what was acknowledged since it was asked for */
+	bit			later_hold;
+	bit			later_trans;
+	bit			later_upgrade;
+	bit			counted;		/* UNSURE: no downgrade has undone its upgrade */
+#ifdef F_UNDO_RESTORES
+	unsigned	before : 2;		/* UNSURE: the upgrades before it */
+#endif
 };
 Session S[SESSIONS];
 
 SCRATCH byte i;
 SCRATCH byte j;
-SCRATCH byte choice;
+SCRATCH byte m;
+SCRATCH byte need;
+SCRATCH byte wrote;
 
 inline forget(s)
 {
-	S[s].at = IDLE; S[s].scope = 0; S[s].mode = 0; S[s].stands = 0;
-	S[s].upgraded = 0; S[s].claimed = 0; S[s].fence = 0; S[s].told = 0; S[s].weakened = 0
+	S[s].at = IDLE; S[s].scope = 0; S[s].mode = 0; S[s].trans = 0; S[s].stands = 0;
+	S[s].fence = 0; S[s].ask = 0; S[s].note = 0; S[s].had = 0; S[s].later_hold = 0;
+	S[s].later_trans = 0; S[s].later_upgrade = 0; S[s].counted = 0
+#ifdef F_UNDO_RESTORES
+	; S[s].before = 0
+#endif
 }
+
+/*
+ * What a lease has.  A hold or upgrade of a session that waits for its flush is
+ * not acknowledged.  code: find_hold, dlock_holds_add, dlock_holds_tell
+ */
+#define MINE(s, c) (CLIENT(s) == c && S[s].stands)
+#define WAITS_FOR(s, c, k, m) (MINE(s, c) && S[s].at == GRANTED && S[s].scope == k && S[s].mode == m -> 1 : 0)
+#define UNTOLD(c, k, m) (WAITS_FOR(0, c, k, m) + WAITS_FOR(1, c, k, m) + WAITS_FOR(2, c, k, m))
+#define HAS_TRANS(s, c) (MINE(s, c) && S[s].trans != 0 -> 1 : 0)
+#define TRANS_HOLDS(c) (HAS_TRANS(0, c) + HAS_TRANS(1, c) + HAS_TRANS(2, c))
+#define TRANS_EX(s, c) (MINE(s, c) && S[s].trans == EX)
+#define TOLD_EX(c) (L[c].ex - UNTOLD(c, LEASE, EX))
+#define TOLD_SH(c) (L[c].sh - UNTOLD(c, LEASE, SH))
+#define HOLD_COUNT(c) (L[c].ex + L[c].sh + TRANS_HOLDS(c))
+
+#ifdef F_UPGRADING_NOT_COUNTED
+#define UPGRADING(c) 0
+#else
+#define UPGRADING(c) UNTOLD(c, UPGRADE, EX)
+#endif
+#define COUNTED(s, c) (MINE(s, c) && S[s].counted -> 1 : 0)
+#define MAY_BE_UNDONE(c) (COUNTED(0, c) + COUNTED(1, c) + COUNTED(2, c))
+
+/* code: dlock_holds_mode, strongest */
+#define HOLDS_MODE(c) \
+	(L[c].upgrades > 0 || L[c].ex > 0 || UPGRADING(c) > 0 || \
+	 TRANS_EX(0, c) || TRANS_EX(1, c) || TRANS_EX(2, c) -> EX : SH)
+
+/* in which a session has it, whatever the other one holds for itself.  code: dlock_holds_survey */
+#define OWN_MODE(s, c) \
+	(L[c].upgrades > 0 || TOLD_EX(c) > 0 || (S[s].at != GRANTED && TRANS_EX(s, c)) -> EX : SH)
 
 /* code: is_running */
-#define RUNNING(c) (L[c].state == HELD && L[c].plain + L[c].trans > 0 && !L[c].ran_out)
+#define RUNNING(c) (L[c].state == HELD && HOLD_COUNT(c) > 0 && !L[c].ran_out)
 
 /* Its clock starts anew.  code: dlock_clock_restart, dlock_deadline_set */
+#define NO_DEADLINE(c) (!L[c].in_heap && !L[c].ran_out)
 inline restart_clock(c)
 {
-	L[c].ran_out = 0;
-	L[c].in_heap = (L[c].state == HELD && L[c].trans == 0 -> 1 : 0)
+	if
+	:: L[c].state == HELD && TRANS_HOLDS(c) == 0 -> L[c].ran_out = 0; L[c].in_heap = 1
+	:: else
+	fi
 }
 
-/* code: dlock_engine_acknowledge, acknowledge */
+/* An acknowledged downgrade, or the last hold has gone.  code: dlock_lease_downgrade */
+inline drop_upgrades(c)
+{
+	L[c].upgrades = 0;
+	i = 0;
+	do
+	:: i < SESSIONS -> if :: CLIENT(i) == c -> S[i].counted = 0 :: else fi; i++
+	:: else -> break
+	od
+}
+
+/*
+ * A session is told.  An exclusive hold or upgrade that waited for that has kept
+ * the lease exclusive.
+ * code: dlock_engine_acknowledge, acknowledge, dlock_lease_tell
+ */
 inline acknowledge(s, c)
 {
-	assert(L[c].mode >= S[s].mode);
+	SAY("session %d: acknowledged, scope %d, mode %d\n", s, S[s].scope, S[s].mode);
+	PROPERTY(TOLD, L[c].mode >= S[s].mode);
 	L[c].state = HELD;
 	restart_clock(c);
-	S[s].at = HOLDS;
-	S[s].upgraded = 0; S[s].claimed = 0;
-	S[s].told = (S[s].mode == EX -> 1 : 0)
-}
-
-/* code: dlock_hold_add, add_hold, give */
-inline add_hold(s, c)
-{
-	S[s].stands = 1;
 	if
-	:: S[s].scope == TRANS -> L[c].trans++; L[c].in_heap = 0; L[c].ran_out = 0
-	:: S[s].scope == LEASE -> L[c].plain++
-	fi;
-	if
-	:: S[s].mode == EX ->
-		/* another claim: whoever has an older one cannot weaken it */
-		L[c].downgrade = 0;
-		if :: s == 0 -> S[1].claimed = 1 :: s == 1 -> S[0].claimed = 1 :: else fi
+	:: c == 0 && S[OTHER(s)].ask == DOWNGRADE && S[OTHER(s)].stands && S[s].mode == EX ->
+		if
+		:: S[s].scope == LEASE -> S[OTHER(s)].later_hold = 1
+		:: S[s].scope == TRANS -> S[OTHER(s)].later_trans = 1
+		:: S[s].scope == UPGRADE -> S[OTHER(s)].later_upgrade = 1
+		fi
 	:: else
 	fi;
-	S[s].claimed = 0;
+	if
+	:: S[s].scope == LEASE -> forget(s)
+	:: S[s].scope == TRANS -> S[s].at = BUSY
+	:: S[s].scope == UPGRADE ->
+		S[s].at = UNSURE;
+#ifdef F_UNDO_RESTORES
+		S[s].before = L[c].upgrades;
+#endif
+		S[s].counted = 1;
+		L[c].upgrades++
+	fi
+}
+
+/*
+ * One hold or upgrade more.  Where there were only commits left, the lease is its
+ * client's again.
+ * code: dlock_hold_add, dlock_holds_add, begin_anew, add_hold, give
+ */
+inline add_hold(s, c)
+{
+	if
+	:: HOLD_COUNT(c) == 0 && L[c].fences > 0 && S[s].scope != UPGRADE ->
+		L[c].in_heap = 0; L[c].ran_out = 0;
+		/* as the new hold is, whatever the lease was */
+		PROPERTY(HOLDS_DECIDE, L[c].upgrades == 0)
+	:: else
+	fi;
+	S[s].stands = 1;
 	S[s].at = GRANTED;
-	restart_clock(c);
-	SAY("session %d: granted mode %d, upgraded %d\n", s, L[c].mode, S[s].upgraded)
+	if
+	:: S[s].scope == TRANS -> S[s].trans = S[s].mode; L[c].in_heap = 0; L[c].ran_out = 0
+	:: S[s].scope == LEASE && S[s].mode == EX -> L[c].ex++
+	:: S[s].scope == LEASE && S[s].mode == SH -> L[c].sh++
+	:: else
+	fi;
+	SAY("session %d: granted, scope %d; the lease has mode %d\n", s, S[s].scope, L[c].mode)
 }
 
 #define IN_THE_WAY(c, m) (L[1 - (c)].state != FREE && CONFLICT(L[1 - (c)].mode, m))
@@ -136,30 +270,47 @@ inline add_hold(s, c)
 #define NO_COMMIT_UNDER_WAY(c, m) \
 	((c) == 0 -> !DEPENDS(2, m) : !DEPENDS(0, m) && !DEPENDS(1, m))
 
-/* code: dlock_queue_serve, serve_head, serve_also, dlock_client_serve */
+/* whoever stands in line may have what it asks for */
+#define FITS(j, c) \
+	((L[c].state != FREE && (L[c].mode >= S[j].mode || L[1 - (c)].state == FREE)) || \
+	 (L[c].state == FREE && !IN_THE_WAY(c, S[j].mode)))
+
+/* code: dlock_queue_serve, serve_head, serve_also, dlock_client_serve, dlock_lease_strengthen */
 inline serve()
 {
 	j = 0;
 	do
 	:: j < SESSIONS ->
 		if
-		:: S[j].at == QUEUED && L[CLIENT(j)].state != FREE &&
-			(L[CLIENT(j)].mode >= S[j].mode || L[1 - CLIENT(j)].state == FREE) ->
+		:: S[j].at == QUEUED && FITS(j, CLIENT(j)) ->
 			if
-			:: L[CLIENT(j)].mode < S[j].mode ->
-				L[CLIENT(j)].mode = S[j].mode;
-				S[j].upgraded = 1
+			:: L[CLIENT(j)].state == FREE ->
+				L[CLIENT(j)].state = PENDING; L[CLIENT(j)].mode = S[j].mode
+			:: L[CLIENT(j)].state != FREE && L[CLIENT(j)].mode < S[j].mode ->
+				L[CLIENT(j)].mode = S[j].mode
 			:: else
 			fi;
-			add_hold(j, CLIENT(j))
-		:: S[j].at == QUEUED && L[CLIENT(j)].state == FREE &&
-			!IN_THE_WAY(CLIENT(j), S[j].mode) ->
-			L[CLIENT(j)].state = PENDING; L[CLIENT(j)].mode = S[j].mode;
-			assert(NO_COMMIT_UNDER_WAY(CLIENT(j), S[j].mode));
+			PROPERTY(NOT_BETWEEN, NO_COMMIT_UNDER_WAY(CLIENT(j), S[j].mode));
 			add_hold(j, CLIENT(j))
 		:: else
 		fi;
 		j++
+	:: else -> break
+	od;
+	skip
+}
+
+/* An upgrade that stands in line has no lease any more.  code: dismiss_changers */
+inline dismiss_changers(c)
+{
+	i = 0;
+	do
+	:: i < SESSIONS ->
+		if
+		:: CLIENT(i) == c && S[i].at == QUEUED && S[i].scope == UPGRADE -> forget(i)
+		:: else
+		fi;
+		i++
 	:: else -> break
 	od;
 	skip
@@ -170,78 +321,179 @@ inline end_lease(c)
 {
 	SAY("the lease of client %d ends\n", c, 0, 0);
 	assert(L[c].fences == 0);
+	dismiss_changers(c);
 	i = 0;
 	do
 	:: i < SESSIONS ->
-		if :: CLIENT(i) == c -> S[i].stands = 0; S[i].told = 0 :: else fi;
+		if
+		:: MINE(i, c) ->
+			S[i].stands = 0; S[i].trans = 0; S[i].counted = 0;
+			S[i].later_hold = 0; S[i].later_trans = 0; S[i].later_upgrade = 0;
+			if
+			/* nothing that these could do has any effect */
+			:: S[i].at == OVER || S[i].at == UNSURE -> forget(i)
+			:: S[i].at == GRANTED -> S[i].scope = LEASE; S[i].mode = SH
+			:: else
+			fi
+		:: else
+		fi;
 		i++
 	:: else -> break
 	od;
-	L[c].state = FREE; L[c].mode = 0; L[c].plain = 0; L[c].trans = 0;
-	L[c].downgrade = 0; L[c].ran_out = 0; L[c].in_heap = 0;
+	L[c].state = FREE; L[c].mode = 0; L[c].ex = 0; L[c].sh = 0;
+	L[c].upgrades = 0; L[c].ran_out = 0; L[c].in_heap = 0;
 	serve()
 }
 
-/* code: dlock_lease_weaken */
-inline weaken(c)
+#ifdef F_SETTLE_IGNORES_FENCES
+#define MAY_SETTLE(c) true
+#else
+#define MAY_SETTLE(c) (L[c].fences == 0)
+#endif
+
+/*
+ * The lease becomes as weak as its holds allow.  code: dlock_lease_settle_mode
+ */
+inline set_mode(c)
 {
 	if
-	:: L[c].fences > 0 -> L[c].downgrade = 1
-	:: else ->
-		L[c].downgrade = 0;
-		L[c].mode = SH;
-		SAY("the lease of client %d is shared now\n", c, 0, 0);
-		i = 0;
-		do
-		:: i < SESSIONS ->
-			if :: CLIENT(i) == c -> S[i].told = 0 :: else fi;
-			if
-			:: CLIENT(i) == c && S[i].at == GRANTED && S[i].mode == EX -> S[i].weakened = 1
-			:: else
-			fi;
-			i++
-		:: else -> break
-		od;
+	:: L[c].mode != HOLDS_MODE(c) ->
+		L[c].mode = HOLDS_MODE(c);
+		SAY("the lease of client %d has mode %d now\n", c, L[c].mode, 0);
+#ifndef F_NOT_SERVED
 		serve()
+#endif
+	:: else
 	fi
 }
 
-/* code: dlock_lease_settle */
-inline drop_hold(s, c)
+inline settle_mode(c)
+{
+	if :: MAY_SETTLE(c) -> set_mode(c) :: else fi
+}
+
+/*
+ * A hold has gone.  With the last one go the upgrades, but not the lease as long
+ * as there are fences.  code: dlock_lease_settle
+ */
+inline settle(c, of_transaction)
 {
 	if
-	:: S[s].scope == TRANS && L[c].trans > 0 -> L[c].trans--
-	:: S[s].scope == LEASE && L[c].plain > 0 -> L[c].plain--
-	:: else
-	fi;
-	if
-	:: L[c].plain + L[c].trans == 0 && L[c].fences == 0 -> end_lease(c)
-	:: L[c].plain + L[c].trans > 0 && L[c].trans == 0 && S[s].scope == TRANS ->
-		restart_clock(c)
-	:: else
+	:: HOLD_COUNT(c) == 0 && L[c].fences == 0 -> end_lease(c)
+	:: else ->
+		if
+		:: HOLD_COUNT(c) == 0 ->
+#ifndef F_UPGRADES_OUTLIVE_HOLDS
+			drop_upgrades(c);
+#endif
+			dismiss_changers(c)
+		:: else
+		fi;
+		if :: NO_DEADLINE(c) -> restart_clock(c) :: else fi;
+#ifdef F_TRANSACTION_OUTLIVED
+		if :: !of_transaction -> settle_mode(c) :: else fi
+#else
+		settle_mode(c)
+#endif
 	fi
+}
+
+/* code: dlock_holding_end_transaction, dlock_holds_end_transaction */
+inline end_trans(s, c)
+{
+	SAY("session %d: its hold of scope transaction ends\n", s, 0, 0);
+	S[s].trans = 0;
+	settle(c, true)
 }
 
 /* code: dlock_holding_let_go, last_fence_gone */
 inline let_go(s, c)
 {
+	SAY("session %d: its fence goes\n", s, 0, 0);
+	L[c].fences--;
 	if
-	:: S[s].stands ->
-		L[c].fences--;
-		if
-		:: L[c].fences == 0 && L[c].plain + L[c].trans == 0 -> end_lease(c)
-		:: L[c].fences == 0 && L[c].plain + L[c].trans > 0 ->
+	:: L[c].fences == 0 && HOLD_COUNT(c) == 0 -> end_lease(c)
+	:: L[c].fences == 0 && HOLD_COUNT(c) > 0 ->
 #ifndef F_NOT_BACK_IN_HEAP
-			if
-			:: L[c].state == HELD && L[c].trans == 0 -> L[c].in_heap = 1
-			:: else
-			fi;
+		if :: L[c].ran_out && !L[c].in_heap -> L[c].in_heap = 1 :: else fi;
 #endif
-			if :: L[c].downgrade -> weaken(c) :: else fi
-		:: else
-		fi
+#ifndef F_NOT_SETTLED_AFTER_FENCE
+		settle_mode(c)
+#endif
 	:: else
 	fi
+}
+
+#ifdef F_RELEASE_TAKES_UNTOLD
+#define RELEASABLE_EX(c) L[c].ex
+#define RELEASABLE_SH(c) L[c].sh
+#else
+#define RELEASABLE_EX(c) TOLD_EX(c)
+#define RELEASABLE_SH(c) TOLD_SH(c)
+#endif
+#ifdef F_RELEASE_TAKES_STRONGER
+#define MAY_TAKE_EX(s) true
+#else
+#define MAY_TAKE_EX(s) (S[s].note == EX)
+#endif
+
+/*
+ * A hold is given back, of the mode that was noted or of a weaker one.
+ * code: at_commit, dlock_holding_release, dlock_holds_release, take_told
+ */
+inline release(s, c)
+{
+	SAY("session %d: its release of mode %d is done\n", s, S[s].note, 0);
+	if
+	:: MAY_TAKE_EX(s) && RELEASABLE_EX(c) > 0 ->
+		/* one that is stronger has come later, and stays */
+		PROPERTY(LAST_WISH, S[s].note == EX);
+		L[c].ex--;
+		settle(c, false)
+	:: !(MAY_TAKE_EX(s) && RELEASABLE_EX(c) > 0) && RELEASABLE_SH(c) > 0 ->
+		L[c].sh--;
+		settle(c, false)
+	:: else
+	fi
+}
+
+#ifdef F_DOWNGRADE_TAKES_LATER
+#define IS_LATER(b) false
+#else
+#define IS_LATER(b) (b)
+#endif
+#ifdef F_DOWNGRADE_TAKES_UNTOLD
+#define STAYS_EX(c) 0
+#define IS_UNTOLD(s) false
+#else
+#define STAYS_EX(c) UNTOLD(c, LEASE, EX)
+#define IS_UNTOLD(s) (S[s].at == GRANTED)
+#endif
+#define WEAKEN_TRANS(t, s, c) \
+	(TRANS_EX(t, c) && !IS_UNTOLD(t) && !((t) != (s) && IS_LATER(S[s].later_trans)))
+
+/*
+ * Holds that were acknowledged become shared, unless one of their kind was since
+ * the downgrade was asked for; so it is with upgrades.
+ * code: at_commit, dlock_holding_downgrade, dlock_holds_weaken, split, join_shared
+ */
+inline downgrade(s, c)
+{
+	SAY("session %d: its downgrade is done; later: hold %d, upgrade %d\n", s, S[s].later_hold, S[s].later_upgrade);
+	/* whether something was acknowledged later, and is there */
+	m = (S[s].later_hold && TOLD_EX(c) > 0) || (S[s].later_upgrade && L[c].upgrades > 0) ||
+		(S[s].later_trans && TRANS_EX(OTHER(s), c));
+	if :: !IS_LATER(S[s].later_upgrade) -> drop_upgrades(c) :: else fi;
+	if
+	:: !IS_LATER(S[s].later_hold) && L[c].ex > STAYS_EX(c) ->
+		need = L[c].ex - STAYS_EX(c);
+		L[c].sh = L[c].sh + need; L[c].ex = L[c].ex - need
+	:: else
+	fi;
+	if :: WEAKEN_TRANS(s, s, c) -> S[s].trans = SH :: else fi;
+	if :: WEAKEN_TRANS(OTHER(s), s, c) -> S[OTHER(s)].trans = SH :: else fi;
+	PROPERTY(LAST_WISH, !m || HOLDS_MODE(c) == EX);
+	settle_mode(c)
 }
 
 #ifdef F_EXPIRY_IGNORES_FENCES
@@ -249,26 +501,33 @@ inline let_go(s, c)
 #else
 #define UNFENCED(c) (L[c].fences == 0)
 #endif
-#ifdef F_CLAIMS_IGNORED
-#define CLAIMED(s) false
+/* what a transaction that has written something has checked besides */
+#ifdef F_RELEASE_NO_FENCE
+#define CHECKED_TOO(s) (S[s].ask == RELEASE -> m : need)
 #else
-#define CLAIMED(s) S[s].claimed
+#ifdef F_DOWNGRADE_NO_FENCE
+#define CHECKED_TOO(s) (S[s].ask == DOWNGRADE -> m : need)
+#else
+#ifdef F_RELEASE_RELIES_ON_HOLD
+#define CHECKED_TOO(s) (S[s].ask == RELEASE -> STRONGER(m, S[s].note) : need)
+#else
+#define CHECKED_TOO(s) need
+#endif
+#endif
 #endif
 #ifdef F_MODE_NOT_CHECKED
 #define MODE_COVERS(s) true
 #else
-#define MODE_COVERS(s) (L[CLIENT(s)].mode >= S[s].fence)
+#define MODE_COVERS(s) (L[CLIENT(s)].mode >= m)
 #endif
 
-#ifdef F_MODE_NOT_CHECKED_WHEN_TOLD
-#define MODE_STANDS(s) true
-#else
-#define MODE_STANDS(s) (!S[s].weakened)
-#endif
-
-/* code: dlock_engine_acquire, find_resource, dlock_expired_end, start, strengthen */
+/*
+ * code: dlock_engine_acquire, find_resource, dlock_expired_end, start, hold_more,
+ * strengthen, add_hold
+ */
 inline request(s, c)
 {
+	SAY("session %d: asks, scope %d, mode %d\n", s, S[s].scope, S[s].mode);
 	/* whose time is over is sent away first, but for those under a fence */
 	if
 	:: L[c].ran_out && L[c].fences == 0 -> end_lease(c)
@@ -283,50 +542,86 @@ inline request(s, c)
 	:: else
 	fi;
 	if
-	:: L[c].state != FREE && L[c].mode >= S[s].mode -> add_hold(s, c)
-	:: L[c].state != FREE && L[c].mode < S[s].mode && L[1 - c].state == FREE ->
-		L[c].mode = EX;
-		S[s].upgraded = 1;
+	:: S[s].scope == UPGRADE && (L[c].state == FREE || HOLD_COUNT(c) == 0 || L[c].ran_out) -> forget(s)
+	:: S[s].scope != UPGRADE && L[c].state == FREE && !IN_THE_WAY(c, S[s].mode) ->
+		L[c].state = PENDING; L[c].mode = S[s].mode;
+		PROPERTY(NOT_BETWEEN, NO_COMMIT_UNDER_WAY(c, S[s].mode));
 		add_hold(s, c);
 		serve()
-	:: L[c].state == FREE && !IN_THE_WAY(c, S[s].mode) ->
-		L[c].state = PENDING; L[c].mode = S[s].mode;
-		assert(NO_COMMIT_UNDER_WAY(c, S[s].mode));
+	:: L[c].state != FREE && L[c].mode >= S[s].mode &&
+		!(S[s].scope == UPGRADE && (HOLD_COUNT(c) == 0 || L[c].ran_out)) ->
 		add_hold(s, c);
+		restart_clock(c)
+	:: L[c].state != FREE && L[c].mode < S[s].mode && L[1 - c].state == FREE &&
+		!(S[s].scope == UPGRADE && (HOLD_COUNT(c) == 0 || L[c].ran_out)) ->
+		L[c].mode = EX;
+		add_hold(s, c);
+		restart_clock(c);
 		serve()
 	:: else -> S[s].at = QUEUED
 	fi
 }
 
-/* code: abandon, dlock_engine_take_back */
+/* What was granted and not acknowledged goes.  code: abandon, dlock_engine_take_back, undo */
 inline take_back(s, c)
 {
 	SAY("session %d: takes back\n", s, 0, 0);
 	if
-	:: S[s].stands ->
+	:: S[s].stands && S[s].scope == UPGRADE ->
+		forget(s);
+		settle_mode(c)
+	:: S[s].stands && S[s].scope != UPGRADE ->
 		if
-		:: S[s].upgraded && !CLAIMED(s) ->
-			/* nobody else's exclusive hold is undone with it */
-			assert(s == 2 || !S[1 - s].told);
-#ifdef F_TAKE_BACK_IGNORES_FENCES
-			L[c].mode = SH; L[c].downgrade = 0;
-			serve()
-#else
-			weaken(c)
-#endif
+		:: S[s].scope == LEASE && S[s].mode == EX -> L[c].ex--
+		:: S[s].scope == LEASE && S[s].mode == SH -> L[c].sh--
 		:: else
 		fi;
-		drop_hold(s, c)
-	:: else
-	fi;
-	forget(s)
+		need = (S[s].scope == TRANS -> 1 : 0);
+		forget(s);
+#ifdef F_TAKE_BACK_IGNORES_FENCES
+		if
+		:: HOLD_COUNT(c) > 0 -> set_mode(c)
+		:: else
+		fi;
+#endif
+		settle(c, need)
+	:: else -> forget(s)
+	fi
 }
 
-#define ONLY_LET_GO 0
-#define GIVE_BACK 1
-#define MAKE_SHARED 2
+/*
+ * The upgrade of a call that fails later: there is one less, unless a downgrade
+ * has undone it before.
+ * code: dlock_change_lease, abandon_upgrade, dlock_engine_take_back, undo
+ */
+inline undo_upgrade(s, c)
+{
+	SAY("session %d: undoes its upgrade\n", s, 0, 0);
+#ifdef F_UNDO_RESTORES
+	need = 1;
+	if :: S[s].stands -> L[c].upgrades = S[s].before :: else fi;
+#else
+#ifdef F_UNDO_TAKES_ANOTHERS
+	need = (L[c].upgrades > 0 -> 1 : 0);
+#else
+	need = S[s].counted;
+#endif
+	if :: S[s].stands && need -> L[c].upgrades-- :: else fi;
+#endif
+	if
+	:: S[s].stands && need -> forget(s); settle_mode(c)
+	:: else -> forget(s)
+	fi
+}
 
 #define me _pid
+/* what is there for commits alone cannot be upgraded */
+#ifdef F_UPGRADE_OF_NOTHING
+#define IS_THERE(s) true
+#else
+#define IS_THERE(s) (S[s].scope != UPGRADE || HOLD_COUNT(CLIENT(s)) > 0)
+#endif
+#define HAS_TIME(s) (S[s].at == IDLE || (S[s].at == BUSY && S[s].stands))
 
 active [SESSIONS] proctype Backend()
 {
@@ -334,49 +629,107 @@ active [SESSIONS] proctype Backend()
 	do
 	:: atomic {
 		S[me].at == IDLE ->
-		if :: S[me].scope = LEASE :: S[me].scope = TRANS fi;
-		if :: S[me].mode = EX :: S[me].mode = SH fi;
-		d_step {
-			SAY("session %d: asks, scope %d, mode %d\n", me, S[me].scope, S[me].mode);
-			request(me, CLIENT(me))
-		}
+		if
+		:: ROOM(CLIENT(me)) -> S[me].scope = LEASE
+		:: MAY_USE_TRANS(me) -> S[me].scope = TRANS
+		:: MAY_UPGRADE(me) && RUNNING(CLIENT(me)) -> S[me].scope = UPGRADE
+		fi;
+		if :: S[me].mode = EX :: S[me].scope != UPGRADE -> S[me].mode = SH fi;
+		d_step { request(me, CLIENT(me)) }
 	   }
 	/* code: dlock_engine_leave_queue */
 	:: d_step { S[me].at == QUEUED -> forget(me) }
 	:: d_step {
 		S[me].at == GRANTED ->
 		if
-		:: S[me].stands && !L[CLIENT(me)].ran_out && MODE_STANDS(me) -> acknowledge(me, CLIENT(me))
+		:: S[me].stands && !L[CLIENT(me)].ran_out && IS_THERE(me) -> acknowledge(me, CLIENT(me))
 		:: else -> take_back(me, CLIENT(me))
 		fi
 	   }
 	:: d_step { S[me].at == GRANTED -> take_back(me, CLIENT(me)) }
 
-	/* It writes under the lease.  code: dlock_fence_own, dlock_scope_fence */
+	/* The call of the upgrade goes on, to its end or to an error.  code: dlock_change_lease */
 	:: d_step {
-		S[me].at == HOLDS && S[me].fence == 0 && S[me].stands && RUNNING(CLIENT(me)) &&
-		L[CLIENT(me)].mode >= S[me].mode ->
-		S[me].fence = (S[me].scope == TRANS -> S[me].mode : L[CLIENT(me)].mode);
-		SAY("session %d: writes, mode %d\n", me, S[me].fence, 0)
+		S[me].at == UNSURE ->
+		if
+		:: S[me].counted && L[CLIENT(me)].upgrades > MAY_BE_UNDONE(CLIENT(me)) -> L[CLIENT(me)].upgrades--
+		:: else
+		fi;
+		forget(me)
+	   }
+	:: d_step { S[me].at == UNSURE -> undo_upgrade(me, CLIENT(me)) }
+
+	/* It relies on the lease as it is now.  code: dlock_fence_own, dlock_fence_token, dlock_scope_fence */
+	:: d_step {
+		HAS_TIME(me) && S[me].fence == 0 && RUNNING(CLIENT(me)) ->
+		S[me].at = BUSY; S[me].stands = 1;
+		S[me].fence = L[CLIENT(me)].mode;
+		SAY("session %d: fences, mode %d\n", me, S[me].fence, 0)
 	   }
 
-	/* PRE_COMMIT; where it fails, all is rolled back.  code: keep_leases, dlock_holding_keep */
+	/*
+	 * It asks for a release, of the strongest hold that the client can give
+	 * back; its own of scope transaction ends with the transaction anyway.
+	 * code: dlock_release_lease, dlock_scope_release, release_own, available_holds,
+	 * ask_for_release
+	 */
 	:: d_step {
-		S[me].at == HOLDS && S[me].fence != 0 ->
-		if
-		:: S[me].stands && RUNNING(CLIENT(me)) && MODE_COVERS(me) ->
-			L[CLIENT(me)].fences++;
-			S[me].at = CHECKED;
-			SAY("session %d: passes the check of PRE_COMMIT\n", me, 0, 0)
-		:: else ->
-			S[me].fence = 0;
+		CLIENT(me) == 0 && HAS_TIME(me) && S[me].ask == 0 && RUNNING(CLIENT(me)) &&
+		(TOLD_EX(CLIENT(me)) > 0 || (TOLD_SH(CLIENT(me)) > 0 && S[me].mode != EX)) ->
+		S[me].at = BUSY; S[me].stands = 1;
+		S[me].ask = RELEASE;
+		S[me].note = (TOLD_EX(CLIENT(me)) > 0 -> EX : SH);
+		S[me].had = OWN_MODE(me, CLIENT(me));
+		SAY("session %d: asks for the release of a hold of mode %d\n", me, S[me].note, 0)
+	   }
+
+	/* It asks for a downgrade.  code: dlock_change_at_commit, dlock_scope_downgrade */
+	:: d_step {
+		CLIENT(me) == 0 && HAS_TIME(me) && S[me].ask == 0 && RUNNING(CLIENT(me)) &&
+		L[CLIENT(me)].mode == EX ->
+		S[me].at = BUSY; S[me].stands = 1;
+		S[me].ask = DOWNGRADE;
+		S[me].had = OWN_MODE(me, CLIENT(me));
+		SAY("session %d: asks for a downgrade\n", me, 0, 0)
+	   }
+
+	/*
+	 * PRE_COMMIT of a transaction that has written something, or not.  It
+	 * depends on its hold, on its fence, and, if it has written something, on
+	 * the lease of which it gives something back, in the mode in which it had it.
+	 * Where one of them is lost, all is rolled back.
+	 * code: keep_leases, is_relied_on, dlock_holding_keep
+	 */
+	:: atomic {
+		S[me].at == BUSY ->
+		if :: S[me].ask != 0 -> wrote = 1 :: wrote = 0 fi;
+		d_step {
+			/* need: what it depends on; m: what is checked */
+			need = S[me].fence;
+			if :: S[me].scope == TRANS -> need = STRONGER(need, S[me].mode) :: else fi;
+			m = need;
 			if
-			:: S[me].scope == TRANS && S[me].stands -> drop_hold(me, CLIENT(me))
+			:: wrote -> need = STRONGER(need, S[me].had); m = CHECKED_TOO(me)
 			:: else
 			fi;
-			if :: S[me].scope == TRANS -> forget(me) :: else fi
-		fi
+			if
+			/* nothing to look at; the second, faults only */
+			:: m == 0 && need == 0 -> S[me].at = OVER
+			:: m == 0 && need > 0 -> S[me].fence = need; S[me].at = CHECKED; S[me].stands = 0
+			:: m > 0 && S[me].stands && RUNNING(CLIENT(me)) && MODE_COVERS(me) ->
+				S[me].fence = need;
+				L[CLIENT(me)].fences++;
+				S[me].at = CHECKED;
+				SAY("session %d: passes the check of PRE_COMMIT, mode %d, wrote %d\n", me, need, wrote)
+			:: else -> S[me].fence = 0; S[me].ask = 0; S[me].note = 0; S[me].had = 0; S[me].at = OVER
+			fi;
+			wrote = 0
+		}
 	   }
+
+	/* ROLLBACK.  code: at_abort */
+	:: d_step { S[me].at == BUSY ->
+		S[me].fence = 0; S[me].ask = 0; S[me].note = 0; S[me].had = 0; S[me].at = OVER }
 
 	/*
 	 * Its changes are visible from now on.  Nobody else may have been let in
@@ -385,62 +738,49 @@ active [SESSIONS] proctype Backend()
 	:: d_step {
 		S[me].at == CHECKED ->
 		SAY("session %d: its changes are visible\n", me, 0, 0);
-		assert(!IN_THE_WAY(CLIENT(me), S[me].fence));
-		S[me].at = VISIBLE
+		PROPERTY(NOT_BETWEEN, !IN_THE_WAY(CLIENT(me), S[me].fence));
+		S[me].at = OVER
 	   }
 
 	/* An error on the way.  code: at_abort, drop_event */
-	:: d_step {
-		S[me].at == CHECKED ->
-		S[me].at = VISIBLE;			/* nothing depends on the lease any more */
-		if :: S[me].scope == TRANS && S[me].stands -> drop_hold(me, CLIENT(me)) :: else fi;
-		let_go(me, CLIENT(me));
-		S[me].fence = 0;
-		if :: S[me].scope == TRANS -> forget(me) :: else -> S[me].at = HOLDS fi
-	   }
+	:: d_step { S[me].at == CHECKED -> S[me].ask = 0; S[me].note = 0; S[me].had = 0; S[me].at = OVER }
 
 	/*
-	 * COMMIT.  The hold of a transaction ends, and the fence goes; a release or
-	 * downgrade that was asked for before follows under its own lock hold.
-	 * code: at_commit, drop_event, dlock_holding_end_transaction
+	 * What the transaction has asked for follows, one lock hold each.  The
+	 * release of one lease may come before the last fence of the transaction
+	 * goes, or after it.  code: at_commit, drop_event
 	 */
 	:: d_step {
-		S[me].at == VISIBLE ->
-		if :: S[me].scope == TRANS && S[me].stands -> drop_hold(me, CLIENT(me)) :: else fi;
-		let_go(me, CLIENT(me));
-		S[me].fence = 0;
-		if :: S[me].scope == TRANS -> forget(me) :: else -> S[me].at = HOLDS fi
+		S[me].at == OVER && S[me].trans != 0 -> end_trans(me, CLIENT(me))
 	   }
-
-	/*
-	 * A release, or the end of a transaction without fences.
-	 * code: dlock_holding_release, dlock_holding_end_session
-	 */
 	:: d_step {
-		S[me].at == HOLDS && S[me].fence == 0 ->
-		if :: S[me].stands -> drop_hold(me, CLIENT(me)) :: else fi;
-		forget(me)
+		S[me].at == OVER && S[me].trans == 0 && S[me].fence != 0 ->
+		if :: S[me].stands -> let_go(me, CLIENT(me)) :: else fi;
+		S[me].fence = 0
+	   }
+	:: d_step {
+		S[me].at == OVER && S[me].ask != 0 ->
+		if
+		:: S[me].stands && S[me].ask == RELEASE -> release(me, CLIENT(me))
+		:: S[me].stands && S[me].ask == DOWNGRADE -> downgrade(me, CLIENT(me))
+		:: else
+		fi;
+		S[me].ask = 0; S[me].note = 0; S[me].had = 0;
+		S[me].later_hold = 0; S[me].later_trans = 0; S[me].later_upgrade = 0
+	   }
+	:: d_step {
+		S[me].at == OVER && S[me].trans == 0 && S[me].fence == 0 && S[me].ask == 0 -> forget(me)
 	   }
 #ifdef F_RELEASE_BEFORE_VISIBLE
 	:: d_step {
-		S[me].at == CHECKED && S[me].stands ->
+		S[me].at == CHECKED && S[me].stands && S[me].ask == RELEASE ->
 		L[CLIENT(me)].fences--;
-		drop_hold(me, CLIENT(me)); S[me].stands = 0
+		release(me, CLIENT(me)); S[me].stands = 0; S[me].ask = 0
 	   }
 #endif
-	/* A downgrade, unless it is exclusive to others since.  code: dlock_holding_downgrade */
-	:: d_step {
-		S[me].at == HOLDS && S[me].stands && S[me].mode == EX &&
-		L[CLIENT(me)].mode == EX && !S[me].claimed ->
-		SAY("session %d: makes it shared\n", me, 0, 0);
-		S[me].mode = SH;
-		weaken(CLIENT(me))
-	   }
 	/* A renewal.  code: dlock_holding_renew */
-	:: d_step {
-		S[me].at == HOLDS && S[me].stands && RUNNING(CLIENT(me)) ->
-		restart_clock(CLIENT(me))
-	   }
+	:: d_step { L[CLIENT(me)].ran_out == 0 && RUNNING(CLIENT(me)) && S[me].at == IDLE ->
+		restart_clock(CLIENT(me)) }
 	od
 }
 
@@ -449,7 +789,7 @@ active [SESSIONS] proctype Backend()
  * code: dlock_upkeep_expire, dlock_deadline_first, dlock_holding_force_release
  */
 #define EXPIRY(c) \
-	:: d_step { L[c].state == HELD && L[c].trans == 0 && !L[c].ran_out -> L[c].ran_out = 1 } \
+	:: d_step { L[c].in_heap && !L[c].ran_out -> L[c].ran_out = 1 } \
 	:: d_step { L[c].ran_out && L[c].in_heap && L[c].fences == 0 -> end_lease(c) } \
 	:: d_step { L[c].ran_out && L[c].in_heap && L[c].fences > 0 -> L[c].in_heap = 0 } \
 	:: d_step { L[c].state != FREE && L[c].fences == 0 -> end_lease(c) }
@@ -464,12 +804,26 @@ active proctype Monitor()
 }
 
 /* What is true whenever no lock is held */
-#define FENCED(s) (S[s].stands && (S[s].at == CHECKED || S[s].at == VISIBLE) -> 1 : 0)
+#define FENCED(s) (S[s].stands && (S[s].at == CHECKED || S[s].at == OVER) && S[s].fence != 0 -> 1 : 0)
 #define SOUND(c) \
 	(L[c].state == FREE || \
-	 ((L[c].plain + L[c].trans > 0 || L[c].fences > 0) && \
-	  (!L[c].downgrade || L[c].fences > 0) && \
-	  (!L[c].ran_out || L[c].in_heap || L[c].fences > 0)))
+	 ((HOLD_COUNT(c) > 0 || L[c].fences > 0) && \
+	  (!L[c].ran_out || L[c].in_heap || L[c].fences > 0) && \
+	  (L[c].in_heap || L[c].ran_out || TRANS_HOLDS(c) > 0 || TOLD_EX(c) + TOLD_SH(c) == 0) && \
+	  L[c].upgrades >= MAY_BE_UNDONE(c)))
+
+/* as strong as the strongest of its holds; stronger only under a fence */
+#define IS_AS_STRONG(c) \
+	(L[c].state == FREE || L[c].mode == HOLDS_MODE(c) || \
+	 (L[c].mode > HOLDS_MODE(c) && L[c].fences > 0))
+
+/* who stands in line is kept out by a hold, an upgrade or a commit under way */
+#define KEPT_OUT(c, m) \
+	(L[1 - (c)].state != FREE && (CONFLICT(HOLDS_MODE(1 - (c)), m) || L[1 - (c)].fences > 0))
+#define SERVED(s) \
+	(S[s].at != QUEUED || \
+	 (L[CLIENT(s)].state == FREE -> KEPT_OUT(CLIENT(s), S[s].mode) : \
+	  L[CLIENT(s)].mode < S[s].mode && L[1 - CLIENT(s)].state != FREE))
 
 active proctype Watch()
 {
@@ -477,8 +831,10 @@ active proctype Watch()
 	do
 	:: d_step { !SOUND(0) || !SOUND(1) ||
 				L[0].fences != FENCED(0) + FENCED(1) || L[1].fences != FENCED(2) ->
-				assert(false) }
+				PROPERTY(COUNTS, false) }
+	:: d_step { !IS_AS_STRONG(0) || !IS_AS_STRONG(1) -> PROPERTY(HOLDS_DECIDE, false) }
+	:: d_step { !SERVED(0) || !SERVED(1) || !SERVED(2) -> PROPERTY(LET_IN, false) }
 	:: d_step { L[0].state != FREE && L[1].state != FREE && CONFLICT(L[0].mode, L[1].mode) ->
-				assert(false) }
+				PROPERTY(EXCLUSION, false) }
 	od
 }
