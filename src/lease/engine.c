@@ -679,8 +679,8 @@ is_late(const DlockRequest *request, const DlockGrant *grant, DlockTime now)
 
 /*
  * dlock_engine_acknowledge starts the lease's clock: its client is being told
- * now.  False if it may not be told: the lease was taken away by force, or has
- * run out.  grant->again tells whether to ask anew, as if the
+ * now.  False if it may not be told: the lease was taken away by force, has run
+ * out, or is there for commits under way alone.  grant->again tells whether to ask anew, as if the
  * request had come a moment later; time that has run out elsewhere is lost.
  */
 bool
@@ -692,7 +692,8 @@ dlock_engine_acknowledge(const DlockRequest *request, DlockGrant *grant)
 	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
 	now = dlock_clock_now();
 	grant->again = false;
-	stands = still_granted(request, grant);
+	stands = still_granted(request, grant) &&
+		(request->hold.counts || dlock_lease_at(grant->lease)->hold_count > 0);
 	if (!stands || dlock_lease_at(grant->lease)->deadline <= now)
 	{
 		grant->again = grant->joined && request->hold.counts;

@@ -376,11 +376,11 @@ dlock_holds_end_transaction(DlockLease *lease, uint32 session, DlockMode mode,
 }
 
 /*
- * split leaves the holds of a count that were not acknowledged where they are,
- * and gives another count with the others; NULL where there is no room for that.
+ * split leaves so many holds of a count where they are, and gives another count
+ * with the others; NULL where there is no room for that.
  */
 static DlockHoldCount *
-split(DlockHoldCount *count)
+split(DlockHoldCount *count, int32 keep)
 {
 	uint32		idx = dlock_hold_count_alloc();
 	DlockHoldCount *told;
@@ -389,9 +389,9 @@ split(DlockHoldCount *count)
 		return NULL;
 	told = dlock_hold_count_at(idx);
 	*told = *count;
-	told->count -= (int32) count->untold;
+	told->count -= keep;
 	told->untold = 0;
-	count->count = (int32) count->untold;
+	count->count = keep;
 	count->next = idx;
 	return told;
 }
@@ -417,9 +417,24 @@ join_shared(DlockLease *lease, DlockHoldCount *count)
 }
 
 /*
+ * kept_strong tells how many holds of a count are not to be made weaker: those
+ * that are not acknowledged yet, and those that were when more requests had been
+ * than that.  There are at most as many of these as requests since.
+ */
+static int32
+kept_strong(const DlockLease *lease, const DlockHoldCount *count, uint32 told)
+{
+	int32		acknowledged = count->count - (int32) count->untold;
+	uint32		since = lease->told - told;
+
+	if (count->last_told <= told)
+		since = 0;
+	return (int32) (count->untold + Min(since, (uint32) acknowledged));
+}
+
+/*
  * dlock_holds_weaken makes those holds shared that were acknowledged when so
- * many requests had been.  Where another one of the same kind was acknowledged
- * later, they stay as they are: the last wish counts.
+ * many requests had been; later ones stay as they are: the last wish counts.
  */
 void
 dlock_holds_weaken(DlockLease *lease, uint32 told)
@@ -430,15 +445,17 @@ dlock_holds_weaken(DlockLease *lease, uint32 told)
 		join |= i->count > 0 && i->mode == DLOCK_SHARED;
 	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
 	{
-		if (i->mode == DLOCK_SHARED || i->count == (int32) i->untold ||
-			i->last_told > told)
+		int32		keep = kept_strong(lease, i, told);
+
+		if (i->mode == DLOCK_SHARED || i->count <= keep)
 			continue;
-		if (i->untold > 0)
-			i = split(i);
+		if (keep > 0)
+			i = split(i, keep);
 		/* they stay stronger than they need to be */
 		if (i == NULL)
 			break;
 		i->mode = DLOCK_SHARED;
+		i->last_told = Min(i->last_told, told);
 		if (join)
 			join_shared(lease, i);
 	}

@@ -91,21 +91,35 @@ sub add
 	return;
 }
 
-# weaken(TIME) makes those holds shared of which none has come later.
+# weaken(TIME) makes those holds shared that came by then: of a count all but as
+# many as anything has come since, if one of them has.
 sub weaken
 {
 	my ($time) = @_;
+	my @weak;
 
 	$floor{mode} = 'shared' if $floor{since} <= $time;
-	foreach my $hold (grep { $_->{mode} eq 'exclusive' && $_->{last} <= $time } @holds)
+	foreach my $hold (grep { $_->{mode} eq 'exclusive' } @holds)
 	{
-		my ($same) = grep { $_ != $hold && $_->{mode} eq 'shared' && $_->{owner} eq $hold->{owner}
-			  && $_->{scope} eq $hold->{scope} } @holds;
+		my $kept = $hold->{last} > $time ? $clock - $time : 0;
 
-		$hold->{mode} = 'shared';
-		next unless $same;
-		$same->{count} += $hold->{count};
-		$hold->{count} = 0;
+		$kept = $hold->{count} if $hold->{count} < $kept;
+		push @weak, { %$hold, mode => 'shared', count => $hold->{count} - $kept, last => $time };
+		$hold->{count} = $kept;
+	}
+	foreach my $weak (grep { $_->{count} > 0 } @weak)
+	{
+		my ($same) = grep { $_->{mode} eq 'shared' && $_->{owner} eq $weak->{owner}
+			  && $_->{scope} eq $weak->{scope} } @holds;
+
+		if ($same)
+		{
+			$same->{count} += $weak->{count};
+		}
+		else
+		{
+			push @holds, $weak;
+		}
 	}
 	@holds = grep { $_->{count} > 0 } @holds;
 	return;
@@ -338,6 +352,7 @@ my %acts = (
 		{
 			# it began and ended with the statement
 			begin_lease();
+			$clock++;
 		}
 		return "acquire $scope $mode";
 	},

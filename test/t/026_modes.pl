@@ -143,6 +143,31 @@ foreach my $how (qw(cancel terminate))
 	is(rows($node, q{SELECT remaining < '2 min' FROM dlock_list('anew') WHERE resource = 'anew'}), 't', 'and for the new time');
 }
 
+# An upgrade that is granted and not acknowledged when the last hold goes.
+{
+	my ($a, $b, $c) = (as('none'), as('none'), as('none'));
+	my $locker = DlockSession->new($node);
+	my $token = $b->ask(q{SELECT dlock_acquire('none', mode := 'shared')});
+
+	$a->ask('CREATE TEMP TABLE held (value int) ON COMMIT DELETE ROWS');
+	$locker->ask('BEGIN; LOCK TABLE ' . $a->ask(q{SELECT concat(relnamespace::regnamespace, '.held') FROM pg_class WHERE oid = 'held'::regclass})
+		  . ' IN ACCESS SHARE MODE');
+	$a->ask("BEGIN; INSERT INTO held VALUES (1); SELECT dlock_fence('none', $token)");
+	$a->tell('COMMIT');
+	poll_until('the commit waits', sub { rows($node, 'SELECT cardinality(pg_blocking_pids(' . $a->pid . '))') > 0 });
+	my $position = log_position($node);
+	set_stop($node, 'grant_flushed');
+	$c->tell(q{SELECT dlock_set_options('none', mode := 'exclusive')});
+	wait_stopped($node, 'grant_flushed', $position);
+	is($b->ask(q{SELECT dlock_release('none')}), 't', 'the last hold goes while an upgrade is granted');
+	clear_stop($node);
+	like(($c->answer)[1], qr/LK001/, 'which is told that there is no lease');
+	$b->ask(q{SELECT dlock_acquire('none', mode := 'shared')});
+	$locker->ask('COMMIT');
+	$a->answer;
+	is(has('none'), 'none shared 1', 'and leaves nothing');
+}
+
 # A release depends on the mode in which its session had the lease, however it
 # came to be so strong; not on what other sessions have made of it.
 {
@@ -187,6 +212,8 @@ foreach my $how (qw(cancel terminate))
 	$b->ask(q{SELECT dlock_acquire('wish')});
 	$a->ask('COMMIT');
 	is(has('wish'), 'wish exclusive 2', 'the last wish counts');
+	$b->ask(q{SELECT dlock_release('wish')});
+	is(has('wish'), 'wish shared 1', 'as long as it is one');
 }
 
 # What another session took for itself is given back last.
@@ -204,5 +231,5 @@ foreach my $how (qw(cancel terminate))
 expect_log(
 	$node,
 	qr/client backend .*(?:ERROR:  canceling statement due to user request|FATAL:  terminating connection due to administrator command)/,
-	qr/client backend .*ERROR:  could not commit because a lease was lost/);
+	qr/client backend .*ERROR:  (?:could not commit because a lease was lost|lease on resource "none" is not held)/);
 done_testing();
