@@ -35,6 +35,9 @@
  */
 #define FLUSH_TIME USECS_PER_SEC
 
+/* how often to look whether slots have come */
+#define SLOT_POLL (10 * INT64CONST(1000))
+
 /* what must be taken back if we do not come to the end */
 typedef struct UnderWay
 {
@@ -214,6 +217,45 @@ dlock_acquire_note(const DlockRequest *request, const DlockGrant *grant)
 }
 
 /*
+ * is_late tells whether a request is not to be made anew any more.
+ */
+static bool
+is_late(const DlockRequest *request)
+{
+	return dlock_clock_now() >= Max(request->deadline,
+									dlock_clock_after(request->arrived, FLUSH_TIME));
+}
+
+/*
+ * dlock_slots_look notes how it stands with slots, before a request is made.
+ */
+void
+dlock_slots_look(DlockSlotsLook *look)
+{
+	look->trimmed = dlock_lease_trimmed(&look->untrimmed);
+}
+
+/*
+ * dlock_slots_come tells whether a request that has found no slot is to be made
+ * anew: ended leases gave some up, and the writer was deleting their rows, or has
+ * just done so.  Waits a moment where it still is.
+ */
+bool
+dlock_slots_come(const DlockRequest *request, DlockOutcome outcome,
+				 const DlockSlotsLook *before)
+{
+	DlockSlotsLook after;
+
+	if (outcome != DLOCK_NO_LEASE_SLOT || is_late(request))
+		return false;
+	dlock_slots_look(&after);
+	if (after.trimmed > 0)
+		dlock_sleep_until(dlock_clock_after(dlock_clock_now(), SLOT_POLL), true);
+	return after.trimmed > 0 || before->trimmed > 0 ||
+		after.untrimmed != before->untrimmed;
+}
+
+/*
  * dlock_acquire_again tells whether a request that has come to nothing is to
  * be made anew, as if it had come a moment later: the lease that it joined has
  * ended before the hold was durable.  Its time is that of the first attempt.
@@ -222,9 +264,7 @@ bool
 dlock_acquire_again(const DlockRequest *request, DlockOutcome outcome,
 					const DlockGrant *grant)
 {
-	return outcome == DLOCK_LOST && grant->again &&
-		dlock_clock_now() < Max(request->deadline,
-								dlock_clock_after(request->arrived, FLUSH_TIME));
+	return outcome == DLOCK_LOST && grant->again && !is_late(request);
 }
 
 /*
@@ -241,15 +281,19 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 
 	if (outcome == DLOCK_GRANTED)
 	{
+		DlockSlotsLook look;
+
 		do
 		{
 			CHECK_FOR_INTERRUPTS();
+			dlock_slots_look(&look);
 			outcome = dlock_engine_acquire(request, timeout > 0, grant,
 										   refusal);
 			if (outcome == DLOCK_QUEUED ||
 				(outcome == DLOCK_GRANTED && grant->must_flush))
 				outcome = see_through(request, outcome, grant, refusal);
-		} while (dlock_acquire_again(request, outcome, grant));
+		} while (dlock_acquire_again(request, outcome, grant) ||
+				 dlock_slots_come(request, outcome, &look));
 	}
 
 	if (outcome == DLOCK_GRANTED && request->hold.counts)

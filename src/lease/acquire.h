@@ -26,6 +26,17 @@ extern DlockOutcome dlock_wait_in_line(const DlockRequest *request,
 									   DlockRefusal *refusal);
 extern DlockOutcome dlock_wait_granted(const DlockRequest *request,
 									   uint64 batch);
+/* how it stands with slots that are free, and nobody's yet */
+typedef struct DlockSlotsLook
+{
+	uint32		trimmed;
+	uint32		untrimmed;
+} DlockSlotsLook;
+
+extern void dlock_slots_look(DlockSlotsLook *look);
+extern bool dlock_slots_come(const DlockRequest *request,
+							 DlockOutcome outcome,
+							 const DlockSlotsLook *before);
 extern bool dlock_acquire_again(const DlockRequest *request,
 								DlockOutcome outcome, const DlockGrant *grant);
 extern void dlock_acquire_note(const DlockRequest *request,

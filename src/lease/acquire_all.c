@@ -164,11 +164,13 @@ dlock_acquire_all_leases(DlockRequest *requests, int count, int64 timeout,
 	{
 		PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&all));
 		{
+			DlockSlotsLook look;
 			bool		again;
 
 			do
 			{
 				CHECK_FOR_INTERRUPTS();
+				dlock_slots_look(&look);
 				outcome = get_all(&all, timeout > 0, which, refusal);
 				if (outcome == DLOCK_GRANTED)
 					outcome = acknowledge_all(&all, which, refusal);
@@ -176,6 +178,8 @@ dlock_acquire_all_leases(DlockRequest *requests, int count, int64 timeout,
 											&grants[*which]);
 				if (outcome != DLOCK_GRANTED)
 					take_back_all(&all);
+				again = again ||
+					dlock_slots_come(&requests[*which], outcome, &look);
 			} while (again);
 			all.active = false;
 		}

@@ -49,6 +49,8 @@ typedef struct Table
 	Pool		resources;
 	Pool		waiters;
 	Pool		holds;
+	pg_atomic_uint32 trimmed;	/* leases between a free list and the pool */
+	pg_atomic_uint32 untrimmed; /* times that one has come out of that state */
 	Partition	partitions[DLOCK_NPARTITIONS];
 } Table;
 
@@ -153,6 +155,8 @@ dlock_table_shmem_init(void)
 	pool_init(&table->resources, dlock_max_leases);
 	pool_init(&table->waiters, dlock_max_waiters);
 	pool_init(&table->holds, hold_size());
+	pg_atomic_init_u32(&table->trimmed, 0);
+	pg_atomic_init_u32(&table->untrimmed, 0);
 }
 
 /*
@@ -349,6 +353,14 @@ dlock_lease_alloc(DlockDatabase *db)
 	return idx;
 }
 
+static void
+untrimmed(void)
+{
+	/* in this order: see dlock_lease_trimmed */
+	pg_atomic_fetch_add_u32(&table->untrimmed, 1);
+	pg_atomic_fetch_sub_u32(&table->trimmed, 1);
+}
+
 /*
  * dlock_lease_free puts a slot into its database's free list.  Only the
  * writer knows whether it has a row; it moves slots on to the pool.
@@ -359,6 +371,8 @@ dlock_lease_free(DlockDatabase *db, uint32 idx, DlockTime now)
 	DlockLease *lease = &leases[idx];
 
 	Assert(lease->database == db->slot && !lease->in_heap);
+	if (lease->state == DLOCK_LEASE_TRIMMED)
+		untrimmed();
 	lease->state = DLOCK_LEASE_FREE;
 	lease->deadline = now;
 	SpinLockAcquire(&db->free_lock);
@@ -405,9 +419,26 @@ dlock_lease_trim(DlockDatabase *db, DlockTime before)
 		else
 			db->free_head = DLOCK_NONE;
 		leases[idx].state = DLOCK_LEASE_TRIMMED;
+		pg_atomic_fetch_add_u32(&table->trimmed, 1);
 	}
 	SpinLockRelease(&db->free_lock);
 	return idx;
+}
+
+/*
+ * dlock_lease_trimmed counts the slots between a free list and the pool: somebody
+ * who finds none will find them in a moment.  *untrimmed changes whenever one has
+ * come out of that state.
+ */
+uint32
+dlock_lease_trimmed(uint32 *untrimmed)
+{
+	uint32		trimmed = pg_atomic_read_u32(&table->trimmed);
+
+	/* what has left the one is in the other */
+	pg_read_barrier();
+	*untrimmed = pg_atomic_read_u32(&table->untrimmed);
+	return trimmed;
 }
 
 /*
@@ -428,6 +459,7 @@ dlock_lease_retire(uint32 idx)
 	Assert(leases[idx].state == DLOCK_LEASE_TRIMMED);
 	leases[idx].state = DLOCK_LEASE_FREE;
 	pool_put(&table->leases, idx, lease_next);
+	untrimmed();
 }
 
 uint32

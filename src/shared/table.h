@@ -220,6 +220,7 @@ extern void dlock_resource_remove(uint32 idx);
 /* slots; these take a spinlock and nothing else */
 extern uint32 dlock_lease_alloc(DlockDatabase *db);
 extern void dlock_lease_free(DlockDatabase *db, uint32 idx, DlockTime now);
+extern uint32 dlock_lease_trimmed(uint32 *untrimmed);
 extern uint32 dlock_waiter_alloc(void);
 extern void dlock_waiter_free(uint32 idx);
 extern uint32 dlock_hold_count_alloc(void);

@@ -242,6 +242,32 @@ foreach my $how (sort keys %death)
 	  if $how =~ /writer/;
 }
 
+# Slots whose rows are being deleted are nobody's for a moment: who needs one
+# waits for it.
+{
+	my $dbname = 'races_slots_come';
+	my ($position, $session, $pid);
+
+	create_database($dbname);
+	fresh($dbname);
+	rows($node, "SELECT count(dlock_acquire('trim:' || i, client := 'trim')) FROM generate_series(1, 16) i", $dbname);
+	$position = log_position($node);
+	set_stop($node, 'slots_trimmed');
+	rows($node, "SELECT dlock_release_all('trim')", $dbname);
+	wait_stopped($node, 'slots_trimmed', $position);
+	$session = session($node, $dbname);
+	$pid = ask($session, 'SELECT pg_backend_pid()');
+	begin_ask($session, "SELECT count(dlock_acquire('again:' || i, client := 'again')) FROM generate_series(1, 16) i");
+	poll_rows($node, "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $pid AND state = 'active'", 'Extension');
+	is(rows($node, q{SELECT count(*) < 16 FROM dlock_list()}, $dbname), 't', 'there are not enough slots');
+	like(try_rows($node, q{SELECT dlock_try_acquire('no more', client := 'more')}, $dbname), qr/out of dlock lease slots/,
+		'a request without patience is refused');
+	clear_stop($node);
+	is(end_ask($session), '16', 'the other one gets them');
+	rows($node, q{SELECT dlock_release_all('again')}, $dbname);
+	$session->quit;
+}
+
 #
 # The launcher dies while a writer is starting
 #
