@@ -372,7 +372,8 @@ sub _release_one
 	if ($key->{S} > 0 && $key->{L} > 0
 		&& !($key->{modes_known} && $self->_is_exact($key, end_of($op))))
 	{
-		# it is the one or the other
+		# it is the one or the other, and what is left may be shared
+		forget_modes($key, 0);
 		$self->_drop($key, $lease, 'S', 'exclusive', 1, $op, 0);
 		return $self->_drop($key, $lease, 'L', 'exclusive', 1, $op, 0);
 	}

@@ -92,36 +92,34 @@ sub add
 }
 
 # weaken(TIME) makes those holds shared that came by then: of a count all but as
-# many as anything has come since, if one of them has.
+# many as anything has come since, if one of them has.  They keep their place, or
+# join those that are alike.
 sub weaken
 {
 	my ($time) = @_;
-	my @weak;
+	my @all;
 
 	$floor{mode} = 'shared' if $floor{since} <= $time;
-	foreach my $hold (grep { $_->{mode} eq 'exclusive' } @holds)
+	foreach my $hold (@holds)
 	{
 		my $kept = $hold->{last} > $time ? $clock - $time : 0;
 
+		push @all, $hold;
+		next if $hold->{mode} eq 'shared';
 		$kept = $hold->{count} if $hold->{count} < $kept;
-		push @weak, { %$hold, mode => 'shared', count => $hold->{count} - $kept, last => $time };
+		push @all, { %$hold, mode => 'shared', count => $hold->{count} - $kept, last => $time };
 		$hold->{count} = $kept;
 	}
-	foreach my $weak (grep { $_->{count} > 0 } @weak)
+	foreach my $weak (grep { $_->{mode} eq 'shared' } @all)
 	{
-		my ($same) = grep { $_->{mode} eq 'shared' && $_->{owner} eq $weak->{owner}
-			  && $_->{scope} eq $weak->{scope} } @holds;
+		my ($same) = grep { $_ != $weak && $_->{count} > 0 && $_->{mode} eq 'shared'
+			  && $_->{owner} eq $weak->{owner} && $_->{scope} eq $weak->{scope} } @holds;
 
-		if ($same)
-		{
-			$same->{count} += $weak->{count};
-		}
-		else
-		{
-			push @holds, $weak;
-		}
+		next unless $same && !grep { $_ == $weak } @holds;
+		$same->{count} += $weak->{count};
+		$weak->{count} = 0;
 	}
-	@holds = grep { $_->{count} > 0 } @holds;
+	@holds = grep { $_->{count} > 0 } @all;
 	return;
 }
 
