@@ -305,7 +305,7 @@ sub enter
 {
 	my ($s) = @_;
 
-	$s->{dbh} = DBI->connect($dsn, 'postgres', '', { RaiseError => 1, PrintError => 0, AutoCommit => 1 })
+	$s->{dbh} = DBI->connect($dsn, '', '', { RaiseError => 1, PrintError => 0, AutoCommit => 1 })
 	  unless $s->{dbh};
 	$s->{dbh}->do(q{SET dlock.client = 'c'});
 	$s->{pid} = $s->{dbh}->{pg_pid};
@@ -314,7 +314,7 @@ sub enter
 }
 
 # leave(SESSION) disconnects and waits until the process has gone.
-my $observer = DBI->connect($dsn, 'postgres', '', { RaiseError => 1, PrintError => 0, AutoCommit => 1 });
+my $observer = DBI->connect($dsn, '', '', { RaiseError => 1, PrintError => 0, AutoCommit => 1 });
 
 sub leave
 {
