@@ -52,6 +52,18 @@ copy_ref(uint32 idx, DlockLeaseRef *ref)
 }
 
 /*
+ * first_holder gives the first lease on a resource.  Partition lock held.
+ */
+static uint32
+first_holder(const DlockKey *key)
+{
+	uint32		resource = dlock_resource_find(key);
+
+	return resource == DLOCK_NONE ? DLOCK_NONE :
+		dlock_resource_at(resource)->holders;
+}
+
+/*
  * dlock_holding_find looks for the lease of a client on a resource; false
  * where there is none, or its time is over.
  */
@@ -124,13 +136,10 @@ bool
 dlock_holding_find_holder(DlockGate gate, const DlockKey *key, int64 token,
 						  DlockHolder *holder)
 {
-	uint32		resource;
-	uint32		idx = DLOCK_NONE;
+	uint32		idx;
 
 	dlock_partition_lock(key->hash, DLOCK_LOCK_READ);
-	resource = dlock_resource_find(key);
-	if (resource != DLOCK_NONE)
-		idx = dlock_resource_at(resource)->holders;
+	idx = first_holder(key);
 	while (idx != DLOCK_NONE &&
 		   !(is_running(dlock_lease_at(idx)) &&
 			 (token == 0 || dlock_lease_at(idx)->token == token)))
@@ -454,14 +463,11 @@ is_over(uint32 idx, DlockCause *cause)
 bool
 dlock_holding_find_cause(const DlockKey *key, uint32 client, DlockCause *cause)
 {
-	uint32		resource;
-	uint32		idx = DLOCK_NONE;
+	uint32		idx;
 	bool		found;
 
 	dlock_partition_lock(key->hash, DLOCK_LOCK_READ);
-	resource = dlock_resource_find(key);
-	if (resource != DLOCK_NONE)
-		idx = dlock_resource_at(resource)->holders;
+	idx = first_holder(key);
 	while (idx != DLOCK_NONE &&
 		   (cause->token != 0 ? dlock_lease_at(idx)->token != cause->token :
 			dlock_lease_at(idx)->client != client))

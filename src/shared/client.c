@@ -447,17 +447,24 @@ dlock_client_set_horizon(TimestampTz horizon)
 }
 
 /*
+ * is_pinned tells whether anybody uses a client, if it is here.  Client lock held.
+ */
+static bool
+is_pinned(uint32 idx)
+{
+	return idx != DLOCK_NONE && pg_atomic_read_u32(&clients[idx].pins) > 0;
+}
+
+/*
  * dlock_client_in_use tells whether anybody uses a client.
  */
 bool
 dlock_client_in_use(const DlockKey *key, uint32 epoch)
 {
-	uint32		idx;
 	bool		result;
 
 	LWLockAcquire(client_lock, LW_SHARED);
-	idx = find(key, epoch);
-	result = idx != DLOCK_NONE && pg_atomic_read_u32(&clients[idx].pins) > 0;
+	result = is_pinned(find(key, epoch));
 	LWLockRelease(client_lock);
 	return result;
 }
@@ -474,7 +481,7 @@ dlock_client_forget(const DlockKey *key, uint32 epoch)
 
 	LWLockAcquire(client_lock, LW_EXCLUSIVE);
 	idx = find(key, epoch);
-	in_use = idx != DLOCK_NONE && pg_atomic_read_u32(&clients[idx].pins) > 0;
+	in_use = is_pinned(idx);
 	if (idx != DLOCK_NONE && !in_use)
 		clients[idx].row.id = 0;
 	LWLockRelease(client_lock);
