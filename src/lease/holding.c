@@ -495,31 +495,32 @@ dlock_holding_ref_cause(DlockGate gate, const DlockLeaseRef *ref,
 }
 
 /*
- * reorder gives the waiters of a client another priority.  Each is found anew
- * from the head, since moving one changes the links; one that has the wanted
- * priority is not moved again.
+ * reorder gives the waiters of a client another priority; tells how many
+ * waiters the client has.  A waiter that moves back is met again: it then has
+ * the priority, and is counted by then.
  */
 static int
 reorder(DlockResource *res, uint32 client, int32 priority)
 {
 	int			count = 0;
-	uint32		idx = res->queue_head;
+	uint32		idx;
+	uint32		next;
 
-	while (idx != DLOCK_NONE)
+	for (idx = res->queue_head; idx != DLOCK_NONE;
+		 idx = dlock_waiter_at(idx)->next)
+		count += (dlock_waiter_at(idx)->client == client);
+
+	for (idx = res->queue_head; idx != DLOCK_NONE; idx = next)
 	{
 		DlockWaiter *waiter = dlock_waiter_at(idx);
-		uint32		next = waiter->next;
 
-		if (waiter->client == client && waiter->priority != priority)
-		{
-			dlock_queue_remove(res, idx);
-			waiter->priority = priority;
-			dlock_lease_at(waiter->lease)->priority = priority;
-			dlock_queue_insert(res, idx);
-			count++;
-			next = res->queue_head;
-		}
-		idx = next;
+		next = waiter->next;
+		if (waiter->client != client || waiter->priority == priority)
+			continue;
+		dlock_queue_remove(res, idx);
+		waiter->priority = priority;
+		dlock_lease_at(waiter->lease)->priority = priority;
+		dlock_queue_insert(res, idx);
 	}
 	return count;
 }
