@@ -176,7 +176,7 @@ RETURNS pg_catalog.int8
 AS 'MODULE_PATHNAME', 'dlock_force_release'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.dlock_force_release(pg_catalog.text, pg_catalog.int8)
-IS 'ends leases of others on a resource at once; returns how many (administrators)';
+IS 'ends leases on a resource, whosever they are; returns how many (administrators)';
 
 --
 -- Renew and change

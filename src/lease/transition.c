@@ -4,7 +4,8 @@
  *
  *	  lease:	FREE -> RESERVED -> PENDING -> HELD -> FREE
  *				PENDING -> FREE (taken back), RESERVED -> FREE (left the queue)
- *	  waiter:	QUEUED -> GRANTED | LOST | CLOSED, or it leaves
+ *				FREE -> TRIMMED -> FREE (the writer deletes its row)
+ *	  waiter:	QUEUED -> GRANTED | LOST | DEADLOCK | CLOSED, or it leaves
  *
  * Every function here runs under the exclusive lock of the partition, changes
  * shared memory and nothing else, and cannot fail.  Latches are set by
