@@ -18,33 +18,33 @@ OBJS = \
 	src/base/clock.o \
 	src/base/config.o \
 	src/base/debug_point.o \
-	src/base/digraph.o \
 	src/base/interval.o \
 	src/base/key.o \
 	src/base/message.o \
 	src/base/mode.o \
 	src/base/nap.o \
 	src/base/shape.o \
+	src/deadlock/detect.o \
+	src/deadlock/digraph.o \
+	src/deadlock/waitgraph.o \
 	src/dlock.o \
 	src/durable/clients.o \
 	src/durable/store.o \
-	src/lease/access.o \
-	src/lease/acquire.o \
-	src/lease/acquire_all.o \
-	src/lease/change.o \
-	src/lease/deadlock.o \
-	src/lease/engine.o \
-	src/lease/fence.o \
-	src/lease/flush.o \
-	src/lease/holding.o \
-	src/lease/holds.o \
-	src/lease/lost.o \
-	src/lease/quorum.o \
-	src/lease/scope.o \
-	src/lease/session_holds.o \
-	src/lease/transition.o \
-	src/lease/upkeep.o \
-	src/lease/waitgraph.o \
+	src/engine/grant.o \
+	src/engine/holding.o \
+	src/engine/holds.o \
+	src/engine/maintenance.o \
+	src/engine/transition.o \
+	src/session/access.o \
+	src/session/acquire.o \
+	src/session/acquire_all.o \
+	src/session/change.o \
+	src/session/fence.o \
+	src/session/flush.o \
+	src/session/lost.o \
+	src/session/quorum.o \
+	src/session/scope.o \
+	src/session/session_holds.o \
 	src/shared/actor.o \
 	src/shared/causes.o \
 	src/shared/client.o \

@@ -19,7 +19,7 @@
 
 #include "api/fence_api.h"
 #include "base/config.h"
-#include "lease/access.h"
+#include "session/access.h"
 #include "shared/actor.h"
 #include "shared/causes.h"
 #include "shared/client.h"

@@ -6,20 +6,22 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # folder: folders, and single files, that its files may include
 may_include="
-base:    base
-shared:  base shared
-durable: base durable
-lease:   base shared lease durable/catalog.h
-worker:  base shared lease durable worker
-api:     base shared lease durable worker api
+base:     base
+durable:  base durable
+shared:   base shared
+engine:   base shared engine session/quorum.h
+deadlock: base shared engine deadlock
+session:  base shared engine deadlock session durable/catalog.h
+worker:   base shared engine deadlock session durable worker
+api:      base shared engine deadlock session durable worker api
 "
 
 # what (extended regular expression) | where it may stand | why
 # heap_form_tuple() and the like only build a row in memory: not listed.
 only_in='
 LWLock|LWTRANCHE|\bLW_(SHARED|EXCLUSIVE) | ^src/(shared/|dlock\.c) | lock order can be followed in one folder
-"shared/table\.h" | ^src/(shared|lease)/ | only the engine changes who holds what
-\bSPI_|\b(simple_)?heap_(open|close|insert|update|delete|fetch|beginscan|getnext|multi_insert|lock_tuple|inplace)|\btable_(open|close|begin|end|tuple|slot|scan|index|multi|finish|fetch|parallel)|\b(systable|index)_(open|close|begin|get|insert)|\bCatalogTuple | ^src/(durable/|worker/|lease/access\.c) | the hot path reads no table
+"shared/table\.h" | ^src/(shared|engine|deadlock)/ | only the engine changes who holds what
+\bSPI_|\b(simple_)?heap_(open|close|insert|update|delete|fetch|beginscan|getnext|multi_insert|lock_tuple|inplace)|\btable_(open|close|begin|end|tuple|slot|scan|index|multi|finish|fetch|parallel)|\b(systable|index)_(open|close|begin|get|insert)|\bCatalogTuple | ^src/(durable/|worker/|session/access\.c) | the hot path reads no table
 \b(GetCurrent(Transaction(Start|Stop)|Statement)?|GetSQLCurrent)(Timestamp|StartTimestamp)|\bclock_gettime|\bgettimeofday|\bINSTR_TIME_SET|\btime\( | ^src/base/clock\.c | tests and wall-clock jumps meet one clock
 \bDefineCustom | ^src/base/config\.c | a setting is found where the others are
 '

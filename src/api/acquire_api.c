@@ -16,9 +16,9 @@
 #include "api/args.h"
 #include "base/clock.h"
 #include "base/config.h"
-#include "lease/access.h"
-#include "lease/acquire.h"
-#include "lease/acquire_all.h"
+#include "session/access.h"
+#include "session/acquire.h"
+#include "session/acquire_all.h"
 
 PG_FUNCTION_INFO_V1(dlock_acquire);
 PG_FUNCTION_INFO_V1(dlock_try_acquire);

@@ -12,8 +12,8 @@
 #include "utils/rel.h"
 
 #include "api/args.h"
-#include "lease/access.h"
-#include "lease/change.h"
+#include "session/access.h"
+#include "session/change.h"
 
 PG_FUNCTION_INFO_V1(dlock_force_release);
 PG_FUNCTION_INFO_V1(dlock_refuse_write);

@@ -18,9 +18,9 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/interval.h"
-#include "lease/access.h"
-#include "lease/change.h"
-#include "lease/lost.h"
+#include "session/access.h"
+#include "session/change.h"
+#include "session/lost.h"
 
 PG_FUNCTION_INFO_V1(dlock_release);
 PG_FUNCTION_INFO_V1(dlock_release_all);

@@ -19,10 +19,10 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "base/digraph.h"
-#include "lease/access.h"
-#include "lease/deadlock.h"
-#include "lease/waitgraph.h"
+#include "deadlock/detect.h"
+#include "deadlock/digraph.h"
+#include "deadlock/waitgraph.h"
+#include "session/access.h"
 #include "shared/deadlocks.h"
 
 PG_FUNCTION_INFO_V1(dlock_wait_graph);

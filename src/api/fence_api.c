@@ -31,10 +31,10 @@
 #include "api/row_resource.h"
 #include "base/errors.h"
 #include "base/message.h"
-#include "lease/access.h"
-#include "lease/fence.h"
-#include "lease/lost.h"
-#include "lease/scope.h"
+#include "session/access.h"
+#include "session/fence.h"
+#include "session/lost.h"
+#include "session/scope.h"
 
 PG_FUNCTION_INFO_V1(dlock_fence);
 PG_FUNCTION_INFO_V1(dlock_guard_row);

@@ -31,7 +31,7 @@
 #include "api/fence_api.h"
 #include "api/row_resource.h"
 #include "base/message.h"
-#include "lease/access.h"
+#include "session/access.h"
 
 PG_FUNCTION_INFO_V1(dlock_protect);
 PG_FUNCTION_INFO_V1(dlock_unprotect);

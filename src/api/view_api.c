@@ -24,7 +24,7 @@
 #include "base/config.h"
 #include "base/interval.h"
 #include "durable/store.h"
-#include "lease/access.h"
+#include "session/access.h"
 #include "shared/snapshot.h"
 
 PG_FUNCTION_INFO_V1(dlock_status);

@@ -2,7 +2,7 @@
  * clients.c
  *	  The rows of dlock.clients.
  *
- * Sessions read them (see lease/access.c), the writer adds and deletes them.
+ * Sessions read them (see session/access.c), the writer adds and deletes them.
  * Anybody with the privileges may change the table as well, so everything in
  * here may wait for others, or fail: it belongs in a subtransaction.
  *

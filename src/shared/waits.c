@@ -4,7 +4,7 @@
  *
  * Each resource is copied under its partition lock; no two of them at the same
  * instant, which is why a deadlock is believed only when a second copy shows
- * it as well (see lease/deadlock.c).  Resources are found by way of the
+ * it as well (see deadlock/detect.c).  Resources are found by way of the
  * waiters' slots, for there may be far more that nobody waits for.
  *
  * IDENTIFICATION

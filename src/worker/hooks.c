@@ -36,8 +36,8 @@
 
 #include "base/clock.h"
 #include "durable/store.h"
-#include "lease/access.h"
-#include "lease/session_holds.h"
+#include "session/access.h"
+#include "session/session_holds.h"
 #include "shared/database.h"
 #include "worker/hooks.h"
 

@@ -37,7 +37,7 @@
 
 #include "base/clock.h"
 #include "base/config.h"
-#include "lease/upkeep.h"
+#include "engine/maintenance.h"
 #include "shared/database.h"
 #include "worker/launcher.h"
 #include "worker/writer.h"

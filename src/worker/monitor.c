@@ -34,9 +34,9 @@
 
 #include "base/clock.h"
 #include "base/config.h"
-#include "lease/deadlock.h"
-#include "lease/flush.h"
-#include "lease/upkeep.h"
+#include "deadlock/detect.h"
+#include "engine/maintenance.h"
+#include "session/flush.h"
 #include "shared/database.h"
 #include "shared/slots.h"
 #include "shared/waits.h"

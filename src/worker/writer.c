@@ -42,7 +42,7 @@
 #include "base/clock.h"
 #include "base/debug_point.h"
 #include "durable/store.h"
-#include "lease/upkeep.h"
+#include "engine/maintenance.h"
 #include "shared/client.h"
 #include "shared/database.h"
 #include "shared/pending.h"

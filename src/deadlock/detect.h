@@ -1,0 +1,14 @@
+/*
+ * detect.h
+ *	  Find waits that will never end, and end one of each.
+ *
+ * IDENTIFICATION
+ *	  src/deadlock/detect.h
+ */
+#ifndef DLOCK_DEADLOCK_DETECT_H
+#define DLOCK_DEADLOCK_DETECT_H
+
+extern int	dlock_deadlock_pass(void);
+extern void dlock_deadlock_report(uint64 id) pg_attribute_noreturn();
+
+#endif							/* DLOCK_DEADLOCK_DETECT_H */

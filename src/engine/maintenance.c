@@ -1,0 +1,204 @@
+/*
+ * maintenance.c
+ *	  What the workers do to leases: load, start, expire, take down.
+ *
+ * IDENTIFICATION
+ *	  src/engine/maintenance.c
+ */
+#include "postgres.h"
+
+#include "base/debug_point.h"
+#include "engine/holds.h"
+#include "engine/maintenance.h"
+#include "engine/transition.h"
+#include "shared/client.h"
+#include "shared/deadline.h"
+#include "shared/pending.h"
+#include "shared/snapshot.h"
+
+/* restored leases do not all run out in one instant: up to a tenth later */
+#define SPREAD_STEPS 1000
+
+/*
+ * dlock_upkeep_restore puts a lease back as its row says.  Leases come newest
+ * first, so one that does not fit those already there is out of date.  Its
+ * session, if it had one, is gone: from now on its time counts.
+ */
+DlockRestoreResult
+dlock_upkeep_restore(DlockDatabase *db, const DlockRecord *record,
+					 uint32 client)
+{
+	DlockHold	hold = {0};
+	DlockKey	key;
+	DlockAftermath after;
+	uint32		resource;
+	uint32		idx;
+	DlockRestoreResult result = DLOCK_RESTORED;
+
+	key = dlock_key_make(db->dboid, record->resource,
+								 (int) strlen(record->resource));
+	hold.duration = record->duration;
+	hold.scope = record->scope;
+
+	idx = dlock_lease_alloc(db);
+	if (idx == DLOCK_NONE)
+		return DLOCK_RESTORE_NO_SLOT;
+	dlock_aftermath_init(&after, db);
+	dlock_partition_lock(key.hash, DLOCK_LOCK_WRITE);
+	resource = dlock_resource_find(&key);
+	if (resource == DLOCK_NONE)
+		resource = dlock_resource_create(&key, db->slot);
+	if (resource == DLOCK_NONE)
+		result = DLOCK_RESTORE_NO_SLOT;
+	else if (dlock_holders_conflict(dlock_resource_at(resource), record->mode) ||
+			 dlock_holder_find(dlock_resource_at(resource), client) != DLOCK_NONE)
+		result = DLOCK_RESTORE_CONFLICT;
+
+	if (result == DLOCK_RESTORED)
+	{
+		DlockLease *lease = dlock_lease_at(idx);
+
+		dlock_lease_prepare(idx, key.hash, client, record->mode, 0, &hold);
+		dlock_lease_grant(resource, idx, &after);
+		lease->token = record->token;
+		dlock_client_set_born(client, record->token);
+		dlock_holds_restore(lease, record->mode, record->hold_count);
+		lease->row_mode = record->mode;
+		lease->acquired_at = record->acquired_at;
+		lease->state = DLOCK_LEASE_HELD;
+		lease->durable = true;
+		lease->promised = true;
+		lease->written = true;
+	}
+	else
+		dlock_lease_free(db, idx, dlock_clock_now());
+	dlock_partition_unlock(key.hash);
+	return result;
+}
+
+/*
+ * dlock_upkeep_start_clocks gives every restored lease its full duration from
+ * now.
+ */
+void
+dlock_upkeep_start_clocks(DlockDatabase *db)
+{
+	uint32		used = dlock_lease_high_water();
+	DlockTime	now = dlock_clock_now();
+
+	for (uint32 i = 0; i < used; i++)
+	{
+		DlockLease *lease = dlock_lease_at(i);
+		uint32		hash = *(volatile uint32 *) &lease->hash;
+
+		dlock_partition_lock(hash, DLOCK_LOCK_WRITE);
+		if (lease->hash == hash && lease->database == db->slot &&
+			lease->state == DLOCK_LEASE_HELD)
+			dlock_clock_restart(i, dlock_clock_after(now,
+													 lease->duration / 10 *
+													 (i % SPREAD_STEPS) / SPREAD_STEPS));
+		dlock_partition_unlock(hash);
+	}
+}
+
+static void
+dismiss_first(DlockDatabase *db, DlockResource *res, DlockAftermath *after)
+{
+	uint32		idx = res->upgrader;
+
+	if (idx == DLOCK_NONE)
+	{
+		idx = res->queue_head;
+		dlock_client_unpin(dlock_waiter_at(idx)->client);
+		dlock_lease_free(db, dlock_waiter_at(idx)->lease, dlock_clock_now());
+	}
+	dlock_waiter_dismiss(idx, DLOCK_WAIT_CLOSED, after);
+}
+
+/*
+ * empty_resource sends the waiters of a resource away and ends its leases.
+ */
+static void
+empty_resource(DlockDatabase *db, uint32 slot)
+{
+	DlockResource *res = dlock_resource_at(slot);
+	uint32		hash = *(volatile uint32 *) &res->hash;
+	DlockAftermath after;
+	bool		live;
+
+	dlock_aftermath_init(&after, db);
+	DLOCK_DEBUG_POINT(DLOCK_STOP_SLOT_SEEN);
+	dlock_partition_lock(hash, DLOCK_LOCK_WRITE);
+	live = *(volatile int32 *) &res->nholders > 0;
+	pg_read_barrier();
+	DLOCK_DEBUG_POINT(DLOCK_STOP_SLOT_CHECKED);
+	if (live && res->hash == hash && res->database == db->slot)
+	{
+		while (res->nwaiters > 0)
+			dismiss_first(db, res, &after);
+		/* with the last one the resource goes, and may become another's */
+		for (int n = res->nholders; n > 0; n--)
+		{
+			/* commits that depend on it find the gate shut */
+			dlock_lease_at(res->holders)->fences = 0;
+			dlock_lease_end(res->holders, DLOCK_END_UNTOLD, &after);
+		}
+	}
+	dlock_partition_unlock(hash);
+	dlock_aftermath_run(&after);
+}
+
+/*
+ * dlock_upkeep_purge ends everything in a database: its extension was dropped.
+ *
+ * The database is shut first.  A request that saw it open did so under a
+ * partition lock; once we have passed through all of these, whatever it did
+ * is there for us to find.
+ */
+void
+dlock_upkeep_purge(DlockDatabase *db)
+{
+	uint32		used;
+	uint32		idx;
+
+	dlock_database_shut(db);
+	dlock_partition_lock_all(DLOCK_LOCK_WRITE);
+	dlock_partition_unlock_all();
+	used = dlock_snapshot_slots();
+	for (uint32 i = 0; i < used; i++)
+		empty_resource(db, i);
+
+	/* there are no tables to keep rows in */
+	dlock_client_write_off(db->dboid);
+	dlock_pending_discard(db);
+	while ((idx = dlock_lease_trim(db, DLOCK_NEVER)) != DLOCK_NONE)
+		dlock_lease_retire(idx);
+}
+
+/*
+ * dlock_upkeep_expire ends the leases of a partition that have run out, one
+ * lock hold each, so that a mass expiry holds nobody up; lowers *next to the
+ * time when the next one does.
+ */
+void
+dlock_upkeep_expire(int partition, DlockTime *next)
+{
+	for (;;)
+	{
+		DlockAftermath after;
+		uint32		idx;
+
+		dlock_partition_lock(partition, DLOCK_LOCK_WRITE);
+		idx = dlock_deadline_first(partition, dlock_clock_now(), next);
+		if (idx != DLOCK_NONE)
+		{
+			dlock_aftermath_init(&after,
+								 dlock_database_at(dlock_lease_at(idx)->database));
+			dlock_lease_end(idx, DLOCK_END_EXPIRED, &after);
+		}
+		dlock_partition_unlock(partition);
+		if (idx == DLOCK_NONE)
+			break;
+		dlock_aftermath_run(&after);
+	}
+}

@@ -1,0 +1,29 @@
+/*
+ * maintenance.h
+ *	  What the workers do to leases: load, start, expire, take down.
+ *
+ * IDENTIFICATION
+ *	  src/engine/maintenance.h
+ */
+#ifndef DLOCK_ENGINE_MAINTENANCE_H
+#define DLOCK_ENGINE_MAINTENANCE_H
+
+#include "base/clock.h"
+#include "base/record.h"
+#include "shared/database.h"
+
+typedef enum DlockRestoreResult
+{
+	DLOCK_RESTORED,
+	DLOCK_RESTORE_CONFLICT,		/* a newer lease excludes it */
+	DLOCK_RESTORE_NO_SLOT,
+} DlockRestoreResult;
+
+extern DlockRestoreResult dlock_upkeep_restore(DlockDatabase *db,
+											   const DlockRecord *record,
+											   uint32 client);
+extern void dlock_upkeep_start_clocks(DlockDatabase *db);
+extern void dlock_upkeep_purge(DlockDatabase *db);
+extern void dlock_upkeep_expire(int partition, DlockTime *next);
+
+#endif							/* DLOCK_ENGINE_MAINTENANCE_H */

@@ -1,0 +1,552 @@
+/*
+ * access.c
+ *	  May the caller use dlock here, and as which client?
+ *
+ * The gate is the database's shared state while all its leases are in memory;
+ * a call that comes before that waits a little.
+ *
+ * A client belongs to the role that first used its name.  Whoever has the
+ * privileges of that role may act as the client; nobody else.  Clients in use
+ * are in shared memory; one that is not is looked for in dlock.clients.  The
+ * writer gives a new one its row when it writes its first lease, and deletes
+ * rows that were not used for dlock.client_retention.
+ *
+ * IDENTIFICATION
+ *	  src/session/access.c
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/parallel.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "replication/walreceiver.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/spin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/config.h"
+#include "base/debug_point.h"
+#include "base/message.h"
+#include "base/shape.h"
+#include "durable/catalog.h"
+#include "session/access.h"
+#include "session/scope.h"
+#include "session/session_holds.h"
+#include "shared/actor.h"
+#include "shared/client.h"
+
+/* how long a call waits for the leases to be loaded */
+#define READY_TIMEOUT (15 * USECS_PER_SEC)
+
+typedef struct Pinned
+{
+	bool		valid;
+	uint32		idx;
+	uint32		epoch;
+	char		name[DLOCK_NAME_MAX + 1];
+} Pinned;
+
+static bool preloaded = false;
+static bool initialized = false;
+static DlockGate my_gate;
+static Pinned last_named;		/* the named client of the last call */
+static Pinned anonymous;		/* the session's own */
+static int	anonymous_count = 0;
+static bool acts_as_named = false;	/* told to the search for deadlocks */
+static bool named_by_setting;	/* and that lasts longer than a transaction */
+
+void
+dlock_access_set_preloaded(void)
+{
+	preloaded = true;
+}
+
+/*
+ * dlock_access_check_preloaded: without shared memory there is nothing to do.
+ */
+void
+dlock_access_check_preloaded(void)
+{
+	if (!preloaded)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("dlock must be loaded via \"shared_preload_libraries\""),
+				 errhint("Add dlock to \"shared_preload_libraries\" and restart the server.")));
+}
+
+/*
+ * act_as tells as which named client this session acts; DLOCK_NONE: as none.
+ */
+static void
+act_as(uint32 client, bool by_setting)
+{
+	if (client != DLOCK_NONE || acts_as_named)
+		dlock_actor_set(MyProc->pgprocno, DLOCK_ACTOR_NAMED, client);
+	acts_as_named = client != DLOCK_NONE;
+	named_by_setting = by_setting;
+}
+
+/*
+ * client_changes: a client that dlock.client named stands for this session as
+ * long as it does.  SET LOCAL ends with the transaction, and behind a pooler
+ * the next one may be somebody else's.  Does not throw.
+ */
+static void
+client_changes(const char *name)
+{
+	if (acts_as_named && named_by_setting && strcmp(name, last_named.name) != 0)
+		act_as(DLOCK_NONE, false);
+}
+
+static void
+unpin(Pinned *pinned)
+{
+	if (pinned->valid)
+	{
+		if (pinned == &last_named)
+			act_as(DLOCK_NONE, false);
+		else
+			dlock_actor_set(MyProc->pgprocno, DLOCK_ACTOR_OWN, DLOCK_NONE);
+		dlock_client_unpin(pinned->idx);
+	}
+	pinned->valid = false;
+}
+
+/*
+ * dlock_access_end_transaction: a client that was named in a call stands for
+ * this session until the transaction is over.  With a pooler the next one may be
+ * somebody else's.  Holds that end with the session are known by it.
+ */
+void
+dlock_access_end_transaction(void)
+{
+	if (acts_as_named && !named_by_setting)
+		act_as(DLOCK_NONE, false);
+}
+
+/*
+ * dlock_access_forget lets go of the clients, so that the session is another
+ * one from now on.
+ */
+void
+dlock_access_forget(void)
+{
+	unpin(&last_named);
+	unpin(&anonymous);
+}
+
+static void
+at_exit(int code, Datum arg)
+{
+	dlock_session_end();
+	dlock_access_forget();
+}
+
+/*
+ * created_here tells whether the current transaction has created the
+ * extension: no other process can see its tables then.
+ */
+static bool
+created_here(void)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		result = false;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("dlock"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		result = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+static void
+not_ready(const char *detail, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("dlock is not ready in database \"%s\"",
+					dlock_message_text(get_database_name(MyDatabaseId))),
+			 errdetail_internal("%s", detail),
+			 errhint("%s", hint)));
+}
+
+/*
+ * wait_for_gate waits until the leases of this database are loaded.
+ */
+static void
+wait_for_gate(void)
+{
+	DlockTime	until = dlock_clock_after(dlock_clock_now(), READY_TIMEOUT);
+	DlockDatabase *db;
+
+	if (created_here())
+		not_ready("The extension was created by the current transaction.",
+				  "Commit the transaction first.");
+	for (;;)
+	{
+		db = dlock_database_want(MyDatabaseId);
+		if (db == NULL)
+			not_ready("Too many databases use dlock.",
+					  "You might need to increase \"dlock.max_databases\".");
+		if (pg_atomic_read_u32(&db->open) != 0)
+			break;
+		if (!dlock_database_wait(until))
+			not_ready("Its writer process has not loaded the leases yet.",
+					  "See the server log; you might need to increase \"max_worker_processes\".");
+		CHECK_FOR_INTERRUPTS();
+	}
+	dlock_database_wait_done();
+	my_gate.db = db;
+	my_gate.epoch = pg_atomic_read_u32(&db->epoch);
+}
+
+/*
+ * report_recovery raises the error of a standby.  What it replicates from is
+ * the primary, or nearer to it.
+ */
+static void
+report_recovery(void)
+{
+	char		host[NI_MAXHOST];
+	int			port;
+	bool		known;
+
+	SpinLockAcquire(&WalRcv->mutex);
+	known = WalRcv->ready_to_display && WalRcv->sender_host[0] != '\0';
+	strlcpy(host, WalRcv->sender_host, sizeof(host));
+	port = WalRcv->sender_port;
+	SpinLockRelease(&WalRcv->mutex);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+			 errmsg("cannot change leases during recovery"),
+			 known ? errhint("Connect to the primary server. This one replicates from \"%s\", port %d.",
+							 dlock_message_text(host), port) :
+			 errhint("Connect to the primary server, for example with \"target_session_attrs=read-write\".")));
+}
+
+/*
+ * dlock_access_gate checks that the caller may use dlock at all, and gives
+ * this database's shared state.
+ */
+DlockGate
+dlock_access_gate(void)
+{
+	dlock_access_check_preloaded();
+	if (IsParallelWorker())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("cannot use dlock in a parallel worker")));
+	if (RecoveryInProgress())
+		report_recovery();
+	if (!initialized)
+	{
+		before_shmem_exit(at_exit, (Datum) 0);
+		dlock_client_changes = client_changes;
+		dlock_scope_init();
+		initialized = true;
+	}
+	if (my_gate.db == NULL ||
+		!dlock_database_is_open(my_gate.db, my_gate.epoch))
+		wait_for_gate();
+	return my_gate;
+}
+
+static void
+refuse_role(Oid client_role, const char *name)
+{
+	char	   *role = GetUserNameFromId(client_role, true);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for dlock client \"%s\"",
+					dlock_message_text(name)),
+			 role == NULL ? errdetail("The role that the client belongs to does not exist any more.") :
+			 dlock_message_detail(psprintf("The client belongs to role \"%s\".",
+										   role))));
+}
+
+/*
+ * dlock_access_may_act tells whether the caller may act as clients of a role.
+ */
+bool
+dlock_access_may_act(Oid role)
+{
+	return role == GetUserId() || has_privs_of_role(GetUserId(), role);
+}
+
+static void
+check_role(const DlockClient *client, const char *name)
+{
+	if (!dlock_access_may_act(client->row.role))
+		refuse_role(client->row.role, name);
+}
+
+/*
+ * dlock_access_check_holder checks that the caller may rely on the lease of a
+ * client.  In a function with its owner's rights the lease may be of the
+ * owner's client or of the caller's.
+ */
+void
+dlock_access_check_holder(Oid role, const char *name)
+{
+	if (!dlock_access_may_act(role) &&
+		!has_privs_of_role(GetOuterUserId(), role))
+		refuse_role(role, name);
+}
+
+static void
+check_name(const char *name)
+{
+	if (name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("client name must not be empty")));
+	if (strlen(name) > DLOCK_NAME_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("client name is too long"),
+				 errdetail("The name has %zu bytes; at most %d are allowed.",
+						   strlen(name), DLOCK_NAME_MAX)));
+}
+
+/*
+ * read_row looks a name up in dlock.clients.
+ *
+ * The lock is not kept: the row is about a name, and DROP EXTENSION must not
+ * wait for our transaction.
+ */
+static bool
+read_row(const char *name, DlockClientRow *row)
+{
+	AttrNumber	numbers[Natts_clients];
+	Oid			index = get_relname_relid("clients_name_key",
+										  get_namespace_oid("dlock", false));
+	Relation	rel = table_open(dlock_shape_relation(&dlock_clients_shape),
+								 AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	dlock_shape_check(&dlock_clients_shape, rel, numbers);
+	ScanKeyInit(&key, numbers[Anum_clients_name - 1], BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(name));
+	key.sk_collation = DEFAULT_COLLATION_OID;
+	scan = systable_beginscan(rel, index, OidIsValid(index), snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		bool		isnull;
+
+		/* a row of our own may be rolled back: the client is to have one */
+		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+			row->id = DatumGetInt64(heap_getattr(tuple,
+												 numbers[Anum_clients_id - 1],
+												 RelationGetDescr(rel),
+												 &isnull));
+		row->role = DatumGetObjectId(heap_getattr(tuple,
+												  numbers[Anum_clients_role - 1],
+												  RelationGetDescr(rel),
+												  &isnull));
+		row->used_at = DatumGetTimestampTz(heap_getattr(tuple,
+														numbers[Anum_clients_last_used_at - 1],
+														RelationGetDescr(rel),
+														&isnull));
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+static void
+out_of_clients(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("out of dlock client slots"),
+			 errhint("You might need to increase \"dlock.max_clients\".")));
+}
+
+/*
+ * find_named gives a client by name, pinned; DLOCK_NONE where there is no
+ * such client and it is not to be made.
+ */
+static uint32
+find_named(DlockGate gate, const char *name, bool create)
+{
+	DlockKey	key = dlock_key_make(MyDatabaseId, name, (int) strlen(name));
+	uint32		idx;
+	uint32		evictions;
+	bool		created;
+
+	do
+	{
+		DlockClientRow row = {.id = 0,.role = GetUserId(),.used_at = 0};
+
+		idx = dlock_client_find(&key, gate.epoch, GetUserId(), &evictions);
+		if (idx != DLOCK_NONE)
+			return idx;
+		if (!read_row(name, &row) && !create)
+			return DLOCK_NONE;
+		DLOCK_DEBUG_POINT(DLOCK_STOP_CLIENT_LOOKED_UP);
+		idx = dlock_client_create(&key, gate.epoch, &row, true, &evictions,
+								  &created);
+	} while (idx == DLOCK_CLIENT_AGAIN);
+	/* who is not to be made holds nothing, so no place is no loss */
+	if (idx == DLOCK_NONE && create)
+		out_of_clients();
+	return idx;
+}
+
+/*
+ * named_client acts as the client of that name.  The last one is kept pinned,
+ * since most sessions use one.
+ */
+static uint32
+named_client(DlockGate gate, const char *name, bool by_setting, bool create)
+{
+	if (!last_named.valid || last_named.epoch != gate.epoch ||
+		strcmp(last_named.name, name) != 0)
+	{
+		uint32		idx;
+
+		check_name(name);
+		unpin(&last_named);
+		idx = find_named(gate, name, create);
+		if (idx == DLOCK_NONE)
+			return DLOCK_NONE;
+		last_named.valid = true;
+		last_named.idx = idx;
+		last_named.epoch = gate.epoch;
+		strlcpy(last_named.name, name, sizeof(last_named.name));
+	}
+	check_role(dlock_client_at(last_named.idx), name);
+	act_as(last_named.idx, by_setting);
+	return last_named.idx;
+}
+
+/*
+ * anonymous_client acts as the session's own client.  Its name tells the
+ * process and when that started, so that no two sessions ever have the same.
+ */
+static uint32
+anonymous_client(DlockGate gate)
+{
+	while (!anonymous.valid || anonymous.epoch != gate.epoch)
+	{
+		DlockClientRow row = {.id = 0,.role = GetUserId(),.used_at = 0};
+		DlockKey	key;
+		bool		created;
+
+		unpin(&anonymous);
+		snprintf(anonymous.name, sizeof(anonymous.name),
+				 "session/%d/%llx/%d", MyProcPid,
+				 (unsigned long long) MyStartTimestamp, ++anonymous_count);
+		key = dlock_key_make(MyDatabaseId, anonymous.name,
+							 (int) strlen(anonymous.name));
+		anonymous.idx = dlock_client_create(&key, gate.epoch, &row, false,
+											NULL, &created);
+		if (anonymous.idx == DLOCK_NONE)
+			out_of_clients();
+		anonymous.epoch = gate.epoch;
+		anonymous.valid = true;
+		dlock_actor_set(MyProc->pgprocno, DLOCK_ACTOR_OWN, anonymous.idx);
+		/* somebody took that very name for a client: take the next */
+		if (!created)
+			unpin(&anonymous);
+	}
+	check_role(dlock_client_at(anonymous.idx), anonymous.name);
+	return anonymous.idx;
+}
+
+/*
+ * dlock_access_is_anonymous tells whether a call acts as the session's own
+ * client.
+ */
+bool
+dlock_access_is_anonymous(const char *name)
+{
+	return name == NULL && dlock_client[0] == '\0';
+}
+
+/*
+ * dlock_access_my_name gives the name of the client that calls without a name
+ * act as; NULL where the session has not been one yet.
+ */
+const char *
+dlock_access_my_name(void)
+{
+	if (dlock_client[0] != '\0')
+		return dlock_client;
+	return anonymous.valid && anonymous.epoch == my_gate.epoch ?
+		anonymous.name : NULL;
+}
+
+static void
+refuse_anonymous(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("client must be named"),
+			 errdetail("The call names no client, \"dlock.client\" is empty, and \"dlock.require_client\" is on."),
+			 errhint("Set \"dlock.client\", or give the argument \"client\".")));
+}
+
+/*
+ * dlock_access_client gives the client that a call acts as: the one that is
+ * named, else that of dlock.client, else the session's own.  DLOCK_NONE where
+ * it is not known and not to be made: it holds nothing then.
+ */
+uint32
+dlock_access_client(DlockGate gate, const char *name, bool create)
+{
+	if (name == NULL && dlock_client[0] != '\0')
+		return named_client(gate, dlock_client, true, create);
+	if (name != NULL)
+		return named_client(gate, name, false, create);
+	if (dlock_require_client)
+		refuse_anonymous();
+	return anonymous_client(gate);
+}
+
+/*
+ * dlock_access_is_me tells whether a lease's client is the one that a call
+ * without a name acts as.
+ */
+bool
+dlock_access_is_me(DlockGate gate, uint32 client, const char *name)
+{
+	if (dlock_client[0] != '\0')
+		return strcmp(dlock_client, name) == 0;
+	return anonymous.valid && anonymous.epoch == gate.epoch &&
+		anonymous.idx == client;
+}

@@ -1,0 +1,35 @@
+/*
+ * access.h
+ *	  May the caller use dlock here, and as which client?
+ *
+ * IDENTIFICATION
+ *	  src/session/access.h
+ */
+#ifndef DLOCK_SESSION_ACCESS_H
+#define DLOCK_SESSION_ACCESS_H
+
+#include "engine/grant.h"
+
+extern void dlock_access_check_preloaded(void);
+extern DlockGate dlock_access_gate(void);
+
+/* the client stays pinned until the next call */
+extern uint32 dlock_access_client(DlockGate gate, const char *name,
+								  bool create);
+extern bool dlock_access_is_anonymous(const char *name);
+extern const char *dlock_access_my_name(void);
+
+/* about the client of a lease that was looked up */
+extern bool dlock_access_is_me(DlockGate gate, uint32 client,
+							   const char *name);
+extern void dlock_access_check_holder(Oid role, const char *name);
+extern bool dlock_access_may_act(Oid role);
+
+/* DISCARD ALL, and the end of the process */
+extern void dlock_access_forget(void);
+extern void dlock_access_end_transaction(void);
+
+/* called at server start */
+extern void dlock_access_set_preloaded(void);
+
+#endif							/* DLOCK_SESSION_ACCESS_H */

@@ -1,0 +1,45 @@
+/*
+ * acquire.h
+ *	  Take a lease, or change the mode of one, waiting as long as is wanted.
+ *
+ * IDENTIFICATION
+ *	  src/session/acquire.h
+ */
+#ifndef DLOCK_SESSION_ACQUIRE_H
+#define DLOCK_SESSION_ACQUIRE_H
+
+#include "engine/grant.h"
+
+extern DlockOutcome dlock_acquire_lease(DlockRequest *request, int64 timeout,
+										DlockGrant *grant,
+										DlockRefusal *refusal);
+extern void dlock_acquire_report(const DlockRequest *request,
+								 DlockOutcome outcome,
+								 const DlockRefusal *refusal)
+			pg_attribute_noreturn();
+
+/* parts of it, for those that are for several leases */
+extern DlockOutcome dlock_acquire_prepare(DlockRequest *requests, int count,
+										  int64 *timeout, bool *by_setting);
+extern DlockOutcome dlock_wait_in_line(const DlockRequest *request,
+									   DlockGrant *grant,
+									   DlockRefusal *refusal);
+extern DlockOutcome dlock_wait_granted(const DlockRequest *request,
+									   uint64 batch);
+/* how it stands with slots that are free, and nobody's yet */
+typedef struct DlockSlotsLook
+{
+	uint32		trimmed;
+	uint32		untrimmed;
+} DlockSlotsLook;
+
+extern void dlock_slots_look(DlockSlotsLook *look);
+extern bool dlock_slots_come(const DlockRequest *request,
+							 DlockOutcome outcome,
+							 const DlockSlotsLook *before);
+extern bool dlock_acquire_again(const DlockRequest *request,
+								DlockOutcome outcome, const DlockGrant *grant);
+extern void dlock_acquire_note(const DlockRequest *request,
+							   const DlockGrant *grant);
+
+#endif							/* DLOCK_SESSION_ACQUIRE_H */

@@ -1,0 +1,28 @@
+/*
+ * flush.h
+ *	  Sleep until something is durable.
+ *
+ * IDENTIFICATION
+ *	  src/session/flush.h
+ */
+#ifndef DLOCK_SESSION_FLUSH_H
+#define DLOCK_SESSION_FLUSH_H
+
+#include "base/clock.h"
+#include "engine/grant.h"
+
+typedef enum DlockFlush
+{
+	DLOCK_FLUSH_DONE,
+	DLOCK_FLUSH_LATE,			/* not in time */
+	DLOCK_FLUSH_NO_QUORUM,		/* the standbys do not confirm it */
+} DlockFlush;
+
+extern void dlock_sleep_until(DlockTime until, bool watch);
+extern DlockFlush dlock_flush_wait(DlockGate gate, uint64 batch,
+								   DlockTime until);
+extern DlockFlush dlock_flush_wait_tokens(DlockGate gate, DlockTime until);
+extern void dlock_flush_wait_change(DlockGate gate, uint64 batch);
+extern int	dlock_flush_writer_detail(const DlockWriterReport *report);
+
+#endif							/* DLOCK_SESSION_FLUSH_H */

@@ -1,0 +1,18 @@
+/*
+ * lost.h
+ *	  Errors about leases that are not held any more, and why.
+ *
+ * IDENTIFICATION
+ *	  src/session/lost.h
+ */
+#ifndef DLOCK_SESSION_LOST_H
+#define DLOCK_SESSION_LOST_H
+
+#include "engine/holding.h"
+
+extern void dlock_lost_report(DlockGate gate, const DlockKey *key,
+							  uint32 client, int64 token)
+			pg_attribute_noreturn();
+extern const char *dlock_lost_cause(DlockGate gate, const DlockLeaseRef *ref);
+
+#endif							/* DLOCK_SESSION_LOST_H */

@@ -1,0 +1,154 @@
+/*
+ * session_holds.c
+ *	  The leases that a session has to give back at its end.
+ *
+ * Process-local.  How many holds of a lease are the session's is counted in
+ * shared memory, because other sessions of the client may give them back.  Here
+ * is only where to look: a lease stands in the list at least as long as the
+ * session has a hold of it, perhaps longer, and perhaps more than once.  What is
+ * not needed any more goes when the list is full, and after many releases.
+ *
+ * IDENTIFICATION
+ *	  src/session/session_holds.c
+ */
+#include "postgres.h"
+
+#include "storage/proc.h"
+#include "utils/memutils.h"
+
+#include "session/session_holds.h"
+
+/* a list that has grown beyond this is not kept for its memory's sake */
+#define KEEP_CAPACITY 1024
+
+typedef struct Entry
+{
+	DlockGate	gate;
+	DlockLeaseRef ref;
+} Entry;
+
+static Entry *entries;
+static int	nentries;
+static int	capacity;
+static int64 released_since;	/* holds given back since the list was tidied */
+
+static int
+by_lease(const void *a, const void *b)
+{
+	const DlockLeaseRef *left = &((const Entry *) a)->ref;
+	const DlockLeaseRef *right = &((const Entry *) b)->ref;
+
+	if (left->lease != right->lease)
+		return left->lease < right->lease ? -1 : 1;
+	return left->token < right->token ? -1 : left->token > right->token;
+}
+
+/*
+ * tidy forgets the leases of which the session has no hold, and those that stand
+ * in the list twice.
+ */
+static void
+tidy(void)
+{
+	int			kept = 0;
+
+	qsort(entries, nentries, sizeof(Entry), by_lease);
+	for (int i = 0; i < nentries; i++)
+	{
+		const Entry *entry = &entries[i];
+
+		if (kept > 0 && by_lease(&entries[kept - 1], entry) == 0)
+			continue;
+		if (dlock_holding_of_session(entry->gate, &entry->ref,
+									 MyProc->pgprocno))
+			entries[kept++] = *entry;
+	}
+	nentries = kept;
+	released_since = 0;
+}
+
+/*
+ * dlock_session_reserve makes room for so many more leases.  Those of an earlier
+ * opening of the database are gone.
+ */
+void
+dlock_session_reserve(DlockGate gate, int count)
+{
+	int			wanted;
+
+	if (nentries > 0 && (entries[0].gate.db != gate.db ||
+						 entries[0].gate.epoch != gate.epoch))
+		nentries = 0;
+	if (nentries + count <= capacity)
+		return;
+	if (nentries > 0)
+		tidy();
+	/* leave room, so that it is not tidied again at once */
+	if (nentries + count <= capacity / 4 * 3)
+		return;
+	wanted = Max(16, 2 * (nentries + count));
+	if (entries == NULL)
+		entries = MemoryContextAllocHuge(TopMemoryContext,
+										 wanted * sizeof(Entry));
+	else
+		entries = repalloc_huge(entries, wanted * sizeof(Entry));
+	capacity = wanted;
+}
+
+/*
+ * dlock_session_note remembers a lease of which the session has a hold.
+ */
+void
+dlock_session_note(DlockGate gate, const DlockLeaseRef *ref)
+{
+	Entry	   *entry = &entries[nentries];
+
+	if (nentries > 0 && by_lease(entry - 1, &(Entry) {gate, *ref}) == 0)
+		return;
+	Assert(nentries < capacity);
+	entry->gate = gate;
+	entry->ref = *ref;
+	nentries++;
+}
+
+static void
+forget_all(void)
+{
+	nentries = 0;
+	if (capacity > KEEP_CAPACITY)
+	{
+		pfree(entries);
+		entries = NULL;
+		capacity = 0;
+	}
+}
+
+/*
+ * dlock_session_tidy is told how many holds were given back; it forgets what is
+ * not needed any more when it is worth the trouble.
+ */
+void
+dlock_session_tidy(int32 released)
+{
+	released_since += released;
+	if (capacity <= KEEP_CAPACITY || released_since < nentries / 2)
+		return;
+	tidy();
+	if (nentries == 0)
+		forget_all();
+}
+
+/*
+ * dlock_session_end gives every hold of the session back.
+ */
+void
+dlock_session_end(void)
+{
+	while (nentries > 0)
+	{
+		Entry	   *entry = &entries[--nentries];
+
+		dlock_holding_end_session(entry->gate, &entry->ref, MyProc->pgprocno);
+	}
+	forget_all();
+}

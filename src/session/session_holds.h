@@ -1,0 +1,21 @@
+/*
+ * session_holds.h
+ *	  The leases that a session has to give back at its end.
+ *
+ * IDENTIFICATION
+ *	  src/session/session_holds.h
+ */
+#ifndef DLOCK_SESSION_SESSION_HOLDS_H
+#define DLOCK_SESSION_SESSION_HOLDS_H
+
+#include "engine/holding.h"
+
+/* make room first, so that noting a hold cannot fail */
+extern void dlock_session_reserve(DlockGate gate, int count);
+extern void dlock_session_note(DlockGate gate, const DlockLeaseRef *ref);
+
+/* called at transaction end as well: these cannot fail */
+extern void dlock_session_tidy(int32 released);
+extern void dlock_session_end(void);
+
+#endif							/* DLOCK_SESSION_SESSION_HOLDS_H */
