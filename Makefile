@@ -30,11 +30,15 @@ OBJS = \
 	src/dlock.o \
 	src/durable/clients.o \
 	src/durable/store.o \
+	src/engine/enqueue.o \
 	src/engine/grant.o \
 	src/engine/holding.o \
 	src/engine/holds.o \
+	src/engine/lease.o \
+	src/engine/lookup.o \
 	src/engine/maintenance.o \
 	src/engine/transition.o \
+	src/engine/wakeups.o \
 	src/session/access.o \
 	src/session/acquire.o \
 	src/session/acquire_all.o \
@@ -52,8 +56,11 @@ OBJS = \
 	src/shared/deadline.o \
 	src/shared/deadlocks.o \
 	src/shared/ends.o \
+	src/shared/partition.o \
 	src/shared/pending.o \
 	src/shared/queue.o \
+	src/shared/resource.o \
+	src/shared/slots.o \
 	src/shared/snapshot.o \
 	src/shared/table.o \
 	src/shared/waits.o \

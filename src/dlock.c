@@ -26,8 +26,11 @@
 #include "shared/database.h"
 #include "shared/deadlocks.h"
 #include "shared/ends.h"
+#include "shared/partition.h"
 #include "shared/pending.h"
+#include "shared/resource.h"
 #include "shared/slots.h"
+#include "shared/table.h"
 #include "worker/hooks.h"
 #include "worker/launcher.h"
 #include "worker/monitor.h"
@@ -47,6 +50,9 @@ static const struct
 } parts[] = {
 	{dlock_database_shmem_size, dlock_database_shmem_init},
 	{dlock_table_shmem_size, dlock_table_shmem_init},
+	{dlock_partition_shmem_size, dlock_partition_shmem_init},
+	{dlock_resource_shmem_size, dlock_resource_shmem_init},
+	{dlock_slots_shmem_size, dlock_slots_shmem_init},
 	{dlock_client_shmem_size, dlock_client_shmem_init},
 	{dlock_ends_shmem_size, dlock_ends_shmem_init},
 	{dlock_causes_shmem_size, dlock_causes_shmem_init},
@@ -63,7 +69,7 @@ shmem_request(void)
 	for (int i = 0; i < (int) lengthof(parts); i++)
 		RequestAddinShmemSpace(parts[i].size());
 	dlock_database_request_locks();
-	dlock_table_request_locks();
+	dlock_partition_request_locks();
 	dlock_client_request_locks();
 	dlock_deadlocks_request_locks();
 }

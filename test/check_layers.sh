@@ -9,7 +9,7 @@ may_include="
 base:     base
 durable:  base durable
 shared:   base shared
-engine:   base shared engine session/quorum.h
+engine:   base shared engine
 deadlock: base shared engine deadlock
 session:  base shared engine deadlock session durable/catalog.h
 worker:   base shared engine deadlock session durable worker
@@ -20,7 +20,7 @@ api:      base shared engine deadlock session durable worker api
 # heap_form_tuple() and the like only build a row in memory: not listed.
 only_in='
 LWLock|LWTRANCHE|\bLW_(SHARED|EXCLUSIVE) | ^src/(shared/|dlock\.c) | lock order can be followed in one folder
-"shared/table\.h" | ^src/(shared|engine|deadlock)/ | only the engine changes who holds what
+"shared/table\.h" | ^src/((shared|engine|deadlock)/|dlock\.c) | only the engine changes who holds what
 \bSPI_|\b(simple_)?heap_(open|close|insert|update|delete|fetch|beginscan|getnext|multi_insert|lock_tuple|inplace)|\btable_(open|close|begin|end|tuple|slot|scan|index|multi|finish|fetch|parallel)|\b(systable|index)_(open|close|begin|get|insert)|\bCatalogTuple | ^src/(durable/|worker/|session/access\.c) | the hot path reads no table
 \b(GetCurrent(Transaction(Start|Stop)|Statement)?|GetSQLCurrent)(Timestamp|StartTimestamp)|\bclock_gettime|\bgettimeofday|\bINSTR_TIME_SET|\btime\( | ^src/base/clock\.c | tests and wall-clock jumps meet one clock
 \bDefineCustom | ^src/base/config\.c | a setting is found where the others are

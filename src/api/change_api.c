@@ -19,6 +19,7 @@
 #include "base/config.h"
 #include "base/interval.h"
 #include "session/access.h"
+#include "engine/holding.h"
 #include "session/change.h"
 #include "session/lost.h"
 
@@ -114,37 +115,34 @@ Datum
 dlock_renew(PG_FUNCTION_ARGS)
 {
 	DlockKey	key;
-	int64		duration;
+	DlockRenewal renewal = {0};
 	int64		token;
 	char	   *name;
 	DlockGate	gate;
 	uint32		client;
-	DlockTime	deadline;
 	DlockTime	now;
-	int			waiters;
 	Interval	remaining;
 	Datum		values[3];
 	bool		nulls[3] = {false, false, false};
 
 	dlock_access_check_preloaded();
 	key = dlock_arg_resource(fcinfo, 0);
-	duration = dlock_arg_ttl(fcinfo, 1);
+	renewal.duration = dlock_arg_ttl(fcinfo, 1);
 	token = dlock_arg_token(fcinfo, 2);
 	name = dlock_arg_client(fcinfo, 3);
 	gate = dlock_access_gate();
 	client = dlock_access_client(gate, name, false);
 	if (client == DLOCK_NONE ||
-		!dlock_renew_lease(gate, &key, client, token, duration, &deadline,
-						   &waiters))
+		!dlock_renew_lease(gate, &key, client, token, &renewal))
 		dlock_lost_report(gate, &key, client, token);
 
 	now = dlock_clock_now();
-	nulls[0] = nulls[1] = deadline == DLOCK_NEVER;
-	values[0] = TimestampTzGetDatum(dlock_clock_to_wall(deadline, now,
+	nulls[0] = nulls[1] = renewal.deadline == DLOCK_NEVER;
+	values[0] = TimestampTzGetDatum(dlock_clock_to_wall(renewal.deadline, now,
 														dlock_clock_wall()));
-	remaining = dlock_interval_from_us(Max(deadline - now, 0));
+	remaining = dlock_interval_from_us(Max(renewal.deadline - now, 0));
 	values[1] = IntervalPGetDatum(&remaining);
-	values[2] = Int32GetDatum(waiters);
+	values[2] = Int32GetDatum(renewal.waiters);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(renewal_desc(), values,
 													  nulls)));
 }
@@ -212,7 +210,7 @@ dlock_set_options(PG_FUNCTION_ARGS)
 
 	known = request.client != DLOCK_NONE;
 	held = known &&
-		dlock_holding_find(request.gate, &request.key, request.client, &ref) &&
+		dlock_lookup_find(request.gate, &request.key, request.client, &ref) &&
 		(token == 0 || token == ref.token);
 	if (held)
 		dlock_change_lease(&request, &ref, &options);

@@ -38,8 +38,10 @@
 #include "deadlock/detect.h"
 #include "deadlock/digraph.h"
 #include "deadlock/waitgraph.h"
-#include "engine/grant.h"
+#include "engine/enqueue.h"
 #include "shared/deadlocks.h"
+#include "shared/slots.h"
+#include "shared/table.h"
 
 /* one arc of a suspected cycle, known again in another graph */
 typedef struct Step
@@ -89,11 +91,11 @@ make_step(const DlockWaitGraph *graph, const DlockArc *arc)
 static int
 count_leases(uint32 client)
 {
-	uint32		used = dlock_lease_high_water();
+	uint32		used = dlock_slots_leases_used();
 	int			count = 0;
 
 	for (uint32 i = 0; i < used; i++)
-		if (dlock_lease_client(i) == client)
+		if (dlock_table_lease_client(i) == client)
 			count++;
 	return count;
 }
@@ -395,7 +397,7 @@ resolve(const DlockWaitGraph *graph, const int *arcs, int length)
 	describe(graph, arcs, length, loser, deadlock);
 	/* it must be there by the time that the loser looks for it */
 	id = dlock_deadlocks_note(deadlock);
-	if (dlock_engine_give_up(&key, dlock_database_at(queue->database),
+	if (dlock_enqueue_give_up(&key, dlock_database_at(queue->database),
 							 node->wait->slot, node->wait->ticket, id))
 		return true;
 	dlock_deadlocks_retract(id);

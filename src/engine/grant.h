@@ -8,101 +8,19 @@
 #ifndef DLOCK_ENGINE_GRANT_H
 #define DLOCK_ENGINE_GRANT_H
 
-#include "base/clock.h"
-#include "base/key.h"
-#include "base/mode.h"
-#include "base/record.h"
-#include "shared/database.h"
-#include "shared/table.h"
+#include "engine/request.h"
 
-/* a database as a backend knows it */
-typedef struct DlockGate
-{
-	DlockDatabase *db;
-	uint32		epoch;
-} DlockGate;
-
-typedef struct DlockRequest
-{
-	DlockGate	gate;
-	DlockKey	key;
-	uint32		client;			/* pinned by the caller */
-	DlockMode	mode;
-	int32		priority;
-	DlockHold	hold;
-	DlockTime	arrived;		/* when the call began */
-	DlockTime	deadline;		/* of the wait, to be shown */
-	int64		token;			/* mode change: of this lease; 0: any */
-	bool		eager;			/* has more to do before it waits for the flush */
-	bool		quorum;			/* grants are confirmed by standbys */
-} DlockRequest;
-
-typedef enum DlockOutcome
-{
-	DLOCK_GRANTED,				/* see the grant */
-	DLOCK_QUEUED,				/* stands in line as grant.waiter */
-	DLOCK_BUSY,					/* would have to wait, and was not to */
-	DLOCK_NOT_HELD,				/* mode change: the client has no lease */
-	DLOCK_UPGRADE_DEADLOCK,		/* another holder waits for the same */
-	DLOCK_TOO_YOUNG,			/* dlock.deadlock_policy does not let it wait */
-	DLOCK_DEADLOCK,				/* chosen to give up, see grant.deadlock */
-	DLOCK_TOO_MANY_HOLDS,		/* the hold count is at its maximum */
-	DLOCK_NO_LEASE_SLOT,
-	DLOCK_NO_WAITER_SLOT,
-	DLOCK_NO_HOLD_SLOT,			/* too many sessions, scopes and modes that
-								 * hold leases together */
-	DLOCK_SHUT,					/* the extension was dropped */
-	DLOCK_TIMED_OUT,			/* left the queue unserved */
-	DLOCK_LOCK_TIMEOUT,			/* likewise, because of lock_timeout */
-	DLOCK_NO_QUORUM,			/* the standbys do not confirm */
-	DLOCK_NOT_DURABLE,			/* granted, but not durable in time */
-	DLOCK_LOST,					/* the lease ended while it was waited upon */
-} DlockOutcome;
-
-typedef struct DlockGrant
-{
-	uint32		lease;
-	uint32		waiter;			/* DLOCK_NONE: did not have to wait */
-	int64		token;
-	uint64		batch;
-	bool		must_flush;		/* not acknowledged yet: wait for batch */
-	bool		joined;			/* was held before, by the same client */
-	bool		told;			/* acknowledged */
-	bool		again;			/* not acknowledged: ask anew */
-	uint32		downgrades;		/* told: the lease's, then */
-	uint64		deadlock;		/* number of the one that ended the wait */
-} DlockGrant;
-
-/* why a request was not granted, copied for the message */
-typedef struct DlockRefusal
-{
-	int			nholders;		/* the client itself left out */
-	uint64		deadlock;		/* number of the one that ended the wait */
-	int64		token;			/* of the lease that was lost; 0: none */
-	int			place;			/* in the queue, 0: did not stand in it */
-	int			nwaiters;
-	DlockMode	mode;			/* of the first holder */
-	int64		remaining;		/* of the first holder; DLOCK_NEVER: no end */
-	char		holder[DLOCK_NAME_MAX + 1];
-} DlockRefusal;
-
-extern DlockOutcome dlock_engine_acquire(const DlockRequest *request, bool wait,
+extern DlockOutcome dlock_grant_request(const DlockRequest *request, bool wait,
 										 DlockGrant *grant,
 										 DlockRefusal *refusal);
-extern DlockOutcome dlock_engine_acquire_all(const DlockRequest *requests,
+extern DlockOutcome dlock_grant_all(const DlockRequest *requests,
 											 int count, DlockGrant *grants,
 											 int *which,
 											 DlockRefusal *refusal);
-extern void dlock_engine_init_grant(DlockGrant *grant);
-extern DlockOutcome dlock_engine_queue_result(const DlockRequest *request,
-											  DlockGrant *grant);
-extern bool dlock_engine_leave_queue(const DlockRequest *request,
-									 DlockGrant *grant, DlockRefusal *refusal);
-extern bool dlock_engine_give_up(const DlockKey *key, DlockDatabase *db,
-								 uint32 slot, int64 ticket, uint64 deadlock);
-extern bool dlock_engine_acknowledge(const DlockRequest *request,
+extern void dlock_grant_init(DlockGrant *grant);
+extern bool dlock_grant_acknowledge(const DlockRequest *request,
 									 DlockGrant *grant);
-extern void dlock_engine_take_back(const DlockRequest *request,
+extern void dlock_grant_take_back(const DlockRequest *request,
 								   DlockGrant *grant);
 
 #endif							/* DLOCK_ENGINE_GRANT_H */

@@ -1,10 +1,9 @@
 /*
  * holding.c
- *	  What happens to a lease that is held: found, released, renewed, changed.
+ *	  What happens to a lease that is held: released, renewed, changed.
  *
- * A lease is looked up by name and client once; from then on it is referred
- * to by slot and token, and whoever comes with such a reference finds either
- * that very lease or nothing.
+ * Each function takes the partition lock.  It refers to the lease by slot and
+ * token (see lookup.c), and does nothing where that lease has ended.
  *
  * IDENTIFICATION
  *	  src/engine/holding.c
@@ -18,152 +17,16 @@
 #include "base/debug_point.h"
 #include "engine/holding.h"
 #include "engine/holds.h"
+#include "engine/lease.h"
 #include "engine/transition.h"
-#include "session/quorum.h"
 #include "shared/client.h"
 #include "shared/deadline.h"
 #include "shared/ends.h"
+#include "shared/partition.h"
 #include "shared/pending.h"
 #include "shared/queue.h"
-
-/*
- * is_running tells whether a lease is anybody's: one that is there only until
- * the commits under way are over is not.
- */
-static bool
-is_running(const DlockLease *lease)
-{
-	return lease->state == DLOCK_LEASE_HELD && lease->hold_count > 0 &&
-		lease->deadline > dlock_clock_now();
-}
-
-static void
-copy_ref(uint32 idx, DlockLeaseRef *ref)
-{
-	DlockLease *lease = dlock_lease_at(idx);
-
-	Assert(dlock_partition_held(lease->hash));
-	ref->lease = idx;
-	ref->hash = lease->hash;
-	ref->token = lease->token;
-	ref->told = lease->told;
-	ref->mode = lease->mode;
-	ref->own_mode = dlock_holds_survey(lease, MyProc->pgprocno, ref->own, ref->others);
-}
-
-/*
- * first_holder gives the first lease on a resource.  Partition lock held.
- */
-static uint32
-first_holder(const DlockKey *key)
-{
-	uint32		resource = dlock_resource_find(key);
-
-	return resource == DLOCK_NONE ? DLOCK_NONE :
-		dlock_resource_at(resource)->holders;
-}
-
-/*
- * dlock_holding_find looks for the lease of a client on a resource; false
- * where there is none, or its time is over.
- */
-bool
-dlock_holding_find(DlockGate gate, const DlockKey *key, uint32 client,
-				   DlockLeaseRef *ref)
-{
-	uint32		resource;
-	uint32		idx = DLOCK_NONE;
-	bool		found;
-
-	dlock_partition_lock(key->hash, DLOCK_LOCK_READ);
-	resource = dlock_resource_find(key);
-	if (resource != DLOCK_NONE)
-		idx = dlock_holder_find(dlock_resource_at(resource), client);
-	found = idx != DLOCK_NONE && is_running(dlock_lease_at(idx));
-	if (found)
-		copy_ref(idx, ref);
-	dlock_partition_unlock(key->hash);
-	return found;
-}
-
-/*
- * dlock_holding_find_slot gives the lease in a slot, if it is that client's.
- *
- * The hash is read without a lock, to learn which lock to take.  The slot may
- * go to a lease of another partition at any moment: that it is live must be
- * read before that it is still there (see dlock_lease_grant).
- */
-bool
-dlock_holding_find_slot(DlockGate gate, uint32 slot, uint32 client,
-						DlockLeaseRef *ref)
-{
-	DlockLease *lease = dlock_lease_at(slot);
-	uint32		hash = *(volatile uint32 *) &lease->hash;
-	bool		found;
-
-	if (dlock_lease_client(slot) != client)
-		return false;
-	DLOCK_DEBUG_POINT(DLOCK_STOP_SLOT_SEEN);
-	dlock_partition_lock(hash, DLOCK_LOCK_READ);
-	found = *(volatile uint8 *) &lease->state == DLOCK_LEASE_HELD;
-	pg_read_barrier();
-	DLOCK_DEBUG_POINT(DLOCK_STOP_SLOT_CHECKED);
-	found = found && lease->hash == hash && lease->client == client &&
-		lease->database == gate.db->slot && is_running(lease);
-	if (found)
-		copy_ref(slot, ref);
-	dlock_partition_unlock(hash);
-	return found;
-}
-
-static void
-copy_holder(uint32 idx, DlockHolder *holder)
-{
-	DlockClient *client = dlock_client_at(dlock_lease_at(idx)->client);
-
-	copy_ref(idx, &holder->ref);
-	holder->client = dlock_lease_at(idx)->client;
-	holder->role = client->row.role;
-	memcpy(holder->name, client->name, client->name_len);
-	holder->name[client->name_len] = '\0';
-}
-
-/*
- * dlock_holding_find_holder looks for the lease on a resource that has a token,
- * or where that is 0 for any, whosever it is; false where there is none.
- */
-bool
-dlock_holding_find_holder(DlockGate gate, const DlockKey *key, int64 token,
-						  DlockHolder *holder)
-{
-	uint32		idx;
-
-	dlock_partition_lock(key->hash, DLOCK_LOCK_READ);
-	idx = first_holder(key);
-	while (idx != DLOCK_NONE &&
-		   !(is_running(dlock_lease_at(idx)) &&
-			 (token == 0 || dlock_lease_at(idx)->token == token)))
-		idx = dlock_lease_at(idx)->next;
-	if (idx != DLOCK_NONE)
-		copy_holder(idx, holder);
-	dlock_partition_unlock(key->hash);
-	return idx != DLOCK_NONE;
-}
-
-/*
- * stands tells whether a reference's lease is still there.  Partition lock
- * held.
- */
-static bool
-stands(DlockGate gate, const DlockLeaseRef *ref)
-{
-	DlockLease *lease = dlock_lease_at(ref->lease);
-
-	return dlock_database_is_open(gate.db, gate.epoch) &&
-		lease->database == gate.db->slot &&
-		lease->token == ref->token &&
-		dlock_lease_is_live(lease);
-}
+#include "shared/resource.h"
+#include "shared/table.h"
 
 /*
  * dlock_holding_keep fences a lease for a transaction that is about to commit:
@@ -182,11 +45,11 @@ dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
 	bool		held;
 
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
-	held = stands(gate, ref) && is_running(dlock_lease_at(ref->lease)) &&
-		dlock_mode_covers(dlock_lease_at(ref->lease)->mode, mode);
+	held = dlock_lookup_stands(gate, ref) && dlock_lookup_runs(dlock_table_lease(ref->lease)) &&
+		dlock_mode_covers(dlock_table_lease(ref->lease)->mode, mode);
 	if (held)
 	{
-		dlock_lease_at(ref->lease)->fences++;
+		dlock_table_lease(ref->lease)->fences++;
 		if (mode == DLOCK_EXCLUSIVE)
 			*batch = Max(*batch, dlock_ends_batch(gate.db, ref->hash));
 	}
@@ -198,19 +61,19 @@ dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
  * last_fence_gone does what had to wait for the commits under way.
  */
 static void
-last_fence_gone(uint32 idx, DlockAftermath *after)
+last_fence_gone(uint32 idx, DlockWakeups *wakeups)
 {
-	DlockLease *lease = dlock_lease_at(idx);
+	DlockLease *lease = dlock_table_lease(idx);
 
 	if (lease->hold_count <= 0)
 	{
-		dlock_lease_end(idx, (DlockEndCause) lease->end_cause, after);
+		dlock_transition_end(idx, (DlockEndCause) lease->end_cause, wakeups);
 		return;
 	}
 	/* where it ran out meanwhile, it has left the heap */
 	if (lease->deadline != DLOCK_NEVER && !lease->in_heap)
 		dlock_deadline_set(idx, lease->deadline);
-	dlock_lease_settle_mode(idx, after);
+	dlock_transition_settle_mode(idx, wakeups);
 }
 
 /*
@@ -219,14 +82,14 @@ last_fence_gone(uint32 idx, DlockAftermath *after)
 void
 dlock_holding_let_go(DlockGate gate, const DlockLeaseRef *ref)
 {
-	DlockAftermath after;
+	DlockWakeups wakeups;
 
-	dlock_aftermath_init(&after, gate.db);
+	dlock_wakeups_init(&wakeups, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
-	if (stands(gate, ref) && --dlock_lease_at(ref->lease)->fences == 0)
-		last_fence_gone(ref->lease, &after);
+	if (dlock_lookup_stands(gate, ref) && --dlock_table_lease(ref->lease)->fences == 0)
+		last_fence_gone(ref->lease, &wakeups);
 	dlock_partition_unlock(ref->hash);
-	dlock_aftermath_run(&after);
+	dlock_wakeups_run(&wakeups);
 }
 
 /*
@@ -237,16 +100,16 @@ void
 dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref, uint32 session,
 					  bool others, int32 count)
 {
-	DlockAftermath after;
+	DlockWakeups wakeups;
 
-	dlock_aftermath_init(&after, gate.db);
+	dlock_wakeups_init(&wakeups, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
-	if (stands(gate, ref) &&
-		dlock_holds_release(dlock_lease_at(ref->lease), session, ref->mode,
+	if (dlock_lookup_stands(gate, ref) &&
+		dlock_holds_release(dlock_table_lease(ref->lease), session, ref->mode,
 							others, count) > 0)
-		dlock_lease_settle(ref->lease, DLOCK_END_RELEASED, true, &after);
+		dlock_transition_settle(ref->lease, DLOCK_END_RELEASED, true, &wakeups);
 	dlock_partition_unlock(ref->hash);
-	dlock_aftermath_run(&after);
+	dlock_wakeups_run(&wakeups);
 }
 
 /*
@@ -257,31 +120,15 @@ void
 dlock_holding_end_session(DlockGate gate, const DlockLeaseRef *ref,
 						  uint32 session)
 {
-	DlockAftermath after;
+	DlockWakeups wakeups;
 
-	dlock_aftermath_init(&after, gate.db);
+	dlock_wakeups_init(&wakeups, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
-	if (stands(gate, ref) &&
-		dlock_holds_end_session(dlock_lease_at(ref->lease), session) > 0)
-		dlock_lease_settle(ref->lease, DLOCK_END_SESSION, true, &after);
+	if (dlock_lookup_stands(gate, ref) &&
+		dlock_holds_end_session(dlock_table_lease(ref->lease), session) > 0)
+		dlock_transition_settle(ref->lease, DLOCK_END_SESSION, true, &wakeups);
 	dlock_partition_unlock(ref->hash);
-	dlock_aftermath_run(&after);
-}
-
-/*
- * dlock_holding_of_session tells whether a session has a hold of a lease.
- */
-bool
-dlock_holding_of_session(DlockGate gate, const DlockLeaseRef *ref,
-						 uint32 session)
-{
-	bool		result;
-
-	dlock_partition_lock(ref->hash, DLOCK_LOCK_READ);
-	result = stands(gate, ref) &&
-		dlock_holds_of_session(dlock_lease_at(ref->lease), session);
-	dlock_partition_unlock(ref->hash);
-	return result;
+	dlock_wakeups_run(&wakeups);
 }
 
 /*
@@ -292,16 +139,16 @@ void
 dlock_holding_end_transaction(DlockGate gate, const DlockLeaseRef *ref,
 							  uint32 session, bool kept)
 {
-	DlockAftermath after;
+	DlockWakeups wakeups;
 
-	dlock_aftermath_init(&after, gate.db);
+	dlock_wakeups_init(&wakeups, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
-	if (stands(gate, ref) &&
-		dlock_holds_end_transaction(dlock_lease_at(ref->lease), session,
+	if (dlock_lookup_stands(gate, ref) &&
+		dlock_holds_end_transaction(dlock_table_lease(ref->lease), session,
 									ref->mode, kept))
-		dlock_lease_settle(ref->lease, DLOCK_END_TRANSACTION, false, &after);
+		dlock_transition_settle(ref->lease, DLOCK_END_TRANSACTION, false, &wakeups);
 	dlock_partition_unlock(ref->hash);
-	dlock_aftermath_run(&after);
+	dlock_wakeups_run(&wakeups);
 }
 
 /*
@@ -310,73 +157,65 @@ dlock_holding_end_transaction(DlockGate gate, const DlockLeaseRef *ref,
  * or where the session does not wait for rows.
  */
 static uint64
-row_batch(uint32 idx, DlockAftermath *after)
+row_batch(uint32 idx, DlockWakeups *wakeups)
 {
-	DlockLease *lease = dlock_lease_at(idx);
+	DlockLease *lease = dlock_table_lease(idx);
 
 	if (!lease->durable || !dlock_durable)
 		return 0;
 	/* acknowledged without, until somebody asks for more */
 	if (!lease->promised)
-		dlock_lease_promise(idx, after);
-	return dlock_pending_is_durable(after->db, lease->duration_batch) ?
+		dlock_lease_promise(idx, wakeups);
+	return dlock_pending_is_durable(wakeups->db, lease->duration_batch) ?
 		0 : lease->duration_batch;
 }
 
 /*
- * must_confirm tells whether renewals wait for the standbys: a primary that has
- * been replaced must not go on renewing.
- */
-static bool
-must_confirm(void)
-{
-	return dlock_durable && dlock_quorum_is_wanted() && !dlock_debug_no_barrier;
-}
-
-/*
- * dlock_holding_renew restarts a lease's clock, with a new duration unless it
- * is 0.  False where the lease is over.  batch, if not 0, is to be waited for
- * before the answer is given, and so is a barrier, if "confirm" is set; it is
- * left alone otherwise, so that one barrier can serve several leases.
+ * dlock_holding_renew restarts a lease's clock, with a new duration if one is
+ * given.  False where the lease has ended.
+ *
+ * If renewal->batch is not 0, the caller waits for that batch before it answers;
+ * if renewal->confirm is set, also for a barrier.  confirm is left alone
+ * otherwise, so that one barrier can serve several leases.
  */
 bool
-dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref, int64 duration,
-					DlockTime *deadline, int *waiters, uint64 *batch,
-					bool *confirm)
+dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref,
+					DlockRenewal *renewal)
 {
-	DlockAftermath after;
+	DlockWakeups wakeups;
 	bool		held;
 
-	dlock_aftermath_init(&after, gate.db);
+	dlock_wakeups_init(&wakeups, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
-	held = stands(gate, ref) && is_running(dlock_lease_at(ref->lease));
+	held = dlock_lookup_stands(gate, ref) &&
+		dlock_lookup_runs(dlock_table_lease(ref->lease));
 	if (held)
 	{
-		DlockLease *lease = dlock_lease_at(ref->lease);
+		DlockLease *lease = dlock_table_lease(ref->lease);
 
-		if (duration != 0 && duration != lease->duration)
-			dlock_duration_set(ref->lease, duration, &after);
+		if (renewal->duration != 0 && renewal->duration != lease->duration)
+			dlock_lease_set_duration(ref->lease, renewal->duration, &wakeups);
 		/* also where another session has asked for what the row lacks */
-		*batch = row_batch(ref->lease, &after);
-		after.urgent |= *batch != 0;
-		if (lease->durable && must_confirm())
+		renewal->batch = row_batch(ref->lease, &wakeups);
+		wakeups.urgent |= renewal->batch != 0;
+		if (lease->durable && renewal->quorum)
 		{
 			/* a flush that carries the row is as good as any */
-			if (after.marked)
-				*batch = dlock_pending_barrier(gate.db);
+			if (wakeups.marked)
+				renewal->batch = dlock_pending_barrier(gate.db);
 			else
-				*confirm = true;
-			after.urgent |= after.marked;
+				renewal->confirm = true;
+			wakeups.urgent |= wakeups.marked;
 		}
 		if (lease->kept == 0)
 			dlock_deadline_set(ref->lease,
 							   dlock_clock_after(dlock_clock_now(),
 												 lease->duration));
-		*deadline = lease->deadline;
-		*waiters = dlock_resource_at(lease->resource)->nwaiters;
+		renewal->deadline = lease->deadline;
+		renewal->waiters = dlock_table_resource(lease->resource)->nwaiters;
 	}
 	dlock_partition_unlock(ref->hash);
-	dlock_aftermath_run(&after);
+	dlock_wakeups_run(&wakeups);
 	return held;
 }
 
@@ -397,21 +236,6 @@ dlock_holding_barrier(DlockGate gate)
 }
 
 /*
- * dlock_holding_is_running tells whether a lease is still the one referred to,
- * and its time not over.
- */
-bool
-dlock_holding_is_running(DlockGate gate, const DlockLeaseRef *ref)
-{
-	bool		result;
-
-	dlock_partition_lock(ref->hash, DLOCK_LOCK_READ);
-	result = stands(gate, ref) && is_running(dlock_lease_at(ref->lease));
-	dlock_partition_unlock(ref->hash);
-	return result;
-}
-
-/*
  * dlock_holding_downgrade makes an exclusive lease a shared one and lets in
  * whom it kept out.  Upgrades and holds that were acknowledged since it was looked
  * up stay: the last wish counts.  If so many were that they are counted anew, all
@@ -421,77 +245,21 @@ dlock_holding_is_running(DlockGate gate, const DlockLeaseRef *ref)
 void
 dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref)
 {
-	DlockAftermath after;
+	DlockWakeups wakeups;
 
-	dlock_aftermath_init(&after, gate.db);
+	dlock_wakeups_init(&wakeups, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
-	if (stands(gate, ref) && ref->told <= dlock_lease_at(ref->lease)->told)
+	if (dlock_lookup_stands(gate, ref) && ref->told <= dlock_table_lease(ref->lease)->told)
 	{
-		DlockLease *lease = dlock_lease_at(ref->lease);
+		DlockLease *lease = dlock_table_lease(ref->lease);
 
 		if (lease->upgrade_told <= ref->told)
 			dlock_lease_downgrade(ref->lease);
 		dlock_holds_weaken(lease, ref->told);
-		dlock_lease_settle_mode(ref->lease, &after);
+		dlock_transition_settle_mode(ref->lease, &wakeups);
 	}
 	dlock_partition_unlock(ref->hash);
-	dlock_aftermath_run(&after);
-}
-
-/*
- * is_over tells whether a lease is still there although it is nobody's any more,
- * and why.
- */
-static bool
-is_over(uint32 idx, DlockCause *cause)
-{
-	const DlockLease *lease = dlock_lease_at(idx);
-
-	if (lease->state != DLOCK_LEASE_HELD || is_running(lease))
-		return false;
-	cause->token = lease->token;
-	cause->when = Min(lease->deadline, dlock_clock_now());
-	cause->cause = lease->hold_count > 0 ? DLOCK_END_EXPIRED : lease->end_cause;
-	return true;
-}
-
-/*
- * dlock_holding_find_cause completes how the lease of a client on a resource has
- * ended: that with the token, or where that is 0 the last one; false where that
- * is not remembered.  client may be DLOCK_NONE, if there is a token.
- */
-bool
-dlock_holding_find_cause(const DlockKey *key, uint32 client, DlockCause *cause)
-{
-	uint32		idx;
-	bool		found;
-
-	dlock_partition_lock(key->hash, DLOCK_LOCK_READ);
-	idx = first_holder(key);
-	while (idx != DLOCK_NONE &&
-		   (cause->token != 0 ? dlock_lease_at(idx)->token != cause->token :
-			dlock_lease_at(idx)->client != client))
-		idx = dlock_lease_at(idx)->next;
-	found = (idx != DLOCK_NONE && is_over(idx, cause)) ||
-		dlock_causes_find(cause);
-	dlock_partition_unlock(key->hash);
-	return found;
-}
-
-/*
- * dlock_holding_ref_cause is the same for the lease of a reference.
- */
-bool
-dlock_holding_ref_cause(DlockGate gate, const DlockLeaseRef *ref,
-						DlockCause *cause)
-{
-	bool		found;
-
-	dlock_partition_lock(ref->hash, DLOCK_LOCK_READ);
-	found = (stands(gate, ref) && is_over(ref->lease, cause)) ||
-		dlock_causes_find(cause);
-	dlock_partition_unlock(ref->hash);
-	return found;
+	dlock_wakeups_run(&wakeups);
 }
 
 /*
@@ -507,19 +275,19 @@ reorder(DlockResource *res, uint32 client, int32 priority)
 	uint32		next;
 
 	for (idx = res->queue_head; idx != DLOCK_NONE;
-		 idx = dlock_waiter_at(idx)->next)
-		count += (dlock_waiter_at(idx)->client == client);
+		 idx = dlock_table_waiter(idx)->next)
+		count += (dlock_table_waiter(idx)->client == client);
 
 	for (idx = res->queue_head; idx != DLOCK_NONE; idx = next)
 	{
-		DlockWaiter *waiter = dlock_waiter_at(idx);
+		DlockWaiter *waiter = dlock_table_waiter(idx);
 
 		next = waiter->next;
 		if (waiter->client != client || waiter->priority == priority)
 			continue;
 		dlock_queue_remove(res, idx);
 		waiter->priority = priority;
-		dlock_lease_at(waiter->lease)->priority = priority;
+		dlock_table_lease(waiter->lease)->priority = priority;
 		dlock_queue_insert(res, idx);
 	}
 	return count;
@@ -533,29 +301,29 @@ int
 dlock_holding_set_priority(DlockGate gate, const DlockKey *key, uint32 client,
 						   int32 priority)
 {
-	DlockAftermath after;
+	DlockWakeups wakeups;
 	uint32		resource;
 	int			count = 0;
 
-	dlock_aftermath_init(&after, gate.db);
+	dlock_wakeups_init(&wakeups, gate.db);
 	dlock_partition_lock(key->hash, DLOCK_LOCK_WRITE);
 	resource = dlock_resource_find(key);
 	if (resource != DLOCK_NONE)
 	{
-		DlockResource *res = dlock_resource_at(resource);
-		uint32		own = dlock_holder_find(res, client);
+		DlockResource *res = dlock_table_resource(resource);
+		uint32		own = dlock_lease_of_client(res, client);
 
 		if (own != DLOCK_NONE)
 		{
-			dlock_lease_at(own)->priority = priority;
+			dlock_table_lease(own)->priority = priority;
 			count++;
 		}
 		count += reorder(res, client, priority);
 		/* a new head may fit the holders where the old one did not */
-		dlock_queue_serve(resource, &after);
+		dlock_transition_serve_queue(resource, &wakeups);
 	}
 	dlock_partition_unlock(key->hash);
-	dlock_aftermath_run(&after);
+	dlock_wakeups_run(&wakeups);
 	return count;
 }
 
@@ -578,10 +346,10 @@ int
 dlock_holding_force_release(DlockGate gate, const DlockKey *key, int64 token,
 							int64 newest, bool *committing)
 {
-	DlockAftermath after;
+	DlockWakeups wakeups;
 	int			count = 0;
 
-	dlock_aftermath_init(&after, gate.db);
+	dlock_wakeups_init(&wakeups, gate.db);
 	dlock_partition_lock(key->hash, DLOCK_LOCK_WRITE);
 	for (;;)
 	{
@@ -589,11 +357,11 @@ dlock_holding_force_release(DlockGate gate, const DlockKey *key, int64 token,
 		uint32		idx = DLOCK_NONE;
 
 		if (resource != DLOCK_NONE)
-			idx = dlock_resource_at(resource)->holders;
+			idx = dlock_table_resource(resource)->holders;
 		*committing = false;
 		while (idx != DLOCK_NONE)
 		{
-			DlockLease *lease = dlock_lease_at(idx);
+			DlockLease *lease = dlock_table_lease(idx);
 
 			if (is_meant(lease, token, newest))
 			{
@@ -605,10 +373,10 @@ dlock_holding_force_release(DlockGate gate, const DlockKey *key, int64 token,
 		}
 		if (idx == DLOCK_NONE)
 			break;
-		dlock_lease_end(idx, DLOCK_END_FORCED, &after);
+		dlock_transition_end(idx, DLOCK_END_FORCED, &wakeups);
 		count++;
 	}
 	dlock_partition_unlock(key->hash);
-	dlock_aftermath_run(&after);
+	dlock_wakeups_run(&wakeups);
 	return count;
 }

@@ -25,6 +25,7 @@
 #include "postgres.h"
 
 #include "engine/holds.h"
+#include "shared/slots.h"
 
 /*
  * owner_of gives the session that a hold ends with.
@@ -48,7 +49,7 @@ stops_clock(const DlockHold *hold)
 static DlockHoldCount *
 next_of(const DlockHoldCount *count)
 {
-	return count->next == DLOCK_NONE ? NULL : dlock_hold_count_at(count->next);
+	return count->next == DLOCK_NONE ? NULL : dlock_table_hold_count(count->next);
 }
 
 static DlockHoldCount *
@@ -137,7 +138,7 @@ append(DlockLease *lease, const DlockHold *hold, uint32 *spare)
 	while (last->next != DLOCK_NONE)
 		last = next_of(last);
 	last->next = *spare;
-	count = dlock_hold_count_at(*spare);
+	count = dlock_table_hold_count(*spare);
 	*spare = DLOCK_NONE;
 	fill(count, hold);
 	count->next = DLOCK_NONE;
@@ -217,7 +218,7 @@ drop_empty(DlockLease *lease)
 	while (count->next != DLOCK_NONE)
 	{
 		uint32		idx = count->next;
-		DlockHoldCount *next = dlock_hold_count_at(idx);
+		DlockHoldCount *next = dlock_table_hold_count(idx);
 
 		if (count->count == 0)
 			*count = *next;
@@ -228,7 +229,7 @@ drop_empty(DlockLease *lease)
 			count = next;
 			continue;
 		}
-		dlock_hold_count_free(idx);
+		dlock_slots_put_hold_count(idx);
 	}
 }
 
@@ -382,12 +383,12 @@ dlock_holds_end_transaction(DlockLease *lease, uint32 session, DlockMode mode,
 static DlockHoldCount *
 split(DlockHoldCount *count, int32 keep)
 {
-	uint32		idx = dlock_hold_count_alloc();
+	uint32		idx = dlock_slots_get_hold_count();
 	DlockHoldCount *told;
 
 	if (idx == DLOCK_NONE)
 		return NULL;
-	told = dlock_hold_count_at(idx);
+	told = dlock_table_hold_count(idx);
 	*told = *count;
 	told->count -= keep;
 	told->untold = 0;

@@ -9,28 +9,33 @@
 
 #include "base/debug_point.h"
 #include "engine/holds.h"
+#include "engine/lease.h"
 #include "engine/maintenance.h"
 #include "engine/transition.h"
 #include "shared/client.h"
 #include "shared/deadline.h"
+#include "shared/partition.h"
 #include "shared/pending.h"
+#include "shared/resource.h"
+#include "shared/slots.h"
 #include "shared/snapshot.h"
+#include "shared/table.h"
 
 /* restored leases do not all run out in one instant: up to a tenth later */
 #define SPREAD_STEPS 1000
 
 /*
- * dlock_upkeep_restore puts a lease back as its row says.  Leases come newest
+ * dlock_maintenance_restore puts a lease back as its row says.  Leases come newest
  * first, so one that does not fit those already there is out of date.  Its
  * session, if it had one, is gone: from now on its time counts.
  */
 DlockRestoreResult
-dlock_upkeep_restore(DlockDatabase *db, const DlockRecord *record,
+dlock_maintenance_restore(DlockDatabase *db, const DlockRecord *record,
 					 uint32 client)
 {
 	DlockHold	hold = {0};
 	DlockKey	key;
-	DlockAftermath after;
+	DlockWakeups wakeups;
 	uint32		resource;
 	uint32		idx;
 	DlockRestoreResult result = DLOCK_RESTORED;
@@ -40,26 +45,26 @@ dlock_upkeep_restore(DlockDatabase *db, const DlockRecord *record,
 	hold.duration = record->duration;
 	hold.scope = record->scope;
 
-	idx = dlock_lease_alloc(db);
+	idx = dlock_slots_get_lease(db);
 	if (idx == DLOCK_NONE)
 		return DLOCK_RESTORE_NO_SLOT;
-	dlock_aftermath_init(&after, db);
+	dlock_wakeups_init(&wakeups, db);
 	dlock_partition_lock(key.hash, DLOCK_LOCK_WRITE);
 	resource = dlock_resource_find(&key);
 	if (resource == DLOCK_NONE)
 		resource = dlock_resource_create(&key, db->slot);
 	if (resource == DLOCK_NONE)
 		result = DLOCK_RESTORE_NO_SLOT;
-	else if (dlock_holders_conflict(dlock_resource_at(resource), record->mode) ||
-			 dlock_holder_find(dlock_resource_at(resource), client) != DLOCK_NONE)
+	else if (dlock_lease_conflicts(dlock_table_resource(resource), record->mode) ||
+			 dlock_lease_of_client(dlock_table_resource(resource), client) != DLOCK_NONE)
 		result = DLOCK_RESTORE_CONFLICT;
 
 	if (result == DLOCK_RESTORED)
 	{
-		DlockLease *lease = dlock_lease_at(idx);
+		DlockLease *lease = dlock_table_lease(idx);
 
 		dlock_lease_prepare(idx, key.hash, client, record->mode, 0, &hold);
-		dlock_lease_grant(resource, idx, &after);
+		dlock_lease_grant(resource, idx, &wakeups);
 		lease->token = record->token;
 		dlock_client_set_born(client, record->token);
 		dlock_holds_restore(lease, record->mode, record->hold_count);
@@ -71,30 +76,30 @@ dlock_upkeep_restore(DlockDatabase *db, const DlockRecord *record,
 		lease->written = true;
 	}
 	else
-		dlock_lease_free(db, idx, dlock_clock_now());
+		dlock_slots_put_lease(db, idx, dlock_clock_now());
 	dlock_partition_unlock(key.hash);
 	return result;
 }
 
 /*
- * dlock_upkeep_start_clocks gives every restored lease its full duration from
+ * dlock_maintenance_start_clocks gives every restored lease its full duration from
  * now.
  */
 void
-dlock_upkeep_start_clocks(DlockDatabase *db)
+dlock_maintenance_start_clocks(DlockDatabase *db)
 {
-	uint32		used = dlock_lease_high_water();
+	uint32		used = dlock_slots_leases_used();
 	DlockTime	now = dlock_clock_now();
 
 	for (uint32 i = 0; i < used; i++)
 	{
-		DlockLease *lease = dlock_lease_at(i);
+		DlockLease *lease = dlock_table_lease(i);
 		uint32		hash = *(volatile uint32 *) &lease->hash;
 
 		dlock_partition_lock(hash, DLOCK_LOCK_WRITE);
 		if (lease->hash == hash && lease->database == db->slot &&
 			lease->state == DLOCK_LEASE_HELD)
-			dlock_clock_restart(i, dlock_clock_after(now,
+			dlock_lease_restart_clock(i, dlock_clock_after(now,
 													 lease->duration / 10 *
 													 (i % SPREAD_STEPS) / SPREAD_STEPS));
 		dlock_partition_unlock(hash);
@@ -102,17 +107,17 @@ dlock_upkeep_start_clocks(DlockDatabase *db)
 }
 
 static void
-dismiss_first(DlockDatabase *db, DlockResource *res, DlockAftermath *after)
+dismiss_first(DlockDatabase *db, DlockResource *res, DlockWakeups *wakeups)
 {
 	uint32		idx = res->upgrader;
 
 	if (idx == DLOCK_NONE)
 	{
 		idx = res->queue_head;
-		dlock_client_unpin(dlock_waiter_at(idx)->client);
-		dlock_lease_free(db, dlock_waiter_at(idx)->lease, dlock_clock_now());
+		dlock_client_unpin(dlock_table_waiter(idx)->client);
+		dlock_slots_put_lease(db, dlock_table_waiter(idx)->lease, dlock_clock_now());
 	}
-	dlock_waiter_dismiss(idx, DLOCK_WAIT_CLOSED, after);
+	dlock_transition_dismiss(idx, DLOCK_WAIT_CLOSED, wakeups);
 }
 
 /*
@@ -121,12 +126,12 @@ dismiss_first(DlockDatabase *db, DlockResource *res, DlockAftermath *after)
 static void
 empty_resource(DlockDatabase *db, uint32 slot)
 {
-	DlockResource *res = dlock_resource_at(slot);
+	DlockResource *res = dlock_table_resource(slot);
 	uint32		hash = *(volatile uint32 *) &res->hash;
-	DlockAftermath after;
+	DlockWakeups wakeups;
 	bool		live;
 
-	dlock_aftermath_init(&after, db);
+	dlock_wakeups_init(&wakeups, db);
 	DLOCK_DEBUG_POINT(DLOCK_STOP_SLOT_SEEN);
 	dlock_partition_lock(hash, DLOCK_LOCK_WRITE);
 	live = *(volatile int32 *) &res->nholders > 0;
@@ -135,28 +140,28 @@ empty_resource(DlockDatabase *db, uint32 slot)
 	if (live && res->hash == hash && res->database == db->slot)
 	{
 		while (res->nwaiters > 0)
-			dismiss_first(db, res, &after);
+			dismiss_first(db, res, &wakeups);
 		/* with the last one the resource goes, and may become another's */
 		for (int n = res->nholders; n > 0; n--)
 		{
 			/* commits that depend on it find the gate shut */
-			dlock_lease_at(res->holders)->fences = 0;
-			dlock_lease_end(res->holders, DLOCK_END_UNTOLD, &after);
+			dlock_table_lease(res->holders)->fences = 0;
+			dlock_transition_end(res->holders, DLOCK_END_UNTOLD, &wakeups);
 		}
 	}
 	dlock_partition_unlock(hash);
-	dlock_aftermath_run(&after);
+	dlock_wakeups_run(&wakeups);
 }
 
 /*
- * dlock_upkeep_purge ends everything in a database: its extension was dropped.
+ * dlock_maintenance_purge ends everything in a database: its extension was dropped.
  *
  * The database is shut first.  A request that saw it open did so under a
  * partition lock; once we have passed through all of these, whatever it did
  * is there for us to find.
  */
 void
-dlock_upkeep_purge(DlockDatabase *db)
+dlock_maintenance_purge(DlockDatabase *db)
 {
 	uint32		used;
 	uint32		idx;
@@ -171,34 +176,34 @@ dlock_upkeep_purge(DlockDatabase *db)
 	/* there are no tables to keep rows in */
 	dlock_client_write_off(db->dboid);
 	dlock_pending_discard(db);
-	while ((idx = dlock_lease_trim(db, DLOCK_NEVER)) != DLOCK_NONE)
-		dlock_lease_retire(idx);
+	while ((idx = dlock_slots_trim_lease(db, DLOCK_NEVER)) != DLOCK_NONE)
+		dlock_slots_retire_lease(idx);
 }
 
 /*
- * dlock_upkeep_expire ends the leases of a partition that have run out, one
+ * dlock_maintenance_expire ends the leases of a partition that have run out, one
  * lock hold each, so that a mass expiry holds nobody up; lowers *next to the
  * time when the next one does.
  */
 void
-dlock_upkeep_expire(int partition, DlockTime *next)
+dlock_maintenance_expire(int partition, DlockTime *next)
 {
 	for (;;)
 	{
-		DlockAftermath after;
+		DlockWakeups wakeups;
 		uint32		idx;
 
 		dlock_partition_lock(partition, DLOCK_LOCK_WRITE);
 		idx = dlock_deadline_first(partition, dlock_clock_now(), next);
 		if (idx != DLOCK_NONE)
 		{
-			dlock_aftermath_init(&after,
-								 dlock_database_at(dlock_lease_at(idx)->database));
-			dlock_lease_end(idx, DLOCK_END_EXPIRED, &after);
+			dlock_wakeups_init(&wakeups,
+								 dlock_database_at(dlock_table_lease(idx)->database));
+			dlock_transition_end(idx, DLOCK_END_EXPIRED, &wakeups);
 		}
 		dlock_partition_unlock(partition);
 		if (idx == DLOCK_NONE)
 			break;
-		dlock_aftermath_run(&after);
+		dlock_wakeups_run(&wakeups);
 	}
 }

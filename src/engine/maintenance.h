@@ -19,11 +19,11 @@ typedef enum DlockRestoreResult
 	DLOCK_RESTORE_NO_SLOT,
 } DlockRestoreResult;
 
-extern DlockRestoreResult dlock_upkeep_restore(DlockDatabase *db,
+extern DlockRestoreResult dlock_maintenance_restore(DlockDatabase *db,
 											   const DlockRecord *record,
 											   uint32 client);
-extern void dlock_upkeep_start_clocks(DlockDatabase *db);
-extern void dlock_upkeep_purge(DlockDatabase *db);
-extern void dlock_upkeep_expire(int partition, DlockTime *next);
+extern void dlock_maintenance_start_clocks(DlockDatabase *db);
+extern void dlock_maintenance_purge(DlockDatabase *db);
+extern void dlock_maintenance_expire(int partition, DlockTime *next);
 
 #endif							/* DLOCK_ENGINE_MAINTENANCE_H */

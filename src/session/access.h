@@ -8,7 +8,7 @@
 #ifndef DLOCK_SESSION_ACCESS_H
 #define DLOCK_SESSION_ACCESS_H
 
-#include "engine/grant.h"
+#include "engine/request.h"
 
 extern void dlock_access_check_preloaded(void);
 extern DlockGate dlock_access_gate(void);

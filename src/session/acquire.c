@@ -21,12 +21,15 @@
 #include "base/interval.h"
 #include "base/message.h"
 #include "deadlock/detect.h"
+#include "engine/enqueue.h"
+#include "engine/grant.h"
 #include "session/acquire.h"
 #include "session/flush.h"
 #include "session/lost.h"
 #include "session/quorum.h"
 #include "session/scope.h"
 #include "shared/pending.h"
+#include "shared/slots.h"
 
 /*
  * A grant must be durable by the time that the client is willing to wait, but
@@ -54,7 +57,7 @@ abandon(int code, Datum arg)
 	if (!under_way->active)
 		return;
 	under_way->active = false;
-	dlock_engine_take_back(under_way->request, under_way->grant);
+	dlock_grant_take_back(under_way->request, under_way->grant);
 	dlock_pending_unnotify(MyProc->pgprocno);
 }
 
@@ -67,7 +70,7 @@ dlock_wait_in_line(const DlockRequest *request, DlockGrant *grant,
 {
 	for (;;)
 	{
-		DlockOutcome outcome = dlock_engine_queue_result(request, grant);
+		DlockOutcome outcome = dlock_enqueue_result(request, grant);
 
 		if (outcome == DLOCK_DEADLOCK)
 			refusal->deadlock = grant->deadlock;
@@ -76,7 +79,7 @@ dlock_wait_in_line(const DlockRequest *request, DlockGrant *grant,
 		if (outcome != DLOCK_QUEUED)
 			return outcome;
 		if (dlock_clock_now() >= request->deadline &&
-			dlock_engine_leave_queue(request, grant, refusal))
+			dlock_enqueue_leave(request, grant, refusal))
 			return DLOCK_TIMED_OUT;
 		dlock_sleep_until(request->deadline, true);
 	}
@@ -124,14 +127,14 @@ finish(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
 		outcome = dlock_wait_granted(request, grant->batch);
 		if (outcome != DLOCK_GRANTED)
 		{
-			dlock_engine_take_back(request, grant);
+			dlock_grant_take_back(request, grant);
 			return outcome;
 		}
 	}
-	if (!dlock_engine_acknowledge(request, grant))
+	if (!dlock_grant_acknowledge(request, grant))
 	{
 		refusal->token = grant->token;
-		dlock_engine_take_back(request, grant);
+		dlock_grant_take_back(request, grant);
 		return dlock_database_is_open(request->gate.db, request->gate.epoch) ?
 			DLOCK_LOST : DLOCK_SHUT;
 	}
@@ -232,7 +235,7 @@ is_late(const DlockRequest *request)
 void
 dlock_slots_look(DlockSlotsLook *look)
 {
-	look->trimmed = dlock_lease_trimmed(&look->untrimmed);
+	look->trimmed = dlock_slots_trimmed(&look->untrimmed);
 }
 
 /*
@@ -287,7 +290,7 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 		{
 			CHECK_FOR_INTERRUPTS();
 			dlock_slots_look(&look);
-			outcome = dlock_engine_acquire(request, timeout > 0, grant,
+			outcome = dlock_grant_request(request, timeout > 0, grant,
 										   refusal);
 			if (outcome == DLOCK_QUEUED ||
 				(outcome == DLOCK_GRANTED && grant->must_flush))

@@ -8,7 +8,7 @@
 #ifndef DLOCK_SESSION_ACQUIRE_H
 #define DLOCK_SESSION_ACQUIRE_H
 
-#include "engine/grant.h"
+#include "engine/request.h"
 
 extern DlockOutcome dlock_acquire_lease(DlockRequest *request, int64 timeout,
 										DlockGrant *grant,

@@ -26,9 +26,11 @@
 #include "storage/proc.h"
 
 #include "base/debug_point.h"
+#include "engine/grant.h"
 #include "session/acquire.h"
 #include "session/acquire_all.h"
 #include "shared/pending.h"
+#include "shared/slots.h"
 
 /* what must be taken back if we do not come to the end */
 typedef struct UnderWay
@@ -46,8 +48,8 @@ take_back_all(const UnderWay *all)
 		if (all->grants[i].lease != DLOCK_NONE ||
 			all->grants[i].waiter != DLOCK_NONE)
 		{
-			dlock_engine_take_back(&all->requests[i], &all->grants[i]);
-			dlock_engine_init_grant(&all->grants[i]);
+			dlock_grant_take_back(&all->requests[i], &all->grants[i]);
+			dlock_grant_init(&all->grants[i]);
 		}
 }
 
@@ -74,7 +76,7 @@ wait_for_one(const UnderWay *all, int which, DlockRefusal *refusal)
 	DlockOutcome outcome;
 
 	take_back_all(all);
-	outcome = dlock_engine_acquire(request, true, grant, refusal);
+	outcome = dlock_grant_request(request, true, grant, refusal);
 	if (outcome == DLOCK_QUEUED)
 		outcome = dlock_wait_in_line(request, grant, refusal);
 	return outcome;
@@ -88,7 +90,7 @@ get_all(const UnderWay *all, bool wait, int *which, DlockRefusal *refusal)
 {
 	for (;;)
 	{
-		DlockOutcome outcome = dlock_engine_acquire_all(all->requests,
+		DlockOutcome outcome = dlock_grant_all(all->requests,
 														all->count,
 														all->grants, which,
 														refusal);
@@ -129,7 +131,7 @@ acknowledge_all(const UnderWay *all, int *which, DlockRefusal *refusal)
 	for (int i = 0; i < all->count; i++)
 	{
 		*which = i;
-		if (!dlock_engine_acknowledge(&all->requests[i], &all->grants[i]))
+		if (!dlock_grant_acknowledge(&all->requests[i], &all->grants[i]))
 		{
 			refusal->token = all->grants[i].token;
 			return dlock_database_is_open(gate.db, gate.epoch) ?
@@ -157,7 +159,7 @@ dlock_acquire_all_leases(DlockRequest *requests, int count, int64 timeout,
 	for (int i = 0; i < count; i++)
 	{
 		requests[i].eager = true;
-		dlock_engine_init_grant(&grants[i]);
+		dlock_grant_init(&grants[i]);
 	}
 	outcome = dlock_acquire_prepare(requests, count, &timeout, &by_setting);
 	if (outcome == DLOCK_GRANTED)

@@ -8,7 +8,7 @@
 #ifndef DLOCK_SESSION_ACQUIRE_ALL_H
 #define DLOCK_SESSION_ACQUIRE_ALL_H
 
-#include "engine/grant.h"
+#include "engine/request.h"
 
 extern DlockOutcome dlock_acquire_all_leases(DlockRequest *requests, int count,
 											 int64 timeout, DlockGrant *grants,

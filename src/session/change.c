@@ -13,12 +13,15 @@
 #include "utils/wait_event.h"
 
 #include "base/config.h"
+#include "engine/grant.h"
+#include "engine/holding.h"
 #include "session/acquire.h"
 #include "session/change.h"
 #include "session/flush.h"
 #include "session/lost.h"
 #include "session/quorum.h"
 #include "session/scope.h"
+#include "shared/slots.h"
 
 /* how often to look whether a commit is over, in milliseconds */
 #define COMMIT_POLL_MS 10
@@ -33,7 +36,7 @@ dlock_release_lease(DlockGate gate, const DlockKey *key, uint32 client,
 {
 	DlockLeaseRef ref;
 
-	if (!dlock_holding_find(gate, key, client, &ref) ||
+	if (!dlock_lookup_find(gate, key, client, &ref) ||
 		(token != 0 && token != ref.token))
 		return false;
 	return dlock_scope_release(gate, &ref, false);
@@ -70,7 +73,7 @@ add_ref(LeaseRefs *leases, const DlockLeaseRef *ref)
 static LeaseRefs
 find_leases(DlockGate gate, uint32 client, const DlockKeys *keys)
 {
-	uint32		used = keys != NULL ? keys->count : dlock_lease_high_water();
+	uint32		used = keys != NULL ? keys->count : dlock_slots_leases_used();
 	LeaseRefs	leases = {0};
 
 	for (uint32 i = 0; i < used; i++)
@@ -78,8 +81,8 @@ find_leases(DlockGate gate, uint32 client, const DlockKeys *keys)
 		DlockLeaseRef ref;
 
 		if (keys != NULL ?
-			dlock_holding_find(gate, &keys->keys[i], client, &ref) :
-			dlock_holding_find_slot(gate, i, client, &ref))
+			dlock_lookup_find(gate, &keys->keys[i], client, &ref) :
+			dlock_lookup_find_slot(gate, i, client, &ref))
 			add_ref(&leases, &ref);
 		if (i % 1024 == 0)
 			CHECK_FOR_INTERRUPTS();
@@ -139,32 +142,39 @@ dlock_release_by_force(DlockGate gate, const DlockKey *key, int64 token)
 }
 
 /*
+ * must_confirm tells whether renewals wait for the standbys: a primary that has
+ * been replaced must not go on renewing.
+ */
+static bool
+must_confirm(void)
+{
+	return dlock_durable && dlock_quorum_is_wanted() && !dlock_debug_no_barrier;
+}
+
+/*
  * dlock_renew_lease restarts the clock of one lease; false where the client
  * does not hold it (any more), or not with that token.  It may have run out
  * while its renewal was being confirmed.
  */
 bool
 dlock_renew_lease(DlockGate gate, const DlockKey *key, uint32 client,
-				  int64 token, int64 duration, DlockTime *deadline,
-				  int *waiters)
+				  int64 token, DlockRenewal *renewal)
 {
 	DlockLeaseRef ref;
-	uint64		batch;
-	bool		confirm = false;
 
 	if (dlock_durable)
 		dlock_quorum_check(gate.db);
-	if (!dlock_holding_find(gate, key, client, &ref) ||
+	renewal->quorum = must_confirm();
+	if (!dlock_lookup_find(gate, key, client, &ref) ||
 		(token != 0 && token != ref.token) ||
-		!dlock_holding_renew(gate, &ref, duration, deadline, waiters, &batch,
-							 &confirm))
+		!dlock_holding_renew(gate, &ref, renewal))
 		return false;
-	if (confirm)
-		batch = dlock_holding_barrier(gate);
-	if (!dlock_durable || batch == 0)
+	if (renewal->confirm)
+		renewal->batch = dlock_holding_barrier(gate);
+	if (!dlock_durable || renewal->batch == 0)
 		return true;
-	dlock_flush_wait_change(gate, batch);
-	return dlock_holding_is_running(gate, &ref);
+	dlock_flush_wait_change(gate, renewal->batch);
+	return dlock_lookup_is_running(gate, &ref);
 }
 
 /*
@@ -175,27 +185,23 @@ int64
 dlock_renew_client(DlockGate gate, uint32 client, const DlockKeys *keys,
 				   int64 duration)
 {
+	DlockRenewal renewal = {.duration = duration};
 	LeaseRefs	leases;
 	uint64		last_batch = 0;
-	bool		confirm = false;
 	int64		count = 0;
 
 	if (dlock_durable)
 		dlock_quorum_check(gate.db);
+	renewal.quorum = must_confirm();
 	leases = find_leases(gate, client, keys);
 	for (int64 i = 0; i < leases.count; i++)
 	{
-		DlockTime	deadline;
-		int			waiters;
-		uint64		batch;
-
-		if (!dlock_holding_renew(gate, &leases.refs[i], duration, &deadline,
-								 &waiters, &batch, &confirm))
+		if (!dlock_holding_renew(gate, &leases.refs[i], &renewal))
 			continue;
-		last_batch = Max(last_batch, batch);
+		last_batch = Max(last_batch, renewal.batch);
 		leases.refs[count++] = leases.refs[i];
 	}
-	if (confirm)
+	if (renewal.confirm)
 		last_batch = dlock_holding_barrier(gate);
 	if (dlock_durable && last_batch != 0)
 	{
@@ -205,7 +211,7 @@ dlock_renew_client(DlockGate gate, uint32 client, const DlockKeys *keys,
 		/* some may have run out meanwhile */
 		count = 0;
 		for (int64 i = 0; i < renewed; i++)
-			if (dlock_holding_is_running(gate, &leases.refs[i]))
+			if (dlock_lookup_is_running(gate, &leases.refs[i]))
 				count++;
 	}
 	free_refs(&leases);
@@ -224,7 +230,7 @@ abandon_upgrade(int code, Datum arg)
 {
 	UnderWay   *under_way = (UnderWay *) DatumGetPointer(arg);
 
-	dlock_engine_take_back(under_way->request, under_way->grant);
+	dlock_grant_take_back(under_way->request, under_way->grant);
 }
 
 /*
@@ -251,12 +257,11 @@ static void
 change_duration(const DlockRequest *request, const DlockLeaseRef *ref,
 				int64 duration)
 {
-	DlockTime	deadline;
-	int			waiters;
+	DlockRenewal renewal = {.duration = duration};
 
 	if (duration != 0 &&
 		!dlock_renew_lease(request->gate, &request->key, request->client,
-						   ref->token, duration, &deadline, &waiters))
+						   ref->token, &renewal))
 		dlock_lost_report(request->gate, &request->key, request->client,
 						  ref->token);
 }

@@ -8,7 +8,7 @@
 #ifndef DLOCK_SESSION_CHANGE_H
 #define DLOCK_SESSION_CHANGE_H
 
-#include "engine/holding.h"
+#include "engine/lookup.h"
 
 /* what dlock_set_options is to change */
 typedef struct DlockOptions
@@ -32,8 +32,8 @@ extern int64 dlock_release_client(DlockGate gate, uint32 client,
 extern int64 dlock_release_by_force(DlockGate gate, const DlockKey *key,
 									int64 token);
 extern bool dlock_renew_lease(DlockGate gate, const DlockKey *key,
-							  uint32 client, int64 token, int64 duration,
-							  DlockTime *deadline, int *waiters);
+							  uint32 client, int64 token,
+							  DlockRenewal *renewal);
 extern int64 dlock_renew_client(DlockGate gate, uint32 client,
 								const DlockKeys *keys, int64 duration);
 

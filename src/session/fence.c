@@ -25,7 +25,7 @@ dlock_fence_token(DlockGate gate, const DlockKey *key, int64 token)
 {
 	DlockHolder holder;
 
-	if (!dlock_holding_find_holder(gate, key, token, &holder))
+	if (!dlock_lookup_find_holder(gate, key, token, &holder))
 		return false;
 	dlock_access_check_holder(holder.role, holder.name);
 	dlock_scope_fence(gate, &holder.ref);
@@ -40,7 +40,7 @@ dlock_fence_token(DlockGate gate, const DlockKey *key, int64 token)
 DlockFenceOutcome
 dlock_fence_own(DlockGate gate, const DlockKey *key, DlockHolder *holder)
 {
-	if (!dlock_holding_find_holder(gate, key, 0, holder))
+	if (!dlock_lookup_find_holder(gate, key, 0, holder))
 		return DLOCK_FENCE_NOT_HELD;
 	if (holder->ref.mode != DLOCK_EXCLUSIVE)
 		return DLOCK_FENCE_NOT_EXCLUSIVE;

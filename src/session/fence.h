@@ -8,7 +8,7 @@
 #ifndef DLOCK_SESSION_FENCE_H
 #define DLOCK_SESSION_FENCE_H
 
-#include "engine/holding.h"
+#include "engine/lookup.h"
 
 typedef enum DlockFenceOutcome
 {

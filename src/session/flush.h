@@ -9,7 +9,7 @@
 #define DLOCK_SESSION_FLUSH_H
 
 #include "base/clock.h"
-#include "engine/grant.h"
+#include "engine/request.h"
 
 typedef enum DlockFlush
 {

@@ -46,7 +46,7 @@ dlock_lost_cause(DlockGate gate, const DlockLeaseRef *ref)
 {
 	DlockCause	cause = {.token = ref->token,.dboid = gate.db->dboid,.resource = ref->hash};
 
-	return dlock_holding_ref_cause(gate, ref, &cause) ?
+	return dlock_lookup_ref_cause(gate, ref, &cause) ?
 		psprintf(" %s", describe(&cause)) : "";
 }
 
@@ -67,9 +67,9 @@ dlock_lost_report(DlockGate gate, const DlockKey *key, uint32 client,
 	if (client != DLOCK_NONE)
 		cause.client = dlock_client_at(client)->hash;
 	if ((client != DLOCK_NONE || token != 0) &&
-		dlock_holding_find_cause(key, client, &cause))
+		dlock_lookup_cause(key, client, &cause))
 		text = describe(&cause);
-	if (client != DLOCK_NONE && dlock_holding_find(gate, key, client, &ref) &&
+	if (client != DLOCK_NONE && dlock_lookup_find(gate, key, client, &ref) &&
 		ref.token != token)
 		other = psprintf(" The client holds the resource with token %lld.",
 						 (long long) ref.token);

@@ -8,7 +8,7 @@
 #ifndef DLOCK_SESSION_LOST_H
 #define DLOCK_SESSION_LOST_H
 
-#include "engine/holding.h"
+#include "engine/lookup.h"
 
 extern void dlock_lost_report(DlockGate gate, const DlockKey *key,
 							  uint32 client, int64 token)

@@ -31,6 +31,7 @@
 
 #include "base/config.h"
 #include "base/errors.h"
+#include "engine/holding.h"
 #include "session/access.h"
 #include "session/flush.h"
 #include "session/lost.h"
@@ -421,7 +422,7 @@ bool
 dlock_scope_is_ours(DlockGate gate, const DlockLeaseRef *ref)
 {
 	return is_fenced(ref, DLOCK_SHARED) || is_fenced(ref, DLOCK_EXCLUSIVE) ||
-		dlock_holding_of_session(gate, ref, MyProc->pgprocno);
+		dlock_lookup_of_session(gate, ref, MyProc->pgprocno);
 }
 
 /*

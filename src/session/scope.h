@@ -8,7 +8,7 @@
 #ifndef DLOCK_SESSION_SCOPE_H
 #define DLOCK_SESSION_SCOPE_H
 
-#include "engine/holding.h"
+#include "engine/lookup.h"
 
 /* called by acquire: make room first, so that noting a hold cannot fail */
 extern void dlock_scope_reserve(DlockGate gate, int count);

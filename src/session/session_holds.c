@@ -16,6 +16,7 @@
 #include "storage/proc.h"
 #include "utils/memutils.h"
 
+#include "engine/holding.h"
 #include "session/session_holds.h"
 
 /* a list that has grown beyond this is not kept for its memory's sake */
@@ -59,7 +60,7 @@ tidy(void)
 
 		if (kept > 0 && by_lease(&entries[kept - 1], entry) == 0)
 			continue;
-		if (dlock_holding_of_session(entry->gate, &entry->ref,
+		if (dlock_lookup_of_session(entry->gate, &entry->ref,
 									 MyProc->pgprocno))
 			entries[kept++] = *entry;
 	}

@@ -8,7 +8,7 @@
 #ifndef DLOCK_SESSION_SESSION_HOLDS_H
 #define DLOCK_SESSION_SESSION_HOLDS_H
 
-#include "engine/holding.h"
+#include "engine/lookup.h"
 
 /* make room first, so that noting a hold cannot fail */
 extern void dlock_session_reserve(DlockGate gate, int count);

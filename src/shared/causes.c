@@ -16,6 +16,7 @@
 
 #include "base/config.h"
 #include "shared/causes.h"
+#include "shared/partition.h"
 #include "shared/table.h"
 
 /* ends in one place */

@@ -11,7 +11,7 @@
  * Locks: the control lock is taken alone, never under or over a partition
  * lock.  "open" and "epoch" are read without it: whoever acts on them holds a
  * partition lock, and shutting passes through all of these before anything is
- * taken down (see dlock_upkeep_purge).
+ * taken down (see dlock_maintenance_purge).
  *
  * IDENTIFICATION
  *	  src/shared/database.c

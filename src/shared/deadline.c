@@ -17,6 +17,7 @@
 
 #include "shared/database.h"
 #include "shared/deadline.h"
+#include "shared/partition.h"
 #include "shared/table.h"
 
 /*
@@ -32,19 +33,19 @@ merge(uint32 a, uint32 b)
 		return b;
 	if (b == DLOCK_NONE)
 		return a;
-	if (dlock_lease_at(b)->heap_key < dlock_lease_at(a)->heap_key)
+	if (dlock_table_lease(b)->heap_key < dlock_table_lease(a)->heap_key)
 	{
 		uint32		swap = a;
 
 		a = b;
 		b = swap;
 	}
-	parent = dlock_lease_at(a);
-	child = dlock_lease_at(b);
+	parent = dlock_table_lease(a);
+	child = dlock_table_lease(b);
 	child->heap_next = parent->heap_child;
 	child->heap_prev = a;
 	if (parent->heap_child != DLOCK_NONE)
-		dlock_lease_at(parent->heap_child)->heap_prev = b;
+		dlock_table_lease(parent->heap_child)->heap_prev = b;
 	parent->heap_child = b;
 	return a;
 }
@@ -61,28 +62,28 @@ merge_children(uint32 first)
 
 	while (first != DLOCK_NONE)
 	{
-		uint32		second = dlock_lease_at(first)->heap_next;
+		uint32		second = dlock_table_lease(first)->heap_next;
 		uint32		rest = DLOCK_NONE;
 		uint32		pair;
 
 		if (second != DLOCK_NONE)
-			rest = dlock_lease_at(second)->heap_next;
+			rest = dlock_table_lease(second)->heap_next;
 		pair = merge(first, second);
-		dlock_lease_at(pair)->heap_next = pairs;
+		dlock_table_lease(pair)->heap_next = pairs;
 		pairs = pair;
 		first = rest;
 	}
 	while (pairs != DLOCK_NONE)
 	{
-		uint32		next = dlock_lease_at(pairs)->heap_next;
+		uint32		next = dlock_table_lease(pairs)->heap_next;
 
 		root = merge(root, pairs);
 		pairs = next;
 	}
 	if (root != DLOCK_NONE)
 	{
-		dlock_lease_at(root)->heap_next = DLOCK_NONE;
-		dlock_lease_at(root)->heap_prev = DLOCK_NONE;
+		dlock_table_lease(root)->heap_next = DLOCK_NONE;
+		dlock_table_lease(root)->heap_prev = DLOCK_NONE;
 	}
 	return root;
 }
@@ -90,7 +91,7 @@ merge_children(uint32 first)
 static void
 heap_add(uint32 idx)
 {
-	DlockLease *lease = dlock_lease_at(idx);
+	DlockLease *lease = dlock_table_lease(idx);
 	uint32	   *root = dlock_partition_heap(dlock_partition_of(lease->hash));
 
 	lease->heap_child = DLOCK_NONE;
@@ -103,7 +104,7 @@ heap_add(uint32 idx)
 static void
 heap_remove(uint32 idx)
 {
-	DlockLease *lease = dlock_lease_at(idx);
+	DlockLease *lease = dlock_table_lease(idx);
 	uint32	   *root = dlock_partition_heap(dlock_partition_of(lease->hash));
 	uint32		children = merge_children(lease->heap_child);
 
@@ -112,14 +113,14 @@ heap_remove(uint32 idx)
 	else
 	{
 		/* heap_prev is the left sibling, or the parent for a first child */
-		DlockLease *prev = dlock_lease_at(lease->heap_prev);
+		DlockLease *prev = dlock_table_lease(lease->heap_prev);
 
 		if (prev->heap_child == idx)
 			prev->heap_child = lease->heap_next;
 		else
 			prev->heap_next = lease->heap_next;
 		if (lease->heap_next != DLOCK_NONE)
-			dlock_lease_at(lease->heap_next)->heap_prev = lease->heap_prev;
+			dlock_table_lease(lease->heap_next)->heap_prev = lease->heap_prev;
 		*root = merge(*root, children);
 	}
 	lease->in_heap = false;
@@ -131,7 +132,7 @@ heap_remove(uint32 idx)
 void
 dlock_deadline_set(uint32 idx, DlockTime deadline)
 {
-	DlockLease *lease = dlock_lease_at(idx);
+	DlockLease *lease = dlock_table_lease(idx);
 
 	Assert(dlock_partition_held(lease->hash));
 	if (deadline == DLOCK_NEVER)
@@ -157,7 +158,7 @@ dlock_deadline_set(uint32 idx, DlockTime deadline)
 void
 dlock_deadline_clear(uint32 idx)
 {
-	DlockLease *lease = dlock_lease_at(idx);
+	DlockLease *lease = dlock_table_lease(idx);
 
 	lease->deadline = DLOCK_NEVER;
 	if (lease->in_heap)
@@ -177,7 +178,7 @@ dlock_deadline_first(int partition, DlockTime now, DlockTime *next)
 	while (*root != DLOCK_NONE)
 	{
 		uint32		idx = *root;
-		DlockLease *lease = dlock_lease_at(idx);
+		DlockLease *lease = dlock_table_lease(idx);
 
 		if (lease->heap_key > now)
 		{

@@ -26,6 +26,7 @@
 
 #include "base/config.h"
 #include "shared/ends.h"
+#include "shared/partition.h"
 #include "shared/pending.h"
 #include "shared/table.h"
 

@@ -44,7 +44,9 @@
 
 #include "base/nap.h"
 #include "shared/client.h"
+#include "shared/partition.h"
 #include "shared/pending.h"
+#include "shared/slots.h"
 #include "shared/table.h"
 
 /* what each process waits for: 0, or batch and database in one word */
@@ -103,7 +105,7 @@ push(pg_atomic_uint32 *list, uint32 idx, uint32 *next)
 static void
 mark_dirty(DlockDatabase *db, uint32 idx)
 {
-	DlockLease *lease = dlock_lease_at(idx);
+	DlockLease *lease = dlock_table_lease(idx);
 
 	if (lease->on_dirty)
 		return;
@@ -131,7 +133,7 @@ may_come_late(const DlockLease *lease)
 uint64
 dlock_pending_mark(DlockDatabase *db, uint32 idx)
 {
-	DlockLease *lease = dlock_lease_at(idx);
+	DlockLease *lease = dlock_table_lease(idx);
 
 	if (!may_come_late(lease))
 		mark_dirty(db, idx);
@@ -366,7 +368,7 @@ static void
 copy_slot(uint32 idx, DlockRecord *record, TimestampTz note_before,
 		  DlockTime now, TimestampTz wall)
 {
-	DlockLease *lease = dlock_lease_at(idx);
+	DlockLease *lease = dlock_table_lease(idx);
 
 	record->slot = idx;
 	record->held = has_row(lease);
@@ -374,7 +376,7 @@ copy_slot(uint32 idx, DlockRecord *record, TimestampTz note_before,
 	lease->written = record->held;
 	if (record->held)
 	{
-		DlockResource *res = dlock_resource_at(lease->resource);
+		DlockResource *res = dlock_table_resource(lease->resource);
 		DlockClient *client = dlock_client_at(lease->client);
 		DlockTime	due = lease->deadline;
 
@@ -433,7 +435,7 @@ take_late(DlockDatabase *db, DlockTime before)
 	pg_atomic_write_u32(&db->late_head, DLOCK_NONE);
 	while (idx != DLOCK_NONE)
 	{
-		DlockLease *lease = dlock_lease_at(idx);
+		DlockLease *lease = dlock_table_lease(idx);
 		uint32		next = lease->late_next;
 
 		lease->on_late = false;
@@ -459,7 +461,7 @@ take_slots(DlockDatabase *db, DlockBatch *batch)
 	batch->nrecords = 0;
 	while (idx != DLOCK_NONE)
 	{
-		DlockLease *lease = dlock_lease_at(idx);
+		DlockLease *lease = dlock_table_lease(idx);
 
 		copy_slot(idx, &batch->records[batch->nrecords++], batch->note_before,
 				  now, wall);
@@ -593,13 +595,13 @@ dlock_pending_publish(DlockDatabase *db, uint64 batch, bool confirmed)
 static void
 untrim(DlockDatabase *db)
 {
-	uint32		used = dlock_lease_high_water();
+	uint32		used = dlock_slots_leases_used();
 	DlockTime	now = dlock_clock_now();
 
 	for (uint32 i = 0; i < used; i++)
-		if (dlock_lease_at(i)->database == db->slot &&
-			dlock_lease_at(i)->state == DLOCK_LEASE_TRIMMED)
-			dlock_lease_free(db, i, now);
+		if (dlock_table_lease(i)->database == db->slot &&
+			dlock_table_lease(i)->state == DLOCK_LEASE_TRIMMED)
+			dlock_slots_put_lease(db, i, now);
 }
 
 /*
@@ -609,13 +611,13 @@ untrim(DlockDatabase *db)
 void
 dlock_pending_mark_all(DlockDatabase *db)
 {
-	uint32		used = dlock_lease_high_water();
+	uint32		used = dlock_slots_leases_used();
 
 	dlock_partition_lock_all(DLOCK_LOCK_WRITE);
 	untrim(db);
 	for (uint32 i = 0; i < used; i++)
 	{
-		DlockLease *lease = dlock_lease_at(i);
+		DlockLease *lease = dlock_table_lease(i);
 
 		if (lease->database == db->slot &&
 			(lease->state == DLOCK_LEASE_PENDING ||
@@ -637,8 +639,8 @@ dlock_pending_discard(DlockDatabase *db)
 	dlock_partition_lock_all(DLOCK_LOCK_WRITE);
 	untrim(db);
 	for (uint32 i = pg_atomic_read_u32(&db->dirty_head); i != DLOCK_NONE;
-		 i = dlock_lease_at(i)->dirty_next)
-		dlock_lease_at(i)->on_dirty = false;
+		 i = dlock_table_lease(i)->dirty_next)
+		dlock_table_lease(i)->on_dirty = false;
 	pg_atomic_write_u32(&db->dirty_head, DLOCK_NONE);
 	pg_atomic_write_u32(&db->dirty_count, 0);
 	take_late(db, 0);

@@ -12,7 +12,9 @@
  */
 #include "postgres.h"
 
+#include "shared/partition.h"
 #include "shared/queue.h"
+#include "shared/table.h"
 
 /*
  * dlock_queue_insert puts a waiter behind those of equal or higher priority
@@ -24,7 +26,7 @@
 void
 dlock_queue_insert(DlockResource *res, uint32 idx)
 {
-	DlockWaiter *waiter = dlock_waiter_at(idx);
+	DlockWaiter *waiter = dlock_table_waiter(idx);
 	uint32		prev = res->queue_tail;
 
 	Assert(dlock_partition_held(res->hash));
@@ -38,7 +40,7 @@ dlock_queue_insert(DlockResource *res, uint32 idx)
 
 	while (prev != DLOCK_NONE)
 	{
-		DlockWaiter *other = dlock_waiter_at(prev);
+		DlockWaiter *other = dlock_table_waiter(prev);
 
 		if (other->priority > waiter->priority ||
 			(other->priority == waiter->priority &&
@@ -55,13 +57,13 @@ dlock_queue_insert(DlockResource *res, uint32 idx)
 	}
 	else
 	{
-		waiter->next = dlock_waiter_at(prev)->next;
-		dlock_waiter_at(prev)->next = idx;
+		waiter->next = dlock_table_waiter(prev)->next;
+		dlock_table_waiter(prev)->next = idx;
 	}
 	if (waiter->next == DLOCK_NONE)
 		res->queue_tail = idx;
 	else
-		dlock_waiter_at(waiter->next)->prev = idx;
+		dlock_table_waiter(waiter->next)->prev = idx;
 }
 
 /*
@@ -70,7 +72,7 @@ dlock_queue_insert(DlockResource *res, uint32 idx)
 void
 dlock_queue_remove(DlockResource *res, uint32 idx)
 {
-	DlockWaiter *waiter = dlock_waiter_at(idx);
+	DlockWaiter *waiter = dlock_table_waiter(idx);
 
 	Assert(dlock_partition_held(res->hash));
 	Assert(res->nwaiters > 0);
@@ -84,11 +86,11 @@ dlock_queue_remove(DlockResource *res, uint32 idx)
 	if (waiter->prev == DLOCK_NONE)
 		res->queue_head = waiter->next;
 	else
-		dlock_waiter_at(waiter->prev)->next = waiter->next;
+		dlock_table_waiter(waiter->prev)->next = waiter->next;
 	if (waiter->next == DLOCK_NONE)
 		res->queue_tail = waiter->prev;
 	else
-		dlock_waiter_at(waiter->next)->prev = waiter->prev;
+		dlock_table_waiter(waiter->next)->prev = waiter->prev;
 }
 
 /*
@@ -103,7 +105,7 @@ dlock_queue_place(const DlockResource *res, uint32 idx)
 		return place;
 	if (res->upgrader != DLOCK_NONE)
 		place++;
-	for (uint32 i = res->queue_head; i != idx; i = dlock_waiter_at(i)->next)
+	for (uint32 i = res->queue_head; i != idx; i = dlock_table_waiter(i)->next)
 		place++;
 	return place;
 }

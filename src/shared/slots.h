@@ -1,6 +1,6 @@
 /*
  * slots.h
- *	  What the workers need of the lock table: nothing of its inside.
+ *	  Free slots: of leases, resources, waiters and counts of holds.
  *
  * IDENTIFICATION
  *	  src/shared/slots.h
@@ -11,16 +11,30 @@
 #include "base/clock.h"
 #include "shared/database.h"
 
-/* well under MAX_SIMUL_LWLOCKS (200), since the writer takes all at once */
-#define DLOCK_NPARTITIONS 32
+/* these take a spinlock and nothing else; DLOCK_NONE where there is no slot */
+extern uint32 dlock_slots_get_lease(DlockDatabase *db);
+extern void dlock_slots_put_lease(DlockDatabase *db, uint32 idx, DlockTime now);
+extern uint32 dlock_slots_get_waiter(void);
+extern void dlock_slots_put_waiter(uint32 idx);
+extern uint32 dlock_slots_get_hold_count(void);
+extern void dlock_slots_put_hold_count(uint32 idx);
+extern uint32 dlock_slots_get_resource(void);
+extern void dlock_slots_put_resource(uint32 idx);
 
-extern uint32 dlock_lease_trim(DlockDatabase *db, DlockTime before);
-extern bool dlock_lease_any_free(DlockDatabase *db);
-extern void dlock_lease_retire(uint32 idx);
+/* called by the writer: from the free list to the pool */
+extern uint32 dlock_slots_trim_lease(DlockDatabase *db, DlockTime before);
+extern bool dlock_slots_any_free_lease(DlockDatabase *db);
+extern void dlock_slots_retire_lease(uint32 idx);
+extern uint32 dlock_slots_trimmed(uint32 *untrimmed);
+
+/* bounds of the slots that were ever used, and how many waiters there are */
+extern uint32 dlock_slots_leases_used(void);
+extern uint32 dlock_slots_resources_used(void);
+extern uint32 dlock_slots_waiters_used(void);
+extern uint32 dlock_slots_waiters_taken(void);
 
 /* called at server start */
-extern Size dlock_table_shmem_size(void);
-extern void dlock_table_shmem_init(void);
-extern void dlock_table_request_locks(void);
+extern Size dlock_slots_shmem_size(void);
+extern void dlock_slots_shmem_init(void);
 
 #endif							/* DLOCK_SHARED_SLOTS_H */

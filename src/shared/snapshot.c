@@ -13,6 +13,9 @@
 
 #include "base/debug_point.h"
 #include "shared/client.h"
+#include "shared/partition.h"
+#include "shared/resource.h"
+#include "shared/slots.h"
 #include "shared/snapshot.h"
 #include "shared/table.h"
 
@@ -58,7 +61,7 @@ copy_holder(DlockDatabase *db, const DlockLease *lease, DlockHolderCopy *copy)
 static void
 copy_waiter(uint32 idx, DlockWaiterCopy *copy)
 {
-	DlockWaiter *waiter = dlock_waiter_at(idx);
+	DlockWaiter *waiter = dlock_table_waiter(idx);
 
 	copy->ticket = waiter->ticket;
 	copy->mode = waiter->mode;
@@ -89,12 +92,12 @@ copy_resource(DlockDatabase *db, const DlockResource *res,
 	memcpy(copy->resource, res->name, res->name_len);
 	copy->resource[res->name_len] = '\0';
 	copy->nholders = 0;
-	for (uint32 i = res->holders; i != DLOCK_NONE; i = dlock_lease_at(i)->next)
-		copy_holder(db, dlock_lease_at(i), &copy->holders[copy->nholders++]);
+	for (uint32 i = res->holders; i != DLOCK_NONE; i = dlock_table_lease(i)->next)
+		copy_holder(db, dlock_table_lease(i), &copy->holders[copy->nholders++]);
 	copy->nwaiters = 0;
 	if (res->upgrader != DLOCK_NONE)
 		copy_waiter(res->upgrader, &copy->waiters[copy->nwaiters++]);
-	for (uint32 i = res->queue_head; i != DLOCK_NONE; i = dlock_waiter_at(i)->next)
+	for (uint32 i = res->queue_head; i != DLOCK_NONE; i = dlock_table_waiter(i)->next)
 		copy_waiter(i, &copy->waiters[copy->nwaiters++]);
 	return true;
 }
@@ -131,7 +134,7 @@ dlock_snapshot_by_name(DlockDatabase *db, const DlockKey *key,
 		dlock_partition_lock(key->hash, DLOCK_LOCK_READ);
 		idx = dlock_resource_find(key);
 		if (idx != DLOCK_NONE)
-			done = copy_resource(db, dlock_resource_at(idx), copy);
+			done = copy_resource(db, dlock_table_resource(idx), copy);
 		dlock_partition_unlock(key->hash);
 		if (done)
 			return idx != DLOCK_NONE;
@@ -150,7 +153,7 @@ dlock_snapshot_by_name(DlockDatabase *db, const DlockKey *key,
 bool
 dlock_snapshot_by_slot(DlockDatabase *db, uint32 slot, DlockResourceCopy *copy)
 {
-	DlockResource *res = dlock_resource_at(slot);
+	DlockResource *res = dlock_table_resource(slot);
 
 	for (;;)
 	{
@@ -180,5 +183,5 @@ dlock_snapshot_by_slot(DlockDatabase *db, uint32 slot, DlockResourceCopy *copy)
 uint32
 dlock_snapshot_slots(void)
 {
-	return dlock_resource_high_water();
+	return dlock_slots_resources_used();
 }

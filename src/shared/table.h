@@ -1,9 +1,8 @@
 /*
  * table.h
- *	  The lock table in shared memory: partitions, resources, lease slots,
- *	  waiters.
+ *	  The lock table in shared memory: leases, resources, waiters, holds.
  *
- * Included by shared/ and lease/ only.  Everything here refers to everything
+ * Included by shared/, engine/ and deadlock/ only.  Everything here refers to everything
  * else by slot number; no pointer is ever stored in shared memory.
  *
  * A resource belongs to the partition that its hash selects.  The partition's
@@ -23,7 +22,8 @@
 #include "base/mode.h"
 #include "base/record.h"
 #include "shared/database.h"
-#include "shared/slots.h"
+#include "shared/hold.h"
+#include "shared/partition.h"
 
 typedef enum DlockLeaseState
 {
@@ -152,18 +152,6 @@ typedef enum DlockWaitState
 	DLOCK_WAIT_DEADLOCK,		/* chosen to give up, see deadlock */
 } DlockWaitState;
 
-/* what a granted request adds to a lease */
-typedef struct DlockHold
-{
-	int64		duration;		/* microseconds */
-	uint32		session;		/* who asks for it */
-	DlockScope	scope;
-	DlockMode	mode;
-	bool		duration_given; /* else it is the default */
-	bool		durable;		/* is not acknowledged before it is flushed */
-	bool		counts;			/* false: changes the lease's mode */
-} DlockHold;
-
 /*
  * One place in a resource's queue.  Its backend alone allocates and frees it;
  * whoever holds the partition lock may take it out of the queue and say why.
@@ -197,50 +185,20 @@ typedef struct DlockWaiter
 	TimestampTz waiting_since;
 } DlockWaiter;
 
-/* partition locks: ascending order, one at a time but for lock_some, lock_all */
-typedef enum DlockLockMode
-{
-	DLOCK_LOCK_READ,
-	DLOCK_LOCK_WRITE,
-} DlockLockMode;
-
-extern void dlock_partition_lock(uint32 hash, DlockLockMode mode);
-extern void dlock_partition_unlock(uint32 hash);
-extern bool dlock_partition_held(uint32 hash);
-extern void dlock_partition_lock_some(uint32 partitions, DlockLockMode mode);
-extern void dlock_partition_unlock_some(uint32 partitions);
-extern void dlock_partition_lock_all(DlockLockMode mode);
-extern void dlock_partition_unlock_all(void);
-
-/* the caller holds the partition lock */
-extern uint32 dlock_resource_find(const DlockKey *key);
-extern uint32 dlock_resource_create(const DlockKey *key, uint16 database);
-extern void dlock_resource_remove(uint32 idx);
-
-/* slots; these take a spinlock and nothing else */
-extern uint32 dlock_lease_alloc(DlockDatabase *db);
-extern void dlock_lease_free(DlockDatabase *db, uint32 idx, DlockTime now);
-extern uint32 dlock_lease_trimmed(uint32 *untrimmed);
-extern uint32 dlock_waiter_alloc(void);
-extern void dlock_waiter_free(uint32 idx);
-extern uint32 dlock_hold_count_alloc(void);
-extern void dlock_hold_count_free(uint32 idx);
-extern DlockHoldCount *dlock_hold_count_at(uint32 idx);
-
-extern DlockLease *dlock_lease_at(uint32 idx);
-extern DlockResource *dlock_resource_at(uint32 idx);
-extern DlockWaiter *dlock_waiter_at(uint32 idx);
+extern DlockLease *dlock_table_lease(uint32 idx);
+extern DlockResource *dlock_table_resource(uint32 idx);
+extern DlockWaiter *dlock_table_waiter(uint32 idx);
+extern DlockHoldCount *dlock_table_hold_count(uint32 idx);
 
 /* which client each slot's lease belongs to, readable without a lock */
-extern uint32 dlock_lease_high_water(void);
-extern uint32 dlock_resource_high_water(void);
-extern uint32 dlock_waiter_high_water(void);
-extern uint32 dlock_waiter_count(void);
-extern uint32 dlock_lease_client(uint32 idx);
-extern void dlock_lease_set_client(uint32 idx, uint32 client);
+extern uint32 dlock_table_lease_client(uint32 idx);
+extern void dlock_table_set_lease_client(uint32 idx, uint32 client);
 
-/* root of the partition's deadline heap; deadline.c only */
-extern uint32 *dlock_partition_heap(int partition);
-extern int	dlock_partition_of(uint32 hash);
+/* how many counts of holds there are besides those in the leases */
+extern int	dlock_table_hold_counts(void);
+
+/* called at server start */
+extern Size dlock_table_shmem_size(void);
+extern void dlock_table_shmem_init(void);
 
 #endif							/* DLOCK_SHARED_TABLE_H */

@@ -14,6 +14,8 @@
 
 #include "base/config.h"
 #include "shared/client.h"
+#include "shared/partition.h"
+#include "shared/slots.h"
 #include "shared/table.h"
 #include "shared/waits.h"
 
@@ -23,7 +25,7 @@
 uint32
 dlock_waits_count(void)
 {
-	return dlock_waiter_count();
+	return dlock_slots_waiters_taken();
 }
 
 static void
@@ -38,7 +40,7 @@ copy_name(char *to, uint32 client)
 static void
 copy_wait(DlockWaits *waits, uint32 slot)
 {
-	DlockWaiter *waiter = dlock_waiter_at(slot);
+	DlockWaiter *waiter = dlock_table_waiter(slot);
 	DlockWaitCopy *copy = &waits->waits[waits->nwaits++];
 
 	copy->slot = slot;
@@ -69,7 +71,7 @@ next_session(const DlockLease *lease, const DlockHoldCount *count)
 		else if (count->next == DLOCK_NONE)
 			return NULL;
 		else
-			count = dlock_hold_count_at(count->next);
+			count = dlock_table_hold_count(count->next);
 	} while (count->count == 0 || count->session == DLOCK_NO_SESSION);
 	return count;
 }
@@ -83,11 +85,11 @@ count_sessions(const DlockResource *res)
 {
 	int			n = 0;
 
-	for (uint32 i = res->holders; i != DLOCK_NONE; i = dlock_lease_at(i)->next)
+	for (uint32 i = res->holders; i != DLOCK_NONE; i = dlock_table_lease(i)->next)
 	{
 		const DlockHoldCount *count = NULL;
 
-		while ((count = next_session(dlock_lease_at(i), count)) != NULL)
+		while ((count = next_session(dlock_table_lease(i), count)) != NULL)
 			n++;
 	}
 	return n;
@@ -144,12 +146,12 @@ copy_queue(DlockWaits *waits, const DlockResource *res, int nsessions)
 	memcpy(queue->resource, res->name, res->name_len);
 	queue->resource[res->name_len] = '\0';
 	queue->first_hold = waits->nholds;
-	for (uint32 i = res->holders; i != DLOCK_NONE; i = dlock_lease_at(i)->next)
-		copy_hold(waits, dlock_lease_at(i));
+	for (uint32 i = res->holders; i != DLOCK_NONE; i = dlock_table_lease(i)->next)
+		copy_hold(waits, dlock_table_lease(i));
 	queue->first_wait = waits->nwaits;
 	if (res->upgrader != DLOCK_NONE)
 		copy_wait(waits, res->upgrader);
-	for (uint32 i = res->queue_head; i != DLOCK_NONE; i = dlock_waiter_at(i)->next)
+	for (uint32 i = res->queue_head; i != DLOCK_NONE; i = dlock_table_waiter(i)->next)
 		copy_wait(waits, i);
 	queue->nholds = waits->nholds - queue->first_hold;
 	queue->nwaits = waits->nwaits - queue->first_wait;
@@ -185,7 +187,7 @@ grow(DlockWaits *waits, int nholds, int nwaits, int nsessions)
 static void
 visit(DlockWaits *waits, uint32 slot)
 {
-	DlockResource *res = dlock_resource_at(slot);
+	DlockResource *res = dlock_table_resource(slot);
 
 	for (;;)
 	{
@@ -219,7 +221,7 @@ void
 dlock_waits_copy(DlockWaits *waits)
 {
 	bool	   *seen = palloc0(dlock_max_leases * sizeof(bool));
-	uint32		used = dlock_waiter_high_water();
+	uint32		used = dlock_slots_waiters_used();
 
 	memset(waits, 0, sizeof(*waits));
 	waits->queues = palloc(1);
@@ -229,13 +231,13 @@ dlock_waits_copy(DlockWaits *waits)
 	grow(waits, 0, 0, 0);
 	for (uint32 i = 0; i < used; i++)
 	{
-		uint32		slot = *(volatile uint32 *) &dlock_waiter_at(i)->resource;
+		uint32		slot = *(volatile uint32 *) &dlock_table_waiter(i)->resource;
 
 		/* a waiter that has gone still names the place where it stood */
 		if (slot >= (uint32) dlock_max_leases || seen[slot])
 			continue;
 		seen[slot] = true;
-		if (*(volatile int32 *) &dlock_resource_at(slot)->nwaiters > 0)
+		if (*(volatile int32 *) &dlock_table_resource(slot)->nwaiters > 0)
 			visit(waits, slot);
 	}
 	pfree(seen);

@@ -194,7 +194,7 @@ serve_entry(int slot, DlockTime *next)
 	if (!database_name(dboid, name, sizeof(name)))
 	{
 		/* dropped: nobody can be connected to it */
-		dlock_upkeep_purge(db);
+		dlock_maintenance_purge(db);
 		dlock_database_forget(db);
 		dlock_database_start_failed(db, dboid, retry_at);
 	}

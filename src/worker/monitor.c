@@ -38,6 +38,7 @@
 #include "engine/maintenance.h"
 #include "session/flush.h"
 #include "shared/database.h"
+#include "shared/partition.h"
 #include "shared/slots.h"
 #include "shared/waits.h"
 #include "worker/monitor.h"
@@ -67,7 +68,7 @@ expire_due(void)
 	DlockTime	next = DLOCK_NEVER;
 
 	for (int i = 0; i < DLOCK_NPARTITIONS; i++)
-		dlock_upkeep_expire(i, &next);
+		dlock_maintenance_expire(i, &next);
 	return next;
 }
 

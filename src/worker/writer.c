@@ -229,7 +229,7 @@ static void
 report_no_room(void)
 {
 	/* other databases can use what we do not get along with */
-	dlock_upkeep_purge(db);
+	dlock_maintenance_purge(db);
 	ereport(ERROR,
 			(errcode(ERRCODE_OUT_OF_MEMORY),
 			 errmsg("could not load the leases of database \"%s\"",
@@ -263,7 +263,7 @@ restore(const DlockRecord *record, uint32 epoch)
 										record->client_id != 0 ||
 										record->client_is_new,
 										epoch);
-	DlockRestoreResult result = dlock_upkeep_restore(db, record, client);
+	DlockRestoreResult result = dlock_maintenance_restore(db, record, client);
 
 	dlock_client_unpin(client);
 	if (result == DLOCK_RESTORE_NO_SLOT)
@@ -285,7 +285,7 @@ restore_all(DlockImage *image)
 	uint32		epoch;
 
 	/* what an attempt that failed half way has left */
-	dlock_upkeep_purge(db);
+	dlock_maintenance_purge(db);
 	epoch = dlock_database_new_epoch(db);
 	for (int i = 0; i < image->nclients; i++)
 	{
@@ -320,7 +320,7 @@ check_extension(void)
 	if (OidIsValid(relation) && relation == db->relation)
 		return;
 	end();
-	dlock_upkeep_purge(db);
+	dlock_maintenance_purge(db);
 	if (!OidIsValid(relation))
 		dlock_database_forget(db);
 	leave();
@@ -355,7 +355,7 @@ load(void)
 	end();
 
 	DLOCK_DEBUG_POINT(DLOCK_STOP_LEASES_LOADED);
-	dlock_upkeep_start_clocks(db);
+	dlock_maintenance_start_clocks(db);
 	dlock_database_open(db);
 	if (count > 0)
 		ereport(LOG, (errmsg("dlock loaded %d leases", count)));
@@ -502,7 +502,7 @@ trim(DlockTime before)
 	int			count = 0;
 
 	while (count < TRIM_MAX &&
-		   (slots[count] = dlock_lease_trim(db, before)) != DLOCK_NONE)
+		   (slots[count] = dlock_slots_trim_lease(db, before)) != DLOCK_NONE)
 		rows |= dlock_store_has_row(slots[count++]);
 	if (count > 0)
 		DLOCK_DEBUG_POINT(DLOCK_STOP_SLOTS_TRIMMED);
@@ -522,7 +522,7 @@ trim(DlockTime before)
 		}
 	}
 	for (int i = 0; i < count; i++)
-		dlock_lease_retire(slots[i]);
+		dlock_slots_retire_lease(slots[i]);
 	return count;
 }
 
@@ -571,7 +571,7 @@ is_wanted(bool dozing)
 		dlock_pending_is_urgent(db) || dlock_database_wants_recheck(db))
 		return true;
 	return dozing && (dlock_pending_any(db) || dlock_pending_any_late(db) ||
-					  dlock_lease_any_free(db));
+					  dlock_slots_any_free_lease(db));
 }
 
 /*
@@ -658,7 +658,7 @@ attend(void)
 	if (now < alert_until)
 		return now + RELEASE_DELAY;
 	/* nobody wakes us for what is to be written */
-	if (dlock_lease_any_free(db))
+	if (dlock_slots_any_free_lease(db))
 		return Min(next_trim, now + RELEASE_DELAY);
 	return DLOCK_NEVER;
 }
