@@ -23,6 +23,7 @@ OBJS = \
 	src/base/message.o \
 	src/base/mode.o \
 	src/base/nap.o \
+	src/base/scope.o \
 	src/base/shape.o \
 	src/deadlock/detect.o \
 	src/deadlock/digraph.o \
@@ -43,12 +44,17 @@ OBJS = \
 	src/session/acquire.o \
 	src/session/acquire_all.o \
 	src/session/change.o \
+	src/session/events.o \
 	src/session/fence.o \
 	src/session/flush.o \
+	src/session/lease_refs.o \
 	src/session/lost.o \
 	src/session/quorum.o \
-	src/session/scope.o \
+	src/session/release.o \
+	src/session/renew.o \
 	src/session/session_holds.o \
+	src/session/sleep.o \
+	src/session/xact.o \
 	src/shared/actor.o \
 	src/shared/causes.o \
 	src/shared/client.o \

@@ -20,6 +20,7 @@
 #include "api/fence_api.h"
 #include "base/config.h"
 #include "session/access.h"
+#include "session/xact.h"
 #include "shared/actor.h"
 #include "shared/causes.h"
 #include "shared/client.h"
@@ -103,5 +104,6 @@ _PG_init(void)
 	dlock_monitor_register();
 	dlock_hooks_install();
 	dlock_fence_install();
+	dlock_xact_install();
 	dlock_access_set_preloaded();
 }

@@ -13,7 +13,7 @@
 
 #include "api/args.h"
 #include "session/access.h"
-#include "session/change.h"
+#include "session/release.h"
 
 PG_FUNCTION_INFO_V1(dlock_force_release);
 PG_FUNCTION_INFO_V1(dlock_refuse_write);

@@ -14,6 +14,7 @@
 
 #include "base/key.h"
 #include "base/mode.h"
+#include "base/scope.h"
 
 extern DlockKey dlock_arg_resource(FunctionCallInfo fcinfo, int n);
 extern DlockKey dlock_arg_resource_text(const text *name);

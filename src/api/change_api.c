@@ -18,10 +18,12 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/interval.h"
-#include "session/access.h"
 #include "engine/holding.h"
+#include "session/access.h"
 #include "session/change.h"
 #include "session/lost.h"
+#include "session/release.h"
+#include "session/renew.h"
 
 PG_FUNCTION_INFO_V1(dlock_release);
 PG_FUNCTION_INFO_V1(dlock_release_all);

@@ -229,7 +229,7 @@ dlock_detect_deadlocks(PG_FUNCTION_ARGS)
 {
 	dlock_access_check_preloaded();
 	(void) dlock_access_gate();
-	PG_RETURN_INT32(dlock_deadlock_pass());
+	PG_RETURN_INT32(dlock_detect_pass());
 }
 
 /*

@@ -34,7 +34,7 @@
 #include "session/access.h"
 #include "session/fence.h"
 #include "session/lost.h"
-#include "session/scope.h"
+#include "session/xact.h"
 
 PG_FUNCTION_INFO_V1(dlock_fence);
 PG_FUNCTION_INFO_V1(dlock_guard_row);
@@ -125,7 +125,7 @@ guard(DlockRowResource *row_resource, TupleTableSlot *slot, Relation rel)
 						dlock_message_text(RelationGetRelationName(rel))),
 				 errdetail("A protected table takes no row whose resource expression is null."),
 				 table_field(rel)));
-	if (last_generation == dlock_scope_fence_generation() &&
+	if (last_generation == dlock_fence_generation() &&
 		last_len == (int) VARSIZE_ANY_EXHDR(name) &&
 		memcmp(last_name, VARDATA_ANY(name), last_len) == 0)
 		return;
@@ -134,7 +134,7 @@ guard(DlockRowResource *row_resource, TupleTableSlot *slot, Relation rel)
 	outcome = dlock_fence_own(dlock_access_gate(), &key, &holder);
 	if (outcome != DLOCK_FENCED)
 		report_not_holder(rel, &key, outcome, &holder);
-	last_generation = dlock_scope_fence_generation();
+	last_generation = dlock_fence_generation();
 	last_len = key.len;
 	memcpy(last_name, key.name, key.len);
 }

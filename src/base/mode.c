@@ -1,6 +1,6 @@
 /*
  * mode.c
- *	  Lock modes and scopes, and which modes may be held side by side.
+ *	  Lock modes, and which of them may be held side by side.
  *
  * The conflict matrix is a table of masks; nothing else in dlock knows it.
  *
@@ -22,12 +22,6 @@ static const int mode_conflicts[DLOCK_NMODES] = {
 static const char *const mode_names[DLOCK_NMODES] = {
 	[DLOCK_SHARED] = "shared",
 	[DLOCK_EXCLUSIVE] = "exclusive",
-};
-
-static const char *const scope_names[DLOCK_NSCOPES] = {
-	[DLOCK_SCOPE_LEASE] = "lease",
-	[DLOCK_SCOPE_SESSION] = "session",
-	[DLOCK_SCOPE_TRANSACTION] = "transaction",
 };
 
 /*
@@ -57,53 +51,19 @@ dlock_mode_name(DlockMode mode)
 	return mode_names[mode];
 }
 
-static bool
-parse_name(const char *const *names, int count, const char *name, int *value)
-{
-	for (int i = 0; i < count; i++)
-	{
-		if (strcmp(names[i], name) == 0)
-		{
-			*value = i;
-			return true;
-		}
-	}
-	return false;
-}
-
 /*
  * dlock_mode_parse reads a mode; false where there is no such mode.
  */
 bool
 dlock_mode_parse(const char *name, DlockMode *mode)
 {
-	int			value;
-
-	if (!parse_name(mode_names, DLOCK_NMODES, name, &value))
-		return false;
-	*mode = (DlockMode) value;
-	return true;
-}
-
-/*
- * dlock_scope_name gives the SQL spelling of a scope.
- */
-const char *
-dlock_scope_name(DlockScope scope)
-{
-	return scope_names[scope];
-}
-
-/*
- * dlock_scope_parse reads a scope; false where there is no such scope.
- */
-bool
-dlock_scope_parse(const char *name, DlockScope *scope)
-{
-	int			value;
-
-	if (!parse_name(scope_names, DLOCK_NSCOPES, name, &value))
-		return false;
-	*scope = (DlockScope) value;
-	return true;
+	for (int i = 0; i < DLOCK_NMODES; i++)
+	{
+		if (strcmp(mode_names[i], name) == 0)
+		{
+			*mode = (DlockMode) i;
+			return true;
+		}
+	}
+	return false;
 }

@@ -12,6 +12,7 @@
 
 #include "base/key.h"
 #include "base/mode.h"
+#include "base/scope.h"
 
 /* no such slot */
 #define DLOCK_NONE PG_UINT32_MAX

@@ -405,11 +405,11 @@ resolve(const DlockWaitGraph *graph, const int *arcs, int length)
 }
 
 /*
- * dlock_deadlock_pass looks for deadlocks once and breaks those it finds; tells
+ * dlock_detect_pass looks for deadlocks once and breaks those it finds; tells
  * how many.
  */
 int
-dlock_deadlock_pass(void)
+dlock_detect_pass(void)
 {
 	MemoryContext context;
 	MemoryContext old_context;
@@ -450,10 +450,10 @@ dlock_deadlock_pass(void)
 }
 
 /*
- * dlock_deadlock_report raises the error of whoever had to give up.
+ * dlock_detect_report raises the error of whoever had to give up.
  */
 void
-dlock_deadlock_report(uint64 id)
+dlock_detect_report(uint64 id)
 {
 	DlockDeadlock *deadlock = palloc(sizeof(DlockDeadlock));
 	StringInfoData log;

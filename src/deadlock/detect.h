@@ -8,7 +8,7 @@
 #ifndef DLOCK_DEADLOCK_DETECT_H
 #define DLOCK_DEADLOCK_DETECT_H
 
-extern int	dlock_deadlock_pass(void);
-extern void dlock_deadlock_report(uint64 id) pg_attribute_noreturn();
+extern int	dlock_detect_pass(void);
+extern void dlock_detect_report(uint64 id) pg_attribute_noreturn();
 
 #endif							/* DLOCK_DEADLOCK_DETECT_H */

@@ -48,8 +48,6 @@
 #include "base/shape.h"
 #include "durable/catalog.h"
 #include "session/access.h"
-#include "session/scope.h"
-#include "session/session_holds.h"
 #include "shared/actor.h"
 #include "shared/client.h"
 
@@ -66,6 +64,7 @@ typedef struct Pinned
 
 static bool preloaded = false;
 static bool initialized = false;
+static void (*first_use) (void) = NULL;
 static DlockGate my_gate;
 static Pinned last_named;		/* the named client of the last call */
 static Pinned anonymous;		/* the session's own */
@@ -131,13 +130,16 @@ unpin(Pinned *pinned)
 }
 
 /*
- * dlock_access_end_transaction: a client that was named in a call stands for
- * this session until the transaction is over.  With a pooler the next one may be
- * somebody else's.  Holds that end with the session are known by it.
+ * end_transaction: a client that was named in a call stands for this session
+ * until the transaction is over.  With a pooler the next transaction may be
+ * another client's.  Holds that end with the session are counted by session.
  */
-void
-dlock_access_end_transaction(void)
+static void
+end_transaction(XactEvent event, void *arg)
 {
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
 	if (acts_as_named && !named_by_setting)
 		act_as(DLOCK_NONE, false);
 }
@@ -154,10 +156,20 @@ dlock_access_forget(void)
 }
 
 static void
-at_exit(int code, Datum arg)
+forget_at_exit(int code, Datum arg)
 {
-	dlock_session_end();
 	dlock_access_forget();
+}
+
+/*
+ * dlock_access_on_first_use has a function called when a process uses dlock
+ * for the first time.  What it registers for the exit of the process runs while
+ * the clients are still pinned.
+ */
+void
+dlock_access_on_first_use(void (*callback) (void))
+{
+	first_use = callback;
 }
 
 /*
@@ -266,9 +278,10 @@ dlock_access_gate(void)
 		report_recovery();
 	if (!initialized)
 	{
-		before_shmem_exit(at_exit, (Datum) 0);
+		before_shmem_exit(forget_at_exit, (Datum) 0);
+		RegisterXactCallback(end_transaction, NULL);
 		dlock_client_changes = client_changes;
-		dlock_scope_init();
+		first_use();
 		initialized = true;
 	}
 	if (my_gate.db == NULL ||

@@ -27,9 +27,9 @@ extern bool dlock_access_may_act(Oid role);
 
 /* DISCARD ALL, and the end of the process */
 extern void dlock_access_forget(void);
-extern void dlock_access_end_transaction(void);
 
 /* called at server start */
 extern void dlock_access_set_preloaded(void);
+extern void dlock_access_on_first_use(void (*callback) (void));
 
 #endif							/* DLOCK_SESSION_ACCESS_H */

@@ -27,7 +27,8 @@
 #include "session/flush.h"
 #include "session/lost.h"
 #include "session/quorum.h"
-#include "session/scope.h"
+#include "session/sleep.h"
+#include "session/xact.h"
 #include "shared/pending.h"
 #include "shared/slots.h"
 
@@ -62,10 +63,10 @@ abandon(int code, Datum arg)
 }
 
 /*
- * dlock_wait_in_line sleeps until the request is granted, or its time is over.
+ * dlock_acquire_wait_in_queue sleeps until the request is granted, or its time is over.
  */
 DlockOutcome
-dlock_wait_in_line(const DlockRequest *request, DlockGrant *grant,
+dlock_acquire_wait_in_queue(const DlockRequest *request, DlockGrant *grant,
 				   DlockRefusal *refusal)
 {
 	for (;;)
@@ -95,11 +96,11 @@ unflushed(DlockFlush flush)
 }
 
 /*
- * dlock_wait_granted sleeps until the batch of a grant is durable, for as long
+ * dlock_acquire_wait_for_flush sleeps until the batch of a grant is durable, for as long
  * as the request may wait, but at least for a flush.
  */
 DlockOutcome
-dlock_wait_granted(const DlockRequest *request, uint64 batch)
+dlock_acquire_wait_for_flush(const DlockRequest *request, uint64 batch)
 {
 	DlockTime	soonest = dlock_clock_after(dlock_clock_now(), FLUSH_TIME);
 	DlockFlush	flush = dlock_flush_wait(request->gate, batch,
@@ -119,12 +120,12 @@ finish(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
 	   DlockRefusal *refusal)
 {
 	if (outcome == DLOCK_QUEUED)
-		outcome = dlock_wait_in_line(request, grant, refusal);
+		outcome = dlock_acquire_wait_in_queue(request, grant, refusal);
 	if (outcome != DLOCK_GRANTED)
 		return outcome;
 	if (grant->must_flush)
 	{
-		outcome = dlock_wait_granted(request, grant->batch);
+		outcome = dlock_acquire_wait_for_flush(request, grant->batch);
 		if (outcome != DLOCK_GRANTED)
 		{
 			dlock_grant_take_back(request, grant);
@@ -189,7 +190,7 @@ dlock_acquire_prepare(DlockRequest *requests, int count, int64 *timeout,
 {
 	DlockRequest *first = &requests[0];
 
-	dlock_scope_reserve(first->gate, count);
+	dlock_xact_reserve(first->gate, count);
 	if (first->hold.durable && first->hold.scope != DLOCK_SCOPE_TRANSACTION)
 		dlock_quorum_check(first->gate.db);
 	*by_setting = LockTimeout > 0 && *timeout > LockTimeout * (int64) 1000;
@@ -214,9 +215,9 @@ void
 dlock_acquire_note(const DlockRequest *request, const DlockGrant *grant)
 {
 	if (request->hold.scope == DLOCK_SCOPE_TRANSACTION)
-		dlock_scope_note_transaction(request, grant);
+		dlock_xact_note_hold(request, grant);
 	if (request->hold.scope == DLOCK_SCOPE_SESSION)
-		dlock_scope_note_session(request, grant);
+		dlock_xact_note_session_hold(request, grant);
 }
 
 /*
@@ -230,28 +231,28 @@ is_late(const DlockRequest *request)
 }
 
 /*
- * dlock_slots_look notes how it stands with slots, before a request is made.
+ * dlock_acquire_look_at_slots notes how it stands with slots, before a request is made.
  */
 void
-dlock_slots_look(DlockSlotsLook *look)
+dlock_acquire_look_at_slots(DlockSlotsLook *look)
 {
 	look->trimmed = dlock_slots_trimmed(&look->untrimmed);
 }
 
 /*
- * dlock_slots_come tells whether a request that has found no slot is to be made
+ * dlock_acquire_slots_come tells whether a request that has found no slot is to be made
  * anew: ended leases gave some up, and the writer was deleting their rows, or has
  * just done so.  Waits a moment where it still is.
  */
 bool
-dlock_slots_come(const DlockRequest *request, DlockOutcome outcome,
+dlock_acquire_slots_come(const DlockRequest *request, DlockOutcome outcome,
 				 const DlockSlotsLook *before)
 {
 	DlockSlotsLook after;
 
 	if (outcome != DLOCK_NO_LEASE_SLOT || is_late(request))
 		return false;
-	dlock_slots_look(&after);
+	dlock_acquire_look_at_slots(&after);
 	if (after.trimmed > 0)
 		dlock_sleep_until(dlock_clock_after(dlock_clock_now(), SLOT_POLL), true);
 	return after.trimmed > 0 || before->trimmed > 0 ||
@@ -289,14 +290,14 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 		do
 		{
 			CHECK_FOR_INTERRUPTS();
-			dlock_slots_look(&look);
+			dlock_acquire_look_at_slots(&look);
 			outcome = dlock_grant_request(request, timeout > 0, grant,
 										   refusal);
 			if (outcome == DLOCK_QUEUED ||
 				(outcome == DLOCK_GRANTED && grant->must_flush))
 				outcome = see_through(request, outcome, grant, refusal);
 		} while (dlock_acquire_again(request, outcome, grant) ||
-				 dlock_slots_come(request, outcome, &look));
+				 dlock_acquire_slots_come(request, outcome, &look));
 	}
 
 	if (outcome == DLOCK_GRANTED && request->hold.counts)
@@ -409,7 +410,7 @@ dlock_acquire_report(const DlockRequest *request, DlockOutcome outcome,
 					 errhint("Release the leases that are held, then try again.")));
 			break;
 		case DLOCK_DEADLOCK:
-			dlock_deadlock_report(refusal->deadlock);
+			dlock_detect_report(refusal->deadlock);
 			break;
 		case DLOCK_NOT_HELD:
 		case DLOCK_LOST:

@@ -21,10 +21,10 @@ extern void dlock_acquire_report(const DlockRequest *request,
 /* parts of it, for those that are for several leases */
 extern DlockOutcome dlock_acquire_prepare(DlockRequest *requests, int count,
 										  int64 *timeout, bool *by_setting);
-extern DlockOutcome dlock_wait_in_line(const DlockRequest *request,
+extern DlockOutcome dlock_acquire_wait_in_queue(const DlockRequest *request,
 									   DlockGrant *grant,
 									   DlockRefusal *refusal);
-extern DlockOutcome dlock_wait_granted(const DlockRequest *request,
+extern DlockOutcome dlock_acquire_wait_for_flush(const DlockRequest *request,
 									   uint64 batch);
 /* how it stands with slots that are free, and nobody's yet */
 typedef struct DlockSlotsLook
@@ -33,8 +33,8 @@ typedef struct DlockSlotsLook
 	uint32		untrimmed;
 } DlockSlotsLook;
 
-extern void dlock_slots_look(DlockSlotsLook *look);
-extern bool dlock_slots_come(const DlockRequest *request,
+extern void dlock_acquire_look_at_slots(DlockSlotsLook *look);
+extern bool dlock_acquire_slots_come(const DlockRequest *request,
 							 DlockOutcome outcome,
 							 const DlockSlotsLook *before);
 extern bool dlock_acquire_again(const DlockRequest *request,

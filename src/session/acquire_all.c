@@ -78,7 +78,7 @@ wait_for_one(const UnderWay *all, int which, DlockRefusal *refusal)
 	take_back_all(all);
 	outcome = dlock_grant_request(request, true, grant, refusal);
 	if (outcome == DLOCK_QUEUED)
-		outcome = dlock_wait_in_line(request, grant, refusal);
+		outcome = dlock_acquire_wait_in_queue(request, grant, refusal);
 	return outcome;
 }
 
@@ -122,7 +122,7 @@ acknowledge_all(const UnderWay *all, int *which, DlockRefusal *refusal)
 			batch = Max(batch, all->grants[i].batch);
 	if (batch != 0)
 	{
-		DlockOutcome outcome = dlock_wait_granted(&all->requests[0], batch);
+		DlockOutcome outcome = dlock_acquire_wait_for_flush(&all->requests[0], batch);
 
 		*which = 0;
 		if (outcome != DLOCK_GRANTED)
@@ -172,7 +172,7 @@ dlock_acquire_all_leases(DlockRequest *requests, int count, int64 timeout,
 			do
 			{
 				CHECK_FOR_INTERRUPTS();
-				dlock_slots_look(&look);
+				dlock_acquire_look_at_slots(&look);
 				outcome = get_all(&all, timeout > 0, which, refusal);
 				if (outcome == DLOCK_GRANTED)
 					outcome = acknowledge_all(&all, which, refusal);
@@ -181,7 +181,7 @@ dlock_acquire_all_leases(DlockRequest *requests, int count, int64 timeout,
 				if (outcome != DLOCK_GRANTED)
 					take_back_all(&all);
 				again = again ||
-					dlock_slots_come(&requests[*which], outcome, &look);
+					dlock_acquire_slots_come(&requests[*which], outcome, &look);
 			} while (again);
 			all.active = false;
 		}

@@ -1,6 +1,6 @@
 /*
  * change.h
- *	  Release, renew and change leases on behalf of a client.
+ *	  Change a lease on behalf of its client.
  *
  * IDENTIFICATION
  *	  src/session/change.h
@@ -25,16 +25,5 @@ extern void dlock_change_lease(DlockRequest *request, const DlockLeaseRef *ref,
 							   const DlockOptions *options);
 extern void dlock_change_at_commit(DlockGate gate, const DlockLeaseRef *ref,
 								   const DlockOptions *options);
-extern bool dlock_release_lease(DlockGate gate, const DlockKey *key,
-								uint32 client, int64 token);
-extern int64 dlock_release_client(DlockGate gate, uint32 client,
-								  const DlockKeys *keys);
-extern int64 dlock_release_by_force(DlockGate gate, const DlockKey *key,
-									int64 token);
-extern bool dlock_renew_lease(DlockGate gate, const DlockKey *key,
-							  uint32 client, int64 token,
-							  DlockRenewal *renewal);
-extern int64 dlock_renew_client(DlockGate gate, uint32 client,
-								const DlockKeys *keys, int64 duration);
 
 #endif							/* DLOCK_SESSION_CHANGE_H */

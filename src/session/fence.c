@@ -12,9 +12,90 @@
  */
 #include "postgres.h"
 
+#include "storage/proc.h"
+#include "utils/memutils.h"
+
+#include "base/config.h"
 #include "session/access.h"
+#include "session/events.h"
 #include "session/fence.h"
-#include "session/scope.h"
+
+/* which leases are fenced, by slot and mode; NULL before the first one */
+static uint8 *fence_bits;
+
+/* changes whenever a fence may be gone */
+static uint64 fence_generation = 1;
+
+/*
+ * fence_bit tells where it is noted that a lease is fenced as held in a mode.
+ * A slot that has gone to another lease since does no harm: the fence on the
+ * first one makes the commit fail, and belongs to the same subtransaction or
+ * to one around it.
+ */
+static Size
+fence_bit(const DlockLeaseRef *ref, DlockMode mode)
+{
+	return (Size) ref->lease * DLOCK_NMODES + mode;
+}
+
+static bool
+is_fenced(const DlockLeaseRef *ref, DlockMode mode)
+{
+	Size		bit = fence_bit(ref, mode);
+
+	return fence_bits != NULL && (fence_bits[bit / 8] & (1 << (bit % 8))) != 0;
+}
+
+/*
+ * dlock_fence_lease makes the commit depend on a lease as it is held now.
+ */
+void
+dlock_fence_lease(DlockGate gate, const DlockLeaseRef *ref)
+{
+	Size		bits = (Size) dlock_max_leases * DLOCK_NMODES;
+	Size		bit = fence_bit(ref, ref->mode);
+
+	if (is_fenced(ref, ref->mode))
+		return;
+	dlock_events_reserve(1);
+	if (fence_bits == NULL)
+		fence_bits = MemoryContextAllocZero(TopMemoryContext, (bits + 7) / 8);
+	fence_bits[bit / 8] |= 1 << (bit % 8);
+	(void) dlock_events_add(DLOCK_EVENT_FENCE, gate, ref);
+}
+
+/*
+ * dlock_fence_is_ours tells whether this transaction has fenced a lease, or
+ * holds it, or this session does, as whatever client.
+ */
+bool
+dlock_fence_is_ours(DlockGate gate, const DlockLeaseRef *ref)
+{
+	return is_fenced(ref, DLOCK_SHARED) || is_fenced(ref, DLOCK_EXCLUSIVE) ||
+		dlock_lookup_of_session(gate, ref, MyProc->pgprocno);
+}
+
+/*
+ * dlock_fence_generation gives a number that stays the same as long as
+ * all fences of the transaction are there.
+ */
+uint64
+dlock_fence_generation(void)
+{
+	return fence_generation;
+}
+
+/*
+ * dlock_fence_undo forgets a fence whose event is being undone.  Cannot fail.
+ */
+void
+dlock_fence_undo(const DlockLeaseRef *ref)
+{
+	Size		bit = fence_bit(ref, ref->mode);
+
+	fence_bits[bit / 8] &= ~(1 << (bit % 8));
+	fence_generation++;
+}
 
 /*
  * dlock_fence_token fences the lease that has a token, whichever client of the
@@ -28,7 +109,7 @@ dlock_fence_token(DlockGate gate, const DlockKey *key, int64 token)
 	if (!dlock_lookup_find_holder(gate, key, token, &holder))
 		return false;
 	dlock_access_check_holder(holder.role, holder.name);
-	dlock_scope_fence(gate, &holder.ref);
+	dlock_fence_lease(gate, &holder.ref);
 	return true;
 }
 
@@ -44,12 +125,12 @@ dlock_fence_own(DlockGate gate, const DlockKey *key, DlockHolder *holder)
 		return DLOCK_FENCE_NOT_HELD;
 	if (holder->ref.mode != DLOCK_EXCLUSIVE)
 		return DLOCK_FENCE_NOT_EXCLUSIVE;
-	if (!dlock_scope_is_ours(gate, &holder->ref))
+	if (!dlock_fence_is_ours(gate, &holder->ref))
 	{
 		if (!dlock_access_is_me(gate, holder->client, holder->name))
 			return DLOCK_FENCE_NOT_OURS;
 		dlock_access_check_holder(holder->role, holder->name);
 	}
-	dlock_scope_fence(gate, &holder->ref);
+	dlock_fence_lease(gate, &holder->ref);
 	return DLOCK_FENCED;
 }

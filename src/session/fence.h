@@ -18,9 +18,15 @@ typedef enum DlockFenceOutcome
 	DLOCK_FENCE_NOT_EXCLUSIVE,	/* see the holder */
 } DlockFenceOutcome;
 
+extern void dlock_fence_lease(DlockGate gate, const DlockLeaseRef *ref);
+extern bool dlock_fence_is_ours(DlockGate gate, const DlockLeaseRef *ref);
+extern uint64 dlock_fence_generation(void);
 extern bool dlock_fence_token(DlockGate gate, const DlockKey *key,
 							  int64 token);
 extern DlockFenceOutcome dlock_fence_own(DlockGate gate, const DlockKey *key,
 										 DlockHolder *holder);
+
+/* called at transaction end */
+extern void dlock_fence_undo(const DlockLeaseRef *ref);
 
 #endif							/* DLOCK_SESSION_FENCE_H */

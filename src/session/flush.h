@@ -18,7 +18,6 @@ typedef enum DlockFlush
 	DLOCK_FLUSH_NO_QUORUM,		/* the standbys do not confirm it */
 } DlockFlush;
 
-extern void dlock_sleep_until(DlockTime until, bool watch);
 extern DlockFlush dlock_flush_wait(DlockGate gate, uint64 batch,
 								   DlockTime until);
 extern DlockFlush dlock_flush_wait_tokens(DlockGate gate, DlockTime until);

@@ -69,11 +69,11 @@ tidy(void)
 }
 
 /*
- * dlock_session_reserve makes room for so many more leases.  Those of an earlier
+ * dlock_session_holds_reserve makes room for so many more leases.  Those of an earlier
  * opening of the database are gone.
  */
 void
-dlock_session_reserve(DlockGate gate, int count)
+dlock_session_holds_reserve(DlockGate gate, int count)
 {
 	int			wanted;
 
@@ -97,10 +97,10 @@ dlock_session_reserve(DlockGate gate, int count)
 }
 
 /*
- * dlock_session_note remembers a lease of which the session has a hold.
+ * dlock_session_holds_note remembers a lease of which the session has a hold.
  */
 void
-dlock_session_note(DlockGate gate, const DlockLeaseRef *ref)
+dlock_session_holds_note(DlockGate gate, const DlockLeaseRef *ref)
 {
 	Entry	   *entry = &entries[nentries];
 
@@ -125,11 +125,11 @@ forget_all(void)
 }
 
 /*
- * dlock_session_tidy is told how many holds were given back; it forgets what is
+ * dlock_session_holds_tidy is told how many holds were given back; it forgets what is
  * not needed any more when it is worth the trouble.
  */
 void
-dlock_session_tidy(int32 released)
+dlock_session_holds_tidy(int32 released)
 {
 	released_since += released;
 	if (capacity <= KEEP_CAPACITY || released_since < nentries / 2)
@@ -140,10 +140,10 @@ dlock_session_tidy(int32 released)
 }
 
 /*
- * dlock_session_end gives every hold of the session back.
+ * dlock_session_holds_end gives every hold of the session back.
  */
 void
-dlock_session_end(void)
+dlock_session_holds_end(void)
 {
 	while (nentries > 0)
 	{

@@ -11,11 +11,11 @@
 #include "engine/lookup.h"
 
 /* make room first, so that noting a hold cannot fail */
-extern void dlock_session_reserve(DlockGate gate, int count);
-extern void dlock_session_note(DlockGate gate, const DlockLeaseRef *ref);
+extern void dlock_session_holds_reserve(DlockGate gate, int count);
+extern void dlock_session_holds_note(DlockGate gate, const DlockLeaseRef *ref);
 
 /* called at transaction end as well: these cannot fail */
-extern void dlock_session_tidy(int32 released);
-extern void dlock_session_end(void);
+extern void dlock_session_holds_tidy(int32 released);
+extern void dlock_session_holds_end(void);
 
 #endif							/* DLOCK_SESSION_SESSION_HOLDS_H */

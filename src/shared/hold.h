@@ -9,6 +9,7 @@
 #define DLOCK_SHARED_HOLD_H
 
 #include "base/mode.h"
+#include "base/scope.h"
 
 /* what a granted request adds to a lease */
 typedef struct DlockHold

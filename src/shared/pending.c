@@ -277,7 +277,7 @@ dlock_pending_confirmed_since(DlockDatabase *db)
  */
 
 void
-dlock_batch_init(DlockBatch *batch)
+dlock_pending_init_batch(DlockBatch *batch)
 {
 	memset(batch, 0, sizeof(*batch));
 	batch->capacity = 256;

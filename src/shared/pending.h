@@ -39,7 +39,7 @@ extern DlockTime dlock_pending_flush_since(DlockDatabase *db);
 extern DlockTime dlock_pending_confirmed_since(DlockDatabase *db);
 
 /* called by the writer */
-extern void dlock_batch_init(DlockBatch *batch);
+extern void dlock_pending_init_batch(DlockBatch *batch);
 extern bool dlock_pending_is_urgent(DlockDatabase *db);
 extern bool dlock_pending_any(DlockDatabase *db);
 extern uint32 dlock_pending_count(DlockDatabase *db);

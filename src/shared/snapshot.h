@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/key.h"
 #include "base/mode.h"
+#include "base/scope.h"
 #include "shared/database.h"
 
 typedef struct DlockHolderCopy

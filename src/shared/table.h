@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/key.h"
 #include "base/mode.h"
+#include "base/scope.h"
 #include "base/record.h"
 #include "shared/database.h"
 #include "shared/hold.h"

@@ -235,7 +235,7 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		extension_changed = true;
 	if (command.discards_all)
 	{
-		dlock_session_end();
+		dlock_session_holds_end();
 		dlock_access_forget();
 	}
 }

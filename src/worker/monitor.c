@@ -85,7 +85,7 @@ break_deadlocks(void)
 	bool		due = now >= next;
 
 	if (due)
-		(void) dlock_deadlock_pass();
+		(void) dlock_detect_pass();
 	if (dlock_waits_count() == 0)
 		next = DLOCK_NEVER;
 	else if (due || next > soonest)

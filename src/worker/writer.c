@@ -720,7 +720,7 @@ start(Oid dboid)
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid,
 											  BGWORKER_BYPASS_ALLOWCONN);
 	isolate_from_settings();
-	dlock_batch_init(&batch);
+	dlock_pending_init_batch(&batch);
 	dlock_clients_init();
 	pgstat_report_activity(STATE_IDLE, NULL);
 }

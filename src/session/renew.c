@@ -1,0 +1,92 @@
+/*
+ * renew.c
+ *	  Renew leases on behalf of a client.
+ *
+ * IDENTIFICATION
+ *	  src/session/renew.c
+ */
+#include "postgres.h"
+
+#include "base/config.h"
+#include "engine/holding.h"
+#include "session/flush.h"
+#include "session/lease_refs.h"
+#include "session/quorum.h"
+#include "session/renew.h"
+
+/*
+ * must_confirm tells whether renewals wait for the standbys: a primary that has
+ * been replaced must not go on renewing.
+ */
+static bool
+must_confirm(void)
+{
+	return dlock_durable && dlock_quorum_is_wanted() && !dlock_debug_no_barrier;
+}
+
+/*
+ * dlock_renew_lease restarts the clock of one lease; false where the client
+ * does not hold it (any more), or not with that token.  It may have run out
+ * while its renewal was being confirmed.
+ */
+bool
+dlock_renew_lease(DlockGate gate, const DlockKey *key, uint32 client,
+				  int64 token, DlockRenewal *renewal)
+{
+	DlockLeaseRef ref;
+
+	if (dlock_durable)
+		dlock_quorum_check(gate.db);
+	renewal->quorum = must_confirm();
+	if (!dlock_lookup_find(gate, key, client, &ref) ||
+		(token != 0 && token != ref.token) ||
+		!dlock_holding_renew(gate, &ref, renewal))
+		return false;
+	if (renewal->confirm)
+		renewal->batch = dlock_holding_barrier(gate);
+	if (!dlock_durable || renewal->batch == 0)
+		return true;
+	dlock_flush_wait_change(gate, renewal->batch);
+	return dlock_lookup_is_running(gate, &ref);
+}
+
+/*
+ * dlock_renew_client restarts the clock of what a client holds, all of it or
+ * what is in the list; tells how many leases that are.
+ */
+int64
+dlock_renew_client(DlockGate gate, uint32 client, const DlockKeys *keys,
+				   int64 duration)
+{
+	DlockRenewal renewal = {.duration = duration};
+	DlockLeaseRefs	leases;
+	uint64		last_batch = 0;
+	int64		count = 0;
+
+	if (dlock_durable)
+		dlock_quorum_check(gate.db);
+	renewal.quorum = must_confirm();
+	leases = dlock_lease_refs_find(gate, client, keys);
+	for (int64 i = 0; i < leases.count; i++)
+	{
+		if (!dlock_holding_renew(gate, &leases.refs[i], &renewal))
+			continue;
+		last_batch = Max(last_batch, renewal.batch);
+		leases.refs[count++] = leases.refs[i];
+	}
+	if (renewal.confirm)
+		last_batch = dlock_holding_barrier(gate);
+	if (dlock_durable && last_batch != 0)
+	{
+		int64		renewed = count;
+
+		dlock_flush_wait_change(gate, last_batch);
+		/* some may have run out meanwhile */
+		count = 0;
+		for (int64 i = 0; i < renewed; i++)
+			if (dlock_lookup_is_running(gate, &leases.refs[i]))
+				count++;
+	}
+	dlock_lease_refs_free(&leases);
+	return count;
+}
