@@ -1,35 +1,38 @@
 /*
  * durability.pml
- *	  What is acknowledged, what is durable, and what a crash makes of it.
+ *	  What is acknowledged, what is durable, and what is there after a crash.
  *
- * One resource, two clients, the writer with its batches, a crash.  Each
- * atomic step is what the code does under one hold of the partition lock (of
- * all partition locks for the cut), or one write to the WAL.  The comment
- * "code:" names the functions that a step stands for; make lint checks that
- * they exist.
+ * One resource, two clients, the writer process with its batches, a crash.
+ * Each atomic step is what the code does while it holds the partition lock
+ * once (for the cut: all partition locks), or one write to the WAL.  The
+ * comment "code:" names the functions that a step stands for; make lint checks
+ * that they exist.
  *
- * Batches have no numbers here.  Only three can be told apart: those that are
+ * Batches have no numbers here.  The model distinguishes three: those that are
  * durable (0), the one that the writer has cut and not published (1), and the
- * open one (2).  A cut makes 2 to 1, publishing makes 1 to 0.  That is exact,
- * since open_batch is never more than two ahead of durable_batch but for
- * failed writers, whose batch is published with the next; and it makes the
- * number of batches unlimited.
+ * open one (2).  A cut turns 2 into 1, publishing turns 1 into 0.  That is
+ * exact, because open_batch is never more than two ahead of durable_batch,
+ * unless a writer fails; then its batch is published with the next one.  And
+ * it makes the number of batches unlimited.
  *
- * Durable state is a prefix of the WAL.  What matters of it is the table as of
- * the last commit in it: "ins" is what is inserted, "fl" what is flushed.
- * Whoever flushes, the writer or a commit of data, flushes all before it.
+ * Durable state is a prefix of the WAL.  All that matters of it is the table
+ * as of the last commit in the prefix: "cut" is what the writer has collected
+ * for its batch, "fl" is what is flushed.  A flush, by the writer or by a
+ * commit of data, flushes everything before it.
  *
- * Each hold has its mode.  A client is taken to know what its sessions have
- * given back and made shared: then none of them believes that it has more.
+ * Each hold has its mode.  The model assumes that a client knows what its
+ * sessions have released and downgraded: afterwards none of them believes that
+ * it has more.
  *
- * Left out: the order of the queue (it is served by session number), what was
- * acknowledged between the call and the commit of a release or a downgrade,
- * durations (time passes at any moment: whatever can run out does, or does
- * not), two resources (a cut takes all at once; see README.md), running out
- * under a fence and the order of steps in a commit (fences.pml), standbys
- * (replication.pml).
+ * Left out: the order of the queue (it is served by session number); what was
+ * acknowledged between the call and the commit of a release or a downgrade;
+ * durations (time may pass at any moment: a lease that can run out may do so
+ * in any state); two resources (a cut takes all at once; see README.md);
+ * running out under a fence and the order of steps in a commit (fences.pml);
+ * standbys (replication.pml).
  *
- * Bounds: SESSIONS, the scopes and modes used, TOKENS, CRASHES; see run.
+ * Bounds: SESSIONS, the scopes and modes used, TOKENS, CRASHES; see
+ * test/model/runs.txt.
  *
  * IDENTIFICATION
  *	  docs/model/durability.pml
@@ -49,14 +52,14 @@
 #define MAY_USE_TRANS(s) true
 #else
 #define MAY_USE_OFF(s) false
-#define NO_QUEUE				/* who is in the way is told so */
+#define NO_QUEUE				/* a request that is not granted ends */
 #ifdef NO_TRANS
 #define MAY_USE_TRANS(s) false
 #else
 #define MAY_USE_TRANS(s) ((s) > 0)
 #endif
 #endif
-#ifdef WITH_UPGRADE				/* dlock_set_options: not if somebody is in the way */
+#ifdef WITH_UPGRADE				/* dlock_set_options, if not blocked */
 #define MAY_UPGRADE(s) true
 #else
 #define MAY_UPGRADE(s) false
@@ -70,14 +73,15 @@
 #define BLOCK 2					/* tokens in a block */
 #endif
 
-/* which properties are looked at: all, or the one that is asked for */
+/* which properties are checked: all, or the one that ONLY names */
 #ifdef ONLY
 #define PROPERTY(n, e) assert(ONLY != n || (e))
 #else
 #define PROPERTY(n, e) assert(e)
 #endif
 #ifndef SCRATCH
-#define SCRATCH hidden			/* not for a search in breadth, which Spin refuses then */
+#define SCRATCH hidden			/* empty for a breadth-first search: Spin
+								 * does not allow hidden variables there */
 #endif
 #ifdef STORY
 #define SAY0(t)			printf(t)
@@ -88,13 +92,13 @@
 #define SAY1(t, a)		skip
 #define SAY(t, a, b, c)	skip
 #endif
-#define EXCLUSION	1			/* no two believe that they hold it */
+#define EXCLUSION	1			/* no two clients believe that they hold it */
 #define KEPT		2			/* what was acknowledged is there */
-#define COMMITS		3			/* no commit under a lower token later */
+#define COMMITS		3			/* no later commit under a lower token */
 #define RISING		4			/* tokens rise in the order of acknowledgement */
 #define FLUSHED_1	5			/* claim 4: acknowledged, hence durable */
 #define ENDS_7		7			/* claim 29: nothing over an undurable end */
-#define ONE_MOMENT	8			/* rows that exclude each other never together */
+#define ONE_MOMENT	8			/* no two conflicting rows are durable */
 
 #define NOBODY 2
 #define CLIENT(s) ((s) == 0 -> 0 : 1)
@@ -136,13 +140,13 @@ typedef Lease
 	unsigned	mode : 2;
 	unsigned	plain : 3;		/* holds that a row shows */
 	unsigned	ex : 3;			/* of these: exclusive */
-	unsigned	row_mode : 2;	/* what the row is to say */
+	unsigned	row_mode : 2;	/* the mode that the row should have */
 	bit			upgraded;		/* exclusive, whatever its holds */
 	unsigned	trans : 3;		/* holds of scope transaction */
 	unsigned	kept : 3;		/* holds that stop the clock */
 	unsigned	fences : 2;
-	bit			promised;		/* somebody was told that it is durable, or will be */
-	bit			written;		/* the last cut of it has copied it as held */
+	bit			promised;		/* an acknowledgement depends on its row */
+	bit			written;		/* its last copy in a cut shows it as held */
 	unsigned	row : 2;		/* the batch that first shows what was promised */
 	bit			shared;			/* was granted or made shared */
 };
@@ -172,12 +176,12 @@ typedef Session
 {
 	unsigned	at : 3;
 	unsigned	scope : 3;
-	unsigned	mode : 2;		/* that was asked for; told: that it believes it has */
+	unsigned	mode : 2;		/* requested; later: as the session believes */
 	bit			upgrading;		/* its upgrade was granted, and not acknowledged */
 	byte		tok;
 	unsigned	batch : 2;		/* to wait for */
 	unsigned	fence : 2;		/* the mode that the commit depends on */
-	bit			sure;			/* may believe that it holds */
+	bit			sure;			/* may believe that it holds the lease */
 };
 Session S[SESSIONS];
 
@@ -195,7 +199,7 @@ SCRATCH byte before;
 SCRATCH byte choice;
 SCRATCH byte old;
 
-/* code: dlock_pending_collect; whoever noted the open batch waits for this */
+/* code: dlock_pending_collect; each noted number of the batch changes */
 inline turn(from, to)
 {
 	if :: L[0].row == from -> L[0].row = to :: else fi;
@@ -212,7 +216,7 @@ inline turn(from, to)
 }
 
 /*
- * note_end notes for the resource that a row shows more than there is.
+ * note_end notes for the resource that a row shows more than memory has.
  * code: dlock_pending_mark, note_end, dlock_ends_note
  */
 inline note_end(c)
@@ -225,9 +229,9 @@ inline note_end(c)
 }
 
 /*
- * check_acknowledged: what must hold when a session is told that it holds.
- * It is what dlock.durable = off and scope transaction do not promise that is
- * left out.
+ * check_acknowledged: what must be true when a hold is acknowledged to a
+ * session.  FLUSHED_1 leaves out dlock.durable = off and scope transaction,
+ * which do not promise it.
  */
 inline check_acknowledged(s, c, first)
 {
@@ -247,7 +251,7 @@ inline check_acknowledged(s, c, first)
 	PROPERTY(ENDS_7, fl[c] == 0 || ROW_TOKEN(fl[c]) == S[s].tok ||
 			 !CONFLICT(ROW_MODE(fl[c]), S[s].mode));
 	if
-	/* one that becomes exclusive keeps the token that it had as shared */
+	/* a shared lease that becomes exclusive keeps its token */
 	:: first && S[s].mode == EX && !L[c].shared ->
 		PROPERTY(RISING, S[s].tok > acked)
 	:: first && S[s].mode == SH ->
@@ -258,7 +262,7 @@ inline check_acknowledged(s, c, first)
 }
 
 /*
- * acknowledge tells a session that it holds.
+ * acknowledge reports a hold to its session.
  * code: dlock_engine_acknowledge, acknowledge, still_granted, dlock_lease_tell
  */
 inline acknowledge(s, c)
@@ -276,7 +280,7 @@ inline acknowledge(s, c)
 	check_acknowledged(s, c, before == PENDING)
 }
 
-/* Its row is to be durable before somebody is told.  code: dlock_hold_add */
+/* Its row must be durable before an acknowledgement.  code: dlock_hold_add */
 inline promise(c)
 {
 	if :: !L[c].promised -> L[c].promised = 1; L[c].row = OPEN :: else fi
@@ -303,7 +307,7 @@ inline add_hold(s, c, queued, again)
 }
 
 /*
- * wait_for tells which batch a hold or an upgrade waits for.
+ * wait_for sets the batch that a hold or an upgrade waits for.
  * code: dlock_hold_batch
  */
 inline wait_for(s, c, queued, again)
@@ -360,8 +364,8 @@ inline grant(s, c)
 #define IN_THE_WAY(c, m) (L[1 - (c)].state != FREE && CONFLICT(L[1 - (c)].mode, m))
 
 /*
- * serve grants what those in line may now have.  One that would need a token
- * beyond the bound of the model stays there.
+ * serve grants what the waiters in the queue may have now.  One that would
+ * need a token beyond the bound of the model stays there.
  * code: dlock_queue_serve, serve_head, serve_also, share, dlock_client_serve,
  * promote, dlock_lease_strengthen
  */
@@ -403,7 +407,8 @@ inline end_lease(c)
 }
 
 /*
- * What a lease has, by mode.  What its request waits for is not acknowledged.
+ * What a lease has, by mode.  A hold whose request still waits for its batch
+ * is not acknowledged.
  * code: find_hold, dlock_holds_tell
  */
 #define KNOWS(s, c) (CLIENT(s) == c && S[s].tok == L[c].tok && S[s].at >= GRANTED)
@@ -432,8 +437,8 @@ inline end_lease(c)
 #endif
 
 /*
- * lower ends what the sessions of a client believe of its lease's mode, where
- * the client has given it back or made it shared.
+ * lower ends the belief of a client's sessions in exclusive mode, once the
+ * client has released its exclusive holds or made them shared.
  */
 inline lower(c)
 {
@@ -455,8 +460,8 @@ inline lower(c)
 }
 
 /*
- * settle_mode makes a lease as weak as its holds allow, or has the last fence
- * do it; what the row says becomes weaker at once.
+ * settle_mode makes a lease as weak as its holds allow, or leaves that to the
+ * removal of the last fence; the mode for the row becomes weaker at once.
  * code: dlock_lease_settle_mode, settle_row_mode
  */
 inline settle_mode(c)
@@ -481,9 +486,9 @@ inline settle_mode(c)
 }
 
 /*
- * unsure ends what the sessions of a client believe, but for those of a scope:
- * its time is over, an administrator took the lease away, or the client has
- * given back as many holds as it has.
+ * unsure ends the belief of a client's sessions that they hold the lease,
+ * except for one scope: its time is over, an administrator took the lease
+ * away, or the client has released as many holds as it has.
  */
 inline unsure(c, but)
 {
@@ -502,8 +507,9 @@ inline unsure(c, but)
 }
 
 /*
- * settle does what follows when a hold has gone; the lease ends with the last
- * one.  code: dlock_lease_settle
+ * settle does what follows the end of a hold; the lease ends with its last
+ * one.
+ * code: dlock_lease_settle
  */
 inline settle(c)
 {
@@ -516,7 +522,7 @@ inline settle(c)
 	:: else ->
 		if
 		:: L[c].plain == 0 ->
-			/* what is left needs no row */
+			/* the remaining holds need no row */
 			L[c].promised = 0; L[c].row = DURABLE;
 			if :: L[c].trans == 0 -> L[c].upgraded = 0 :: else fi;
 #ifndef F_ENDS_IF_DURABLE
@@ -529,10 +535,10 @@ inline settle(c)
 }
 
 /*
- * drop_hold takes the hold of a session away that ends, or that it gives back:
- * then it is the strongest that was acknowledged.
- * code: dlock_holds_end_transaction, dlock_holds_end_session, dlock_holds_release,
- * release_own, release_others
+ * drop_hold removes a hold that ends, or that a session releases: that is the
+ * strongest one that was acknowledged.
+ * code: dlock_holds_end_transaction, dlock_holds_end_session,
+ * dlock_holds_release, release_own, release_others
  */
 inline drop_hold(s, c)
 {
@@ -553,7 +559,7 @@ inline drop_hold(s, c)
 }
 
 /*
- * downgrade makes the lease shared, and the holds that were acknowledged.
+ * downgrade makes the lease and its acknowledged holds shared.
  * code: dlock_holding_downgrade, dlock_holds_weaken, dlock_lease_downgrade
  */
 inline downgrade(c)
@@ -574,7 +580,7 @@ inline downgrade(c)
 	settle_mode(c)
 }
 
-/* code: stands; the lease that the session knows of */
+/* code: stands; the lease that the session refers to */
 #define IS_MINE(s) (L[CLIENT(s)].state != FREE && L[CLIENT(s)].tok == S[s].tok)
 #define HOLD_COUNT(c) (L[c].plain + L[c].trans)
 /* code: is_running */
@@ -586,7 +592,7 @@ inline forget(s)
 	S[s].batch = DURABLE; S[s].upgrading = 0; S[s].fence = 0; S[s].sure = 0
 }
 
-/* A request, of the scope and mode that are set.
+/* A request with the scope and mode that are set.
  * code: dlock_engine_acquire, start, hold_more, strengthen, line_up */
 inline request(s, c)
 {
@@ -610,7 +616,7 @@ inline request(s, c)
 }
 
 /*
- * An upgrade: no hold, but the lease is as strong as if it had one more.
+ * An upgrade: not a hold, but the lease is as strong as if it had one more.
  * code: dlock_change_lease, upgrade, hold_more, strengthen, dlock_hold_add
  */
 inline upgrade(s, c)
@@ -669,8 +675,8 @@ inline commit_done(s, c)
 }
 
 /*
- * tidy lets a client forget a token that no memory and no row knows: nothing
- * that it could try with it has any effect.  Fewer states.
+ * tidy lets a client forget a token that is neither in memory nor in a row:
+ * nothing that it could try with that token has any effect.  Fewer states.
  */
 inline tidy()
 {
@@ -703,7 +709,7 @@ active [SESSIONS] proctype Backend()
 {
 	end:
 	do
-	/* A request arrives, of any scope and mode.  code: dlock_acquire_lease */
+	/* A request of any scope and mode arrives.  code: dlock_acquire_lease */
 	:: atomic {
 		S[me].at == IDLE && (granted < TOKENS || L[CLIENT(me)].state != FREE) &&
 		/* clients are alike, and so are sessions: the first comes first */
@@ -808,7 +814,7 @@ active [SESSIONS] proctype Backend()
 	   }
 
 	/*
-	 * A client that does not know finds out.  The answer waits for the row.
+	 * A client that is not sure renews.  The answer waits for the row.
 	 * code: dlock_renew_lease, dlock_holding_renew
 	 */
 	:: d_step {
@@ -817,7 +823,7 @@ active [SESSIONS] proctype Backend()
 		(S[me].scope == LEASE || S[me].scope == SESSION) ->
 		promise(CLIENT(me))
 	   }
-	/* who holds by a transaction may renew what other sessions hold */
+	/* a session with a hold of scope transaction may renew what others hold */
 	:: d_step {
 		S[me].at == HOLDS && S[me].scope == TRANS && IS_RUNNING(me) &&
 #ifndef F_RENEW_AT_ONCE
@@ -908,8 +914,8 @@ active proctype Writer()
 	   }
 
 	/*
-	 * The commit record of the batch, flushed, by the writer or by somebody
-	 * else's commit.  code: dlock_store_write, end_durably
+	 * The commit record of the batch is flushed, by the writer or by another
+	 * process's commit.  code: dlock_store_write, end_durably
 	 */
 	:: d_step {
 		writer == 1 ->
@@ -948,7 +954,10 @@ active proctype Writer()
 		tidy()
 	   }
 
-	/* It fails; the next one writes all anew.  code: load, dlock_pending_mark_all */
+	/*
+	 * It fails; the next writer writes all rows anew.
+	 * code: load, dlock_pending_mark_all
+	 */
 	:: d_step {
 		writer > 0 ->
 		cut[0] = 0; cut[1] = 0; cut_limit = token_limit;
@@ -960,8 +969,8 @@ active proctype Writer()
 
 /*
  * Time, or an administrator.  A lease that is PENDING, or kept by a session or
- * transaction, ends by force only; both end what its client believes, if it
- * looks at its clock.
+ * transaction, ends by force only.  Both end the client's belief that it holds
+ * the lease: the model assumes that it watches its clock.
  * code: dlock_upkeep_expire, dlock_expired_end, dlock_holding_force_release
  */
 active proctype Monitor()

@@ -2,25 +2,28 @@
  * fences.pml
  *	  Commits that depend on a lease, and everything that can happen to it.
  *
- * Client 0 has two sessions, client 1 is the next in line and has one.  A lease
- * has holds of scope lease, which belong to the client, one hold of scope
- * transaction for each session, and upgrades (dlock_set_options).  A commit goes
- * in the steps of scope.c: fences, releases and downgrades are asked for while
- * the transaction runs; then come the check in PRE_COMMIT, the moment from which
- * others see its changes, and one lock hold for each thing that it does to leases.
+ * Client 0 has two sessions; client 1, the next in line, has one.  A lease has
+ * holds of scope lease, which belong to the client, one hold of scope
+ * transaction for each session, and upgrades (dlock_set_options).  A commit
+ * follows the steps of scope.c: fences, releases and downgrades are requested
+ * while the transaction runs.  Then comes the check in PRE_COMMIT, then the
+ * moment from which other sessions see its changes, and then one lock hold for
+ * each thing that the transaction does to leases.
  *
- * Left out: durability (a grant that waits for its flush may be told or taken
- * back at any moment; what the row says is in durability.pml), the order of
- * the queue, several resources, savepoints, tokens (a session's reference is
- * void once its lease has ended: tokens do not repeat, see durability.pml),
- * priorities, scope session (for the mode it is as scope lease), holds that
- * cannot be counted apart because slots have run out.  A transaction has one
- * fence for all that it relies on, in the strongest of their modes: it is there
- * as long as one of them is.  A session that has asked for something acquires
- * nothing before the end of its transaction; the other one does.  Upgrades that
- * cannot be undone any more count as one.
+ * Left out: durability (a grant that waits for its flush may be acknowledged
+ * or taken back at any moment; durability.pml has the row), the order of the
+ * queue, several resources, savepoints, tokens (a session's reference is void
+ * once its lease has ended, because tokens do not repeat: durability.pml),
+ * priorities, scope session (its mode follows the same rules as scope lease),
+ * and holds that cannot be counted separately because slots have run out.
  *
- * Bounds: a client that has HOLDS holds of scope lease asks for no more of them.
+ * Simplified: a transaction has one fence for everything that it relies on, in
+ * the strongest of these modes; the fence exists as long as one of them does.
+ * A session that has requested something acquires nothing before the end of
+ * its transaction; the other session does.  Upgrades that can no longer be
+ * undone count as one.
+ *
+ * Bounds: a client with HOLDS holds of scope lease requests no more of them.
  *
  * IDENTIFICATION
  *	  docs/model/fences.pml
@@ -30,7 +33,7 @@
 #ifndef HOLDS
 #define HOLDS 2
 #endif
-/* client 1 is there for what it lets client 0 do: it needs no more than one hold */
+/* client 1 only has to be in client 0's way: one hold is enough */
 #define ROOM(c) (L[c].ex + L[c].sh < ((c) == 0 -> HOLDS : 1))
 #ifdef NO_TRANS
 #define MAY_USE_TRANS(s) false
@@ -42,11 +45,12 @@
 #else
 #define MAY_UPGRADE(s) (CLIENT(s) == 0)
 #endif
-/* sessions 0 and 1; client 1 has nobody beside session 2 */
+/* for sessions 0 and 1 only: client 1 has a single session */
 #define OTHER(s) (1 - (s))
 
 #ifndef SCRATCH
-#define SCRATCH hidden			/* not for a search in breadth, which Spin refuses then */
+#define SCRATCH hidden			/* empty for a breadth-first search: Spin
+								 * does not allow hidden variables there */
 #endif
 #ifdef STORY
 #define SAY(t, a, b, c)	printf(t, a, b, c)
@@ -54,19 +58,19 @@
 #define SAY(t, a, b, c)	skip
 #endif
 
-/* which properties are looked at: all, or the one that is asked for */
+/* which properties are checked: all, or the one that ONLY names */
 #ifdef ONLY
 #define PROPERTY(n, e) assert(ONLY != n || (e))
 #else
 #define PROPERTY(n, e) assert(e)
 #endif
-#define EXCLUSION	1			/* no two hold it */
-#define NOT_BETWEEN	2			/* nobody gets it between a check and the visible commit */
-#define TOLD		3			/* who is told of a mode has it */
+#define EXCLUSION	1			/* no two clients in conflicting modes */
+#define NOT_BETWEEN	2			/* no grant between check and visibility */
+#define TOLD		3			/* what is acknowledged is true */
 #define HOLDS_DECIDE 4			/* a lease is as strong as its holds and upgrades */
-#define LET_IN		5			/* and keeps nobody out for anything else */
-#define LAST_WISH	6			/* what was acknowledged later is not undone */
-#define COUNTS		7			/* of holds, fences, upgrades; it ends at its time */
+#define LET_IN		5			/* and keeps waiters out for no other reason */
+#define LAST_WISH	6			/* a request undoes nothing later */
+#define COUNTS		7			/* the counters are right; a lease ends */
 
 /* modes */
 #define SH 1
@@ -88,12 +92,12 @@
 #define IDLE 0
 #define QUEUED 1
 #define GRANTED 2				/* waits for its flush */
-#define UNSURE 3				/* told of its upgrade, which may still be undone */
-#define BUSY 4					/* in a transaction that has something to lose or to do */
+#define UNSURE 3				/* its acknowledged upgrade may be undone */
+#define BUSY 4					/* in a transaction that uses a lease */
 #define CHECKED 5				/* in PRE_COMMIT, or waiting for flush and standbys */
-#define OVER 6					/* the transaction is; what it has asked for is being done */
+#define OVER 6					/* ended; its requests are carried out */
 
-/* what a transaction has asked for */
+/* what a transaction has requested */
 #define RELEASE 1
 #define DOWNGRADE 2
 
@@ -114,14 +118,14 @@ typedef Session
 {
 	unsigned	at : 3;
 	unsigned	scope : 2;
-	unsigned	mode : 2;		/* that was asked for */
+	unsigned	mode : 2;		/* that was requested */
 	unsigned	trans : 2;		/* its hold of scope transaction: the mode */
-	bit			stands;			/* the lease is the one that it refers to */
+	bit			stands;			/* the lease that it refers to still exists */
 	unsigned	fence : 2;		/* the mode that its commit depends on */
 	unsigned	ask : 2;
 	unsigned	note : 2;		/* RELEASE: of a hold of that mode */
 	unsigned	had : 2;		/* RELEASE, DOWNGRADE: the mode in which it had the lease */
-	/* DOWNGRADE: what was acknowledged since it was asked for */
+	/* DOWNGRADE: what was acknowledged since it was requested */
 	bit			later_hold;
 	bit			later_trans;
 	bit			later_upgrade;
@@ -149,8 +153,8 @@ inline forget(s)
 }
 
 /*
- * What a lease has.  A hold or upgrade of a session that waits for its flush is
- * not acknowledged.  code: find_hold, dlock_holds_add, dlock_holds_tell
+ * What a lease has.  A hold or upgrade of a session that waits for its flush
+ * is not acknowledged.  code: find_hold, dlock_holds_add, dlock_holds_tell
  */
 #define MINE(s, c) (CLIENT(s) == c && S[s].stands)
 #define WAITS_FOR(s, c, k, m) (MINE(s, c) && S[s].at == GRANTED && S[s].scope == k && S[s].mode == m -> 1 : 0)
@@ -175,14 +179,17 @@ inline forget(s)
 	(L[c].upgrades > 0 || L[c].ex > 0 || UPGRADING(c) > 0 || \
 	 TRANS_EX(0, c) || TRANS_EX(1, c) || TRANS_EX(2, c) -> EX : SH)
 
-/* in which a session has it, whatever the other one holds for itself.  code: dlock_holds_survey */
+/*
+ * The mode that a session has, without the other session's own holds.
+ * code: dlock_holds_survey
+ */
 #define OWN_MODE(s, c) \
 	(L[c].upgrades > 0 || TOLD_EX(c) > 0 || (S[s].at != GRANTED && TRANS_EX(s, c)) -> EX : SH)
 
 /* code: is_running */
 #define RUNNING(c) (L[c].state == HELD && HOLD_COUNT(c) > 0 && !L[c].ran_out)
 
-/* Its clock starts anew.  code: dlock_clock_restart, dlock_deadline_set */
+/* Its clock restarts.  code: dlock_clock_restart, dlock_deadline_set */
 #define NO_DEADLINE(c) (!L[c].in_heap && !L[c].ran_out)
 inline restart_clock(c)
 {
@@ -192,7 +199,7 @@ inline restart_clock(c)
 	fi
 }
 
-/* An acknowledged downgrade, or the last hold has gone.  code: dlock_lease_downgrade */
+/* A downgrade, or the end of the last hold.  code: dlock_lease_downgrade */
 inline drop_upgrades(c)
 {
 	L[c].upgrades = 0;
@@ -204,8 +211,8 @@ inline drop_upgrades(c)
 }
 
 /*
- * A session is told.  An exclusive hold or upgrade that waited for that has kept
- * the lease exclusive.
+ * A hold or upgrade is acknowledged.  While it waited for that, an exclusive
+ * one has kept the lease exclusive.
  * code: dlock_engine_acknowledge, acknowledge, dlock_lease_tell
  */
 inline acknowledge(s, c)
@@ -237,8 +244,8 @@ inline acknowledge(s, c)
 }
 
 /*
- * One hold or upgrade more.  Where there were only commits left, the lease is its
- * client's again.
+ * One more hold or upgrade.  A lease that existed only for commits in progress
+ * belongs to its client again.
  * code: dlock_hold_add, dlock_holds_add, begin_anew, add_hold, give
  */
 inline add_hold(s, c)
@@ -264,13 +271,13 @@ inline add_hold(s, c)
 #define IN_THE_WAY(c, m) (L[1 - (c)].state != FREE && CONFLICT(L[1 - (c)].mode, m))
 
 /*
- * A fence keeps others out until what is written under it can be seen.
+ * A fence keeps other clients out until the changes made under it are visible.
  */
 #define DEPENDS(s, m) (S[s].at == CHECKED && CONFLICT(S[s].fence, m))
 #define NO_COMMIT_UNDER_WAY(c, m) \
 	((c) == 0 -> !DEPENDS(2, m) : !DEPENDS(0, m) && !DEPENDS(1, m))
 
-/* whoever stands in line may have what it asks for */
+/* a waiter in the queue can be granted what it requests */
 #define FITS(j, c) \
 	((L[c].state != FREE && (L[c].mode >= S[j].mode || L[1 - (c)].state == FREE)) || \
 	 (L[c].state == FREE && !IN_THE_WAY(c, S[j].mode)))
@@ -300,7 +307,7 @@ inline serve()
 	skip
 }
 
-/* An upgrade that stands in line has no lease any more.  code: dismiss_changers */
+/* The lease of a queued upgrade has ended.  code: dismiss_changers */
 inline dismiss_changers(c)
 {
 	i = 0;
@@ -373,8 +380,8 @@ inline settle_mode(c)
 }
 
 /*
- * A hold has gone.  With the last one go the upgrades, but not the lease as long
- * as there are fences.  code: dlock_lease_settle
+ * A hold has ended.  With the last one the upgrades end too, and the lease if
+ * it has no fences.  code: dlock_lease_settle
  */
 inline settle(c, of_transaction)
 {
@@ -438,7 +445,7 @@ inline let_go(s, c)
 #endif
 
 /*
- * A hold is given back, of the mode that was noted or of a weaker one.
+ * A hold is released: one of the mode that was noted, or of a weaker one.
  * code: at_commit, dlock_holding_release, dlock_holds_release, take_told
  */
 inline release(s, c)
@@ -446,7 +453,7 @@ inline release(s, c)
 	SAY("session %d: its release of mode %d is done\n", s, S[s].note, 0);
 	if
 	:: MAY_TAKE_EX(s) && RELEASABLE_EX(c) > 0 ->
-		/* one that is stronger has come later, and stays */
+		/* a stronger one was acknowledged later, and stays */
 		PROPERTY(LAST_WISH, S[s].note == EX);
 		L[c].ex--;
 		settle(c, false)
@@ -473,14 +480,16 @@ inline release(s, c)
 	(TRANS_EX(t, c) && !IS_UNTOLD(t) && !((t) != (s) && IS_LATER(S[s].later_trans)))
 
 /*
- * Holds that were acknowledged become shared, unless one of their kind was since
- * the downgrade was asked for; so it is with upgrades.
- * code: at_commit, dlock_holding_downgrade, dlock_holds_weaken, split, join_shared
+ * Acknowledged holds become shared, unless a hold of their kind was
+ * acknowledged after the downgrade was requested.  The same applies to
+ * upgrades.
+ * code: at_commit, dlock_holding_downgrade, dlock_holds_weaken, split,
+ * join_shared
  */
 inline downgrade(s, c)
 {
 	SAY("session %d: its downgrade is done; later: hold %d, upgrade %d\n", s, S[s].later_hold, S[s].later_upgrade);
-	/* whether something was acknowledged later, and is there */
+	/* whether something that was acknowledged later still exists */
 	m = (S[s].later_hold && TOLD_EX(c) > 0) || (S[s].later_upgrade && L[c].upgrades > 0) ||
 		(S[s].later_trans && TRANS_EX(OTHER(s), c));
 	if :: !IS_LATER(S[s].later_upgrade) -> drop_upgrades(c) :: else fi;
@@ -501,7 +510,7 @@ inline downgrade(s, c)
 #else
 #define UNFENCED(c) (L[c].fences == 0)
 #endif
-/* what a transaction that has written something has checked besides */
+/* what else is checked for a transaction that has written something */
 #ifdef F_RELEASE_NO_FENCE
 #define CHECKED_TOO(s) (S[s].ask == RELEASE -> m : need)
 #else
@@ -522,13 +531,13 @@ inline downgrade(s, c)
 #endif
 
 /*
- * code: dlock_engine_acquire, find_resource, dlock_expired_end, start, hold_more,
- * strengthen, add_hold
+ * code: dlock_engine_acquire, find_resource, dlock_expired_end, start,
+ * hold_more, strengthen, add_hold
  */
 inline request(s, c)
 {
 	SAY("session %d: asks, scope %d, mode %d\n", s, S[s].scope, S[s].mode);
-	/* whose time is over is sent away first, but for those under a fence */
+	/* leases that have run out end first, unless there is a fence */
 	if
 	:: L[c].ran_out && L[c].fences == 0 -> end_lease(c)
 	:: else
@@ -562,7 +571,10 @@ inline request(s, c)
 	fi
 }
 
-/* What was granted and not acknowledged goes.  code: abandon, dlock_engine_take_back, undo */
+/*
+ * An unacknowledged grant is undone.
+ * code: abandon, dlock_engine_take_back, undo
+ */
 inline take_back(s, c)
 {
 	SAY("session %d: takes back\n", s, 0, 0);
@@ -590,8 +602,8 @@ inline take_back(s, c)
 }
 
 /*
- * The upgrade of a call that fails later: there is one less, unless a downgrade
- * has undone it before.
+ * The upgrade of a call that fails later is removed from the count, unless a
+ * downgrade has undone it already.
  * code: dlock_change_lease, abandon_upgrade, dlock_engine_take_back, undo
  */
 inline undo_upgrade(s, c)
@@ -615,7 +627,7 @@ inline undo_upgrade(s, c)
 }
 
 #define me _pid
-/* what is there for commits alone cannot be upgraded */
+/* a lease that exists for commits alone cannot be upgraded */
 #ifdef F_UPGRADE_OF_NOTHING
 #define IS_THERE(s) true
 #else
@@ -648,7 +660,7 @@ active [SESSIONS] proctype Backend()
 	   }
 	:: d_step { S[me].at == GRANTED -> take_back(me, CLIENT(me)) }
 
-	/* The call of the upgrade goes on, to its end or to an error.  code: dlock_change_lease */
+	/* The upgrade's call returns or fails.  code: dlock_change_lease */
 	:: d_step {
 		S[me].at == UNSURE ->
 		if
@@ -659,7 +671,10 @@ active [SESSIONS] proctype Backend()
 	   }
 	:: d_step { S[me].at == UNSURE -> undo_upgrade(me, CLIENT(me)) }
 
-	/* It relies on the lease as it is now.  code: dlock_fence_own, dlock_fence_token, dlock_scope_fence */
+	/*
+	 * It fences the lease as it is now.
+	 * code: dlock_fence_own, dlock_fence_token, dlock_scope_fence
+	 */
 	:: d_step {
 		HAS_TIME(me) && S[me].fence == 0 && RUNNING(CLIENT(me)) ->
 		S[me].at = BUSY; S[me].stands = 1;
@@ -668,10 +683,11 @@ active [SESSIONS] proctype Backend()
 	   }
 
 	/*
-	 * It asks for a release, of the strongest hold that the client can give
-	 * back; its own of scope transaction ends with the transaction anyway.
-	 * code: dlock_release_lease, dlock_scope_release, release_own, available_holds,
-	 * ask_for_release
+	 * It requests the release of the strongest hold that the client can
+	 * release.  Its own hold of scope transaction ends with the transaction
+	 * anyway.
+	 * code: dlock_release_lease, dlock_scope_release, release_own,
+	 * available_holds, ask_for_release
 	 */
 	:: d_step {
 		CLIENT(me) == 0 && HAS_TIME(me) && S[me].ask == 0 && RUNNING(CLIENT(me)) &&
@@ -683,7 +699,10 @@ active [SESSIONS] proctype Backend()
 		SAY("session %d: asks for the release of a hold of mode %d\n", me, S[me].note, 0)
 	   }
 
-	/* It asks for a downgrade.  code: dlock_change_at_commit, dlock_scope_downgrade */
+	/*
+	 * It requests a downgrade.
+	 * code: dlock_change_at_commit, dlock_scope_downgrade
+	 */
 	:: d_step {
 		CLIENT(me) == 0 && HAS_TIME(me) && S[me].ask == 0 && RUNNING(CLIENT(me)) &&
 		L[CLIENT(me)].mode == EX ->
@@ -694,10 +713,10 @@ active [SESSIONS] proctype Backend()
 	   }
 
 	/*
-	 * PRE_COMMIT of a transaction that has written something, or not.  It
-	 * depends on its hold, on its fence, and, if it has written something, on
-	 * the lease of which it gives something back, in the mode in which it had it.
-	 * Where one of them is lost, all is rolled back.
+	 * PRE_COMMIT of a transaction that may have written something.  It depends
+	 * on its hold and its fence.  If it has written something, it also depends
+	 * on the lease that it releases or downgrades, in the mode that it had.
+	 * If one of these is lost, the transaction is rolled back.
 	 * code: keep_leases, is_relied_on, dlock_holding_keep
 	 */
 	:: atomic {
@@ -713,7 +732,7 @@ active [SESSIONS] proctype Backend()
 			:: else
 			fi;
 			if
-			/* nothing to look at; the second, faults only */
+			/* nothing to check; the second only with a fault */
 			:: m == 0 && need == 0 -> S[me].at = OVER
 			:: m == 0 && need > 0 -> S[me].fence = need; S[me].at = CHECKED; S[me].stands = 0
 			:: m > 0 && S[me].stands && RUNNING(CLIENT(me)) && MODE_COVERS(me) ->
@@ -732,8 +751,8 @@ active [SESSIONS] proctype Backend()
 		S[me].fence = 0; S[me].ask = 0; S[me].note = 0; S[me].had = 0; S[me].at = OVER }
 
 	/*
-	 * Its changes are visible from now on.  Nobody else may have been let in
-	 * who read what was there before.
+	 * Its changes are visible from now on.  No other client may have been
+	 * granted the resource before: it would have read the old data.
 	 */
 	:: d_step {
 		S[me].at == CHECKED ->
@@ -742,13 +761,13 @@ active [SESSIONS] proctype Backend()
 		S[me].at = OVER
 	   }
 
-	/* An error on the way.  code: at_abort, drop_event */
+	/* An error before that.  code: at_abort, drop_event */
 	:: d_step { S[me].at == CHECKED -> S[me].ask = 0; S[me].note = 0; S[me].had = 0; S[me].at = OVER }
 
 	/*
-	 * What the transaction has asked for follows, one lock hold each.  The
-	 * release of one lease may come before the last fence of the transaction
-	 * goes, or after it.  code: at_commit, drop_event
+	 * The transaction's requests are carried out, in one lock hold each.  The
+	 * release of a lease may come before or after the removal of the
+	 * transaction's last fence.  code: at_commit, drop_event
 	 */
 	:: d_step {
 		S[me].at == OVER && S[me].trans != 0 -> end_trans(me, CLIENT(me))
@@ -812,12 +831,12 @@ active proctype Monitor()
 	  (L[c].in_heap || L[c].ran_out || TRANS_HOLDS(c) > 0 || TOLD_EX(c) + TOLD_SH(c) == 0) && \
 	  L[c].upgrades >= MAY_BE_UNDONE(c)))
 
-/* as strong as the strongest of its holds; stronger only under a fence */
+/* as strong as the strongest of its holds, or stronger under a fence */
 #define IS_AS_STRONG(c) \
 	(L[c].state == FREE || L[c].mode == HOLDS_MODE(c) || \
 	 (L[c].mode > HOLDS_MODE(c) && L[c].fences > 0))
 
-/* who stands in line is kept out by a hold, an upgrade or a commit under way */
+/* a waiter is kept out by a hold, an upgrade or a commit in progress */
 #define KEPT_OUT(c, m) \
 	(L[1 - (c)].state != FREE && (CONFLICT(HOLDS_MODE(1 - (c)), m) || L[1 - (c)].fences > 0))
 #define SERVED(s) \

@@ -2,23 +2,24 @@
  * replication.pml
  *	  A primary and two standbys under ANY 1, and a change of primaries.
  *
- * Server 0 is the primary, 1 and 2 follow it; 1 is promoted (they are alike).
- * What a server has flushed is a prefix of the log, of which each record says
- * who holds the one resource afterwards.  Records reach a standby one by one
- * and when they like, and so do its confirmations reach the primary, also long
- * after the standby has turned to another one.  A link that is cut, a message
- * that is lost, a server or a client that stands still: that is a step that is
- * not taken, while others are and time passes.
+ * Server 0 is the primary, servers 1 and 2 follow it; server 1 is promoted
+ * (the two are alike).  What a server has flushed is a prefix of the log.
+ * Each record of the log contains the holder of the one resource from then on.
+ * Records reach a standby one by one, at any time.  Its confirmations reach
+ * the primary at any time too, even long after the standby has begun to follow
+ * another server.  A link that is cut, a message that is lost, a server or a
+ * client that stands still: each of these is a step that is not taken, while
+ * others are taken and time passes.
  *
- * Time is unlimited: whatever has a time counts down what is left of it, and
- * all do so at once (Clock), for each runs on a monotonic clock.  A client
- * believes for the duration from before the call that was answered, as
- * docs/ha.md says.
+ * Time is unlimited: everything that has a duration counts down the remaining
+ * time, and all do so at once (Clock), because each runs on a monotonic clock.
+ * A client believes that it holds the lease for the duration, measured from
+ * before the call that was answered, as docs/ha.md says.
  *
  * Left out: a second promotion, the queue, scopes session and transaction and
- * dlock.durable = off (docs/ha.md says what these promise), the tenth by which
- * loaded leases last longer, the time that LK003 takes (a request may give up
- * at any moment).
+ * dlock.durable = off (docs/ha.md says what these guarantee), the tenth by
+ * which loaded leases last longer, and the time after which LK003 is raised (a
+ * request may give up at any moment).
  *
  * Bounds: DURATION in steps of the clock, RECORDS written by each primary.
  *
@@ -32,7 +33,8 @@
 #define RECORDS 4
 #endif
 #ifndef SCRATCH
-#define SCRATCH hidden			/* not for a search in breadth, which Spin refuses then */
+#define SCRATCH hidden			/* empty for a breadth-first search: Spin
+								 * does not allow hidden variables there */
 #endif
 #ifdef STORY
 #define SAY(t, a, b, c)	printf(t, a, b, c)
@@ -44,27 +46,27 @@
 #else
 #define PROPERTY(n, e) assert(e)
 #endif
-#define EXCLUSION	1			/* definite holds exclude each other */
+#define EXCLUSION	1			/* no two clients believe that they hold it */
 #define KEPT		2			/* what was acknowledged is on the new primary */
 
 #define NOBODY 0
 
 /*
- * Server 0: who holds after each record, what is left of the duration since
- * the flush of the record began.  Record 0 is what all servers begin with.
+ * Server 0: the holder after each record, and the remaining duration since the
+ * flush of the record began.  All servers begin with record 0.
  */
 byte		log[RECORDS + 1];
 byte		left[RECORDS + 1];
 byte		flushed[3];
-bit			stopped;			/* it accepts no writes any more */
+bit			stopped;			/* it no longer accepts writes */
 bit			crashed;
 
-/* standbys */
+/* standbys: OLD follows server 0, NEW server 1; server 1 itself: promoted */
 #define OLD 0
 #define NEW 1
-bit			follows[3];			/* 2: server 0, or 1; 1: promoted; 0: came back */
+bit			follows[3];			/* OLD or NEW */
 byte		sent[3];			/* the newest confirmation on its way to server 0 */
-byte		known[3];			/* what server 0 knows to be there */
+byte		known[3];			/* the newest confirmation received */
 bit			candidate;			/* server 1 has the leader key */
 byte		branch;				/* what server 1 had at its promotion */
 byte		kept;				/* the last acknowledged record of server 0 */
@@ -75,7 +77,7 @@ typedef Memory
 	byte		holder;
 	byte		token;			/* the record of its grant */
 	bit			held;			/* was acknowledged */
-	byte		deadline;		/* how long it still runs */
+	byte		deadline;		/* remaining time */
 };
 Memory M[2];
 #define UP(k) ((k) == 0 -> !stopped : follows[1] == NEW)
@@ -90,14 +92,14 @@ typedef Client
 	unsigned	at : 2;
 	bit			k;				/* at which primary */
 	byte		position;		/* the record that it waits for */
-	byte		asked;			/* for how long an answer to the call is good */
-	byte		sure;			/* for how long it believes */
+	byte		asked;			/* remaining duration, from before the call */
+	byte		sure;			/* how long it believes that it holds it */
 };
 Client C[3];
 #define OTHER(c) (3 - (c))
 
 /*
- * append writes a record, the flush of which begins now.
+ * append writes a record; its flush begins now.
  * code: write_batch, end_durably, dlock_pending_flush_begins
  */
 inline append(k, what)
@@ -111,8 +113,8 @@ inline append(k, what)
 #define ROOM(k) (flushed[k] < RECORDS)
 
 /*
- * A record is confirmed by one of the standbys: of server 1 these are server 2,
- * and server 0 once it has come back.
+ * A record is confirmed by one of the standbys.  The standbys of server 1 are
+ * server 2, and server 0 once it has returned.
  */
 #define CONFIRMED(k, p) \
 	((k) == 0 -> known[1] >= (p) || known[2] >= (p) : \
@@ -148,7 +150,7 @@ inline set_free(k)
 	append(k, NOBODY)
 }
 
-/* What must hold when somebody is told that something is durable */
+/* What must be true when a client is told that something is durable */
 inline check_kept(c)
 {
 	if
@@ -199,7 +201,7 @@ proctype Backend(byte c; bit k)
 	   }
 
 	/*
-	 * A renewal: its clock starts anew at once, and it is answered after a
+	 * A renewal: the clock restarts at once, and the call is answered after a
 	 * flush that began later.
 	 * code: dlock_holding_renew, dlock_holding_barrier, dlock_store_barrier
 	 */
@@ -240,7 +242,7 @@ proctype Backend(byte c; bit k)
 		check_kept(c);
 		forget(c)
 	   }
-	/* The server is gone before the answer */
+	/* The server has stopped before the answer */
 	:: d_step { C[c].at != IDLE && C[c].k == k && !UP(k) -> forget(c) }
 
 	/* A release; nothing waits for it.  code: dlock_holding_release */
@@ -280,7 +282,7 @@ active proctype Clock()
 }
 
 /*
- * load has memory say what the log says; every lease has its full duration.
+ * load sets memory to what the log says; every lease has its full duration.
  * code: restore_all, dlock_upkeep_restore, dlock_upkeep_start_clocks
  */
 inline load(k, p)
@@ -295,10 +297,10 @@ SCRATCH byte i;
 #define RECEIVE(s) \
 	:: d_step { follows[s] == OLD && flushed[s] < flushed[0] && !stopped -> \
 				flushed[s]++; sent[s] = flushed[s]; \
-				/* no promotion begins with what is before this */ \
+				/* no promotion can begin before this record */ \
 				if :: s == 1 -> log[flushed[s] - 1] = NOBODY :: else fi } \
 	:: d_step { known[s] < sent[s] && !stopped -> known[s] = sent[s]; \
-				/* no record before the newest confirmed one is that */ \
+				/* only the newest confirmed record matters */ \
 				i = 0; \
 				do :: i < known[s] -> left[i] = 0; i++ :: else -> break od; \
 				skip }
@@ -311,7 +313,8 @@ active proctype Candidate()
 	RECEIVE(1)
 	:: d_step { !candidate -> candidate = 1 }
 	/*
-	 * docs/ha/promote_quorum: the other one follows, and has nothing more.
+	 * docs/ha/promote_quorum: the other standby follows, and has no more
+	 * records.
 	 */
 	:: d_step {
 		candidate && follows[1] == OLD &&
@@ -333,12 +336,12 @@ active proctype Standby()
 	end:
 	do
 	RECEIVE(2)
-	/* it turns to the candidate, which it can follow only if it is not ahead */
+	/* it follows the candidate, which it can do only if it is not ahead */
 	:: d_step {
 		candidate && follows[2] == OLD &&
 #ifdef F_PROMOTE_BEHIND
 		true ->
-		/* what it has more is taken off it */
+		/* it loses the records that the candidate does not have */
 		if :: flushed[2] > flushed[1] -> flushed[2] = flushed[1] :: else fi;
 #else
 		(flushed[2] <= flushed[1] || follows[1] == NEW) ->
@@ -355,7 +358,7 @@ active proctype Disturbance()
 {
 	end:
 	do
-	/* server 0 crashes and comes back as what it was */
+	/* server 0 crashes and restarts as a primary */
 	:: d_step {
 		!stopped && !crashed ->
 		SAY("server 0 crashes and comes back\n", 0, 0, 0);
@@ -364,7 +367,7 @@ active proctype Disturbance()
 		if :: C[2].at != IDLE && C[2].k == 0 -> forget(2) :: else fi;
 		load(0, flushed[0])
 	   }
-	/* it is made a standby of its successor, by pg_rewind */
+	/* pg_rewind makes it a standby of the new primary */
 	:: d_step {
 		!stopped && follows[1] == NEW ->
 		stopped = 1;

@@ -1,28 +1,29 @@
 /*
  * wakeups.pml
- *	  Who sleeps, who wakes whom, and what may get lost in between.
+ *	  Which process sleeps, which one wakes it, and how a wake-up can get lost.
  *
  * One step is one access to shared memory, or what is done under a lock.  A
- * latch is a bit that WaitLatch waits for and ResetLatch takes back; a process
- * has only one, so whatever it waits for meanwhile (a lock of PostgreSQL, a
- * standby, a condition variable) takes it back as well: CORE_WAITS.
+ * latch is a bit that WaitLatch waits for and ResetLatch clears.  A process
+ * has only one latch, so any other wait of the process (for a lock of
+ * PostgreSQL, a standby, a condition variable) clears it as well: CORE_WAITS.
  *
- * A sleep with a timeout ends by itself, and so do naps: both are steps that
- * may be taken at any moment.  Those that count have no end but a latch: the
- * writer's doze, the monitor without a deadline, the launcher, and the
- * backends.  They are marked as valid end states of their process; what must
- * not be is that everybody is in one and something is left to do.  Watch looks
- * for that: it runs when nobody else can.
+ * A sleep with a timeout ends by itself, and so does a futex wait: both are
+ * steps that may be taken at any moment.  The sleeps that matter end by a
+ * latch only: those of the idle writer, of the monitor without a deadline, of
+ * the launcher, and of the backends.  They are marked as valid end states of
+ * their process.  It must not happen that all processes are in such a sleep
+ * while there is work left.  Watch checks that: it runs when no other process
+ * can.
  *
- * Everybody has a bounded number of things to do, so nobody comes to the
- * rescue who just happens to come by.
+ * Every process has a bounded number of things to do.  So a lost wake-up
+ * cannot be hidden by another process that happens to send one later.
  *
- * With -DWITH_MONITOR it is about the monitor and its alarm alone, which share
- * nothing with the others.
+ * With -DWITH_MONITOR the model consists of the monitor and its alarm alone,
+ * which share nothing with the other processes.
  *
- * Left out: weak memory order (all accesses are in one order; what the code
- * has barriers for is taken as given), signals of postmaster but for the end
- * of a worker, cancels, the stalled writer's report.
+ * Left out: weak memory order (all accesses are in one order; the barriers in
+ * the code are assumed to work), signals of the postmaster except for the end
+ * of a worker, cancels, and the report about a stalled writer.
  *
  * IDENTIFICATION
  *	  docs/model/wakeups.pml
@@ -46,16 +47,16 @@
 bit			urgent;
 bit			barrier;
 bit			dirty;
-bit			any_free;			/* a free slot is to be trimmed */
+bit			any_free;			/* there is a free slot to be trimmed */
 bit			recheck;
 bit			napping;
 bit			dozing;
 byte		open_batch = 1;
 byte		durable_batch;
-byte		notice[BACKENDS];	/* 0 or the batch to be woken for */
+byte		notice[BACKENDS];	/* 0, or the batch that it waits for */
 bit			latch[BACKENDS + 3];
 
-/* the resource: its holder, and who stands in line */
+/* the resource: whether it is held, and the backends in its queue */
 #define NOT_WAITING 0
 #define QUEUED 1
 #define GRANTED 2
@@ -69,15 +70,15 @@ byte		wait_batch[BACKENDS];
 #define RUNNING 2
 byte		writer_status = RUNNING;
 byte		deaths;
-bit			reaped;				/* postmaster has told of the writer's end */
+bit			reaped;				/* the postmaster has seen the writer end */
 
 byte		unserved;			/* requests under way */
-byte		left = BACKENDS;	/* backends that have something to do */
+byte		left = BACKENDS;	/* backends that have not finished */
 
 #define CORE_WAITS(p) if :: latch[p] = 0 :: skip fi
 
 /*
- * Backends.  They are the first processes, so their numbers are those.
+ * Backends.  They are the first processes, so _pid is the backend's number.
  */
 #define me _pid
 
@@ -85,7 +86,7 @@ byte		left = BACKENDS;	/* backends that have something to do */
 #define WAKE(p) latch[p] = 1
 
 /*
- * hurry wakes the writer for somebody who waits.
+ * hurry wakes the writer for a backend that waits.
  * code: dlock_pending_wake_writer
  */
 inline hurry()
@@ -101,7 +102,7 @@ inline hurry()
 }
 
 /*
- * mention leaves a change to the writer's next turn.
+ * mention wakes the writer only if it is idle: else its next turn is enough.
  * code: dlock_pending_wake_writer, dlock_lease_free
  */
 inline mention()
@@ -122,10 +123,10 @@ inline await()
 	:: durable_batch >= batch -> skip
 	:: else ->
 #ifdef F_NOTICE_AFTER_LOOK
-		/* it has looked, and does not look again */
+		/* it has checked, and does not check again */
 		notice[me] = batch;
 #else
-		/* the nap ends by itself; code: dlock_nap */
+		/* the futex wait ends by itself; code: dlock_nap */
 		notice[me] = batch;
 		do
 		:: durable_batch >= batch -> break
@@ -145,7 +146,7 @@ inline await()
 }
 
 /*
- * A grant: at once, or in line.
+ * A request: granted at once, or queued.
  * code: dlock_engine_acquire, stand_in_line
  */
 inline ask()
@@ -160,7 +161,7 @@ inline ask()
 }
 
 /*
- * Then its flush.
+ * The wait in the queue, and then for the flush.
  * code: dlock_wait_in_line, dlock_engine_queue_result, dlock_wait_granted,
  * dlock_engine_acknowledge
  */
@@ -184,7 +185,7 @@ inline wait_for_grant()
 }
 
 /*
- * A release: what is freed goes to the next in line.
+ * A release: the resource is handed to the next waiter in the queue.
  * code: dlock_holding_release, dlock_lease_end, dlock_queue_serve
  */
 inline give_back()
@@ -202,8 +203,9 @@ inline give_back()
 }
 
 /*
- * The next in line is not woken before its grant is durable: the notice is
- * written in its name, before it can see that it has been granted anything.
+ * The next waiter is not woken before its grant is durable: the releaser
+ * writes the waiter's notice before the waiter can see that it has been
+ * granted anything.
  * code: give, dlock_waiter_dismiss, dlock_aftermath_run
  */
 inline tell_next()
@@ -224,7 +226,7 @@ inline tell_next()
 }
 
 /*
- * A renewal that the standbys are to confirm.
+ * A renewal that waits for the standbys.
  * code: dlock_holding_barrier, dlock_pending_barrier
  */
 inline ask_barrier()
@@ -273,7 +275,7 @@ active [BACKENDS] proctype Backend()
 	:: count == REQUESTS && !mine -> break
 	od;
 	left--;
-	/* it stays: its latch may be set for ever */
+	/* the process stays: its latch can still be set */
 	end: false
 }
 
@@ -285,7 +287,7 @@ active [BACKENDS] proctype Backend()
 #define OPEN_STORE CORE_WAITS(WRITER)
 
 /*
- * publish tells everybody that a batch is durable.
+ * publish reports that a batch is durable.
  * code: dlock_pending_publish
  */
 inline publish()
@@ -337,7 +339,7 @@ loop:
 #endif
 	if
 	:: atomic { work -> work = 0; goto write }
-	:: !work && dirty -> goto write			/* it has been for long enough */
+	:: !work && dirty -> goto write			/* for long enough */
 	:: !work && dirty -> goto alert
 	:: !work && !dirty -> skip
 	fi;
@@ -350,14 +352,15 @@ loop:
 #ifndef F_OLD_WRITER
 		goto loop
 #endif
-	:: any_free -> goto alert				/* they are too young */
-	:: !any_free -> goto alert				/* it has just had work */
+	:: any_free -> goto alert				/* freed too recently */
+	:: !any_free -> goto alert				/* it had work a moment ago */
 	:: !any_free -> skip
 	fi;
 
 	/*
-	 * It sleeps until it is woken.  First it says so, then it looks for all
-	 * that it could be woken for.  code: dlock_pending_doze, sleep_for_work
+	 * It becomes idle, and sleeps until it is woken.  First it announces that,
+	 * then it checks every reason to stay awake.  code: dlock_pending_doze,
+	 * sleep_for_work
 	 */
 #ifndef F_LOOK_BEFORE_DOZE
 	dozing = 1;
@@ -380,7 +383,8 @@ awake:
 	goto loop;
 
 	/*
-	 * It sleeps for a time: first it naps on "urgent", then on its latch.
+	 * It sleeps for a time: first in a futex wait on "urgent", then on its
+	 * latch.
 	 * code: dlock_pending_nap_for_work, dlock_nap
 	 */
 alert:
@@ -414,7 +418,7 @@ dead:
 	latch[WRITER] = 0; dozing = 0; napping = 0; work = 0;
 	WAKE(LAUNCHER);
 	reaped = 1;
-	WAKE(LAUNCHER);				/* by postmaster */
+	WAKE(LAUNCHER);				/* by the postmaster */
 	/* The launcher starts the next one.  code: dlock_database_attach, load */
 end_dead:
 	writer_status == STARTING;
@@ -441,7 +445,7 @@ loop:
 		goto loop
 	:: else
 	fi;
-	/* another entry, of a database that is dropped at this moment */
+	/* another entry, of a database that is being dropped */
 	if
 	:: CORE_WAITS(LAUNCHER);
 #ifndef F_LAUNCHER_SLEEPS_AFTER_WAIT
@@ -460,7 +464,7 @@ end_sleep:
 #endif
 
 /*
- * What nobody may be left with when all sleep
+ * What must not be left when all processes sleep
  */
 active proctype Watch()
 {
@@ -475,16 +479,17 @@ end:
 }
 
 #ifdef LIVE
-/* Nobody waits for ever while others are busy, if each gets its turn. */
+/* If every process gets its turn, no request waits for ever. */
 ltl served { <> [] (unserved == 0) }
 #endif
 
 #else							/* WITH_MONITOR */
 /*
- * The monitor and those who set deadlines, each in a partition of its own.
+ * The monitor, and the processes that set deadlines, each in its own
+ * partition.
  */
 #ifndef DEADLINES
-#define DEADLINES 2				/* that each of them sets */
+#define DEADLINES 2				/* that each of these processes sets */
 #endif
 #define NEVER 4
 #define SETTERS 2
@@ -494,7 +499,7 @@ byte		monitor_due;
 bit			latch_monitor;
 
 /*
- * A lease is acknowledged, or somebody begins to wait.
+ * A lease is acknowledged, or a backend begins to wait.
  * code: dlock_deadline_set, dlock_monitor_alarm, stand_in_line
  */
 active [SETTERS] proctype Setter()
@@ -504,7 +509,7 @@ active [SETTERS] proctype Setter()
 
 	do
 	:: count < DEADLINES ->
-		/* the partition lock is held, but monitor_due is nobody's */
+		/* the partition lock is held; it does not protect monitor_due */
 		atomic {
 			count++;
 			if :: due = 1 :: due = 2 :: due = 3 fi;
@@ -545,7 +550,7 @@ end_sleep:
 	od
 }
 
-/* It sleeps until the first of all deadlines, or has its latch set. */
+/* It sleeps until the first of all deadlines, or its latch is set. */
 active proctype Watch()
 {
 end:
