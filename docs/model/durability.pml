@@ -121,8 +121,8 @@
 
 /* where a session is */
 #define IDLE 0
-#define QUEUED 1				/* dlock_wait_in_line */
-#define GRANTED 2				/* dlock_wait_granted */
+#define QUEUED 1				/* dlock_acquire_wait_in_queue */
+#define GRANTED 2				/* dlock_acquire_wait_for_flush */
 #define HOLDS 3					/* it has, or had, a lease with a token */
 #define FENCED 4				/* between PRE_COMMIT and the commit record */
 #define WRITTEN 5				/* the commit record is flushed */
@@ -263,7 +263,7 @@ inline check_acknowledged(s, c, first)
 
 /*
  * acknowledge reports a hold to its session.
- * code: dlock_engine_acknowledge, acknowledge, still_granted, dlock_lease_tell
+ * code: dlock_grant_acknowledge, acknowledge, still_granted, dlock_lease_tell
  */
 inline acknowledge(s, c)
 {
@@ -280,7 +280,7 @@ inline acknowledge(s, c)
 	check_acknowledged(s, c, before == PENDING)
 }
 
-/* Its row must be durable before an acknowledgement.  code: dlock_hold_add */
+/* Its row must be durable before an acknowledgement.  code: dlock_lease_add_hold */
 inline promise(c)
 {
 	if :: !L[c].promised -> L[c].promised = 1; L[c].row = OPEN :: else fi
@@ -288,7 +288,7 @@ inline promise(c)
 
 /*
  * add_hold counts one more hold.
- * code: dlock_hold_add, dlock_holds_add, add_hold, give
+ * code: dlock_lease_add_hold, dlock_holds_add, add_hold, give
  */
 inline add_hold(s, c, queued, again)
 {
@@ -308,7 +308,7 @@ inline add_hold(s, c, queued, again)
 
 /*
  * wait_for sets the batch that a hold or an upgrade waits for.
- * code: dlock_hold_batch
+ * code: dlock_lease_hold_batch
  */
 inline wait_for(s, c, queued, again)
 {
@@ -360,13 +360,13 @@ inline grant(s, c)
 	L[c].shared = (S[s].mode == SH -> 1 : 0)
 }
 
-/* code: dlock_holders_conflict, dlock_holder_find */
+/* code: dlock_lease_conflicts, dlock_lease_of_client */
 #define IN_THE_WAY(c, m) (L[1 - (c)].state != FREE && CONFLICT(L[1 - (c)].mode, m))
 
 /*
  * serve grants what the waiters in the queue may have now.  One that would
  * need a token beyond the bound of the model stays there.
- * code: dlock_queue_serve, serve_head, serve_also, share, dlock_client_serve,
+ * code: dlock_transition_serve_queue, serve_head, serve_also, share, dlock_transition_serve_client,
  * promote, dlock_lease_strengthen
  */
 inline serve()
@@ -394,7 +394,7 @@ inline serve()
 	skip
 }
 
-/* code: dlock_lease_end, dlock_lease_free, demote */
+/* code: dlock_transition_end, dlock_slots_put_lease, demote */
 inline end_lease(c)
 {
 	note_end(c);
@@ -462,7 +462,7 @@ inline lower(c)
 /*
  * settle_mode makes a lease as weak as its holds allow, or leaves that to the
  * removal of the last fence; the mode for the row becomes weaker at once.
- * code: dlock_lease_settle_mode, settle_row_mode
+ * code: dlock_transition_settle_mode, dlock_lease_settle_row_mode
  */
 inline settle_mode(c)
 {
@@ -509,7 +509,7 @@ inline unsure(c, but)
 /*
  * settle does what follows the end of a hold; the lease ends with its last
  * one.
- * code: dlock_lease_settle
+ * code: dlock_transition_settle
  */
 inline settle(c)
 {
@@ -580,10 +580,10 @@ inline downgrade(c)
 	settle_mode(c)
 }
 
-/* code: stands; the lease that the session refers to */
+/* code: dlock_lookup_stands; the lease that the session refers to */
 #define IS_MINE(s) (L[CLIENT(s)].state != FREE && L[CLIENT(s)].tok == S[s].tok)
 #define HOLD_COUNT(c) (L[c].plain + L[c].trans)
-/* code: is_running */
+/* code: dlock_lookup_runs */
 #define IS_RUNNING(s) (IS_MINE(s) && L[CLIENT(s)].state == HELD && HOLD_COUNT(CLIENT(s)) > 0)
 
 inline forget(s)
@@ -593,7 +593,7 @@ inline forget(s)
 }
 
 /* A request with the scope and mode that are set.
- * code: dlock_engine_acquire, start, hold_more, strengthen, line_up */
+ * code: dlock_grant_request, start, hold_more, strengthen, dlock_enqueue_request */
 inline request(s, c)
 {
 	if
@@ -617,7 +617,7 @@ inline request(s, c)
 
 /*
  * An upgrade: not a hold, but the lease is as strong as if it had one more.
- * code: dlock_change_lease, upgrade, hold_more, strengthen, dlock_hold_add
+ * code: dlock_change_lease, upgrade, hold_more, strengthen, dlock_lease_add_hold
  */
 inline upgrade(s, c)
 {
@@ -629,7 +629,7 @@ inline upgrade(s, c)
 	serve()
 }
 
-/* code: dlock_engine_take_back, undo, dlock_holds_take_back */
+/* code: dlock_grant_take_back, undo, dlock_holds_take_back */
 inline take_back(s, c)
 {
 	if
@@ -730,10 +730,10 @@ active [SESSIONS] proctype Backend()
 				 request(me, CLIENT(me)) }
 	   }
 
-	/* It leaves the queue.  code: dlock_engine_leave_queue */
+	/* It leaves the queue.  code: dlock_enqueue_leave */
 	:: d_step { S[me].at == QUEUED -> forget(me) }
 
-	/* Its batch is durable.  code: dlock_wait_granted, dlock_engine_acknowledge */
+	/* Its batch is durable.  code: dlock_acquire_wait_for_flush, dlock_grant_acknowledge */
 	:: d_step {
 		S[me].at == GRANTED && S[me].batch == DURABLE ->
 		if
@@ -743,7 +743,7 @@ active [SESSIONS] proctype Backend()
 		tidy()
 	   }
 
-	/* It gives up first.  code: abandon, dlock_engine_take_back */
+	/* It gives up first.  code: abandon, dlock_grant_take_back */
 	:: d_step { S[me].at == GRANTED ->
 				SAY1("session %d: takes back\n", me);
 				take_back(me, CLIENT(me)); tidy() }
@@ -751,7 +751,7 @@ active [SESSIONS] proctype Backend()
 	/*
 	 * PRE_COMMIT of a transaction that has written under the lease: a hold of
 	 * scope transaction, a fence, or a release.
-	 * code: keep_leases, dlock_holding_keep, dlock_scope_fence
+	 * code: keep_leases, dlock_holding_keep, dlock_fence_lease
 	 */
 	:: d_step {
 		S[me].at == HOLDS && IS_RUNNING(me) && L[CLIENT(me)].mode >= S[me].mode ->
@@ -789,7 +789,7 @@ active [SESSIONS] proctype Backend()
 	/*
 	 * The end of a transaction that has written nothing, or is rolled back,
 	 * or of the session; a release.
-	 * code: at_abort, dlock_session_end, dlock_holding_end_session
+	 * code: at_abort, dlock_session_holds_end, dlock_holding_end_session
 	 */
 	:: d_step {
 		S[me].at == HOLDS ->
@@ -804,7 +804,7 @@ active [SESSIONS] proctype Backend()
 
 	/*
 	 * It makes its lease exclusive.
-	 * code: dlock_set_options, dlock_engine_acquire
+	 * code: dlock_set_options, dlock_grant_request
 	 */
 	:: d_step {
 		MAY_UPGRADE(me) && S[me].at == HOLDS && IS_RUNNING(me) && S[me].sure &&
@@ -971,7 +971,7 @@ active proctype Writer()
  * Time, or an administrator.  A lease that is PENDING, or kept by a session or
  * transaction, ends by force only.  Both end the client's belief that it holds
  * the lease: the model assumes that it watches its clock.
- * code: dlock_upkeep_expire, dlock_expired_end, dlock_holding_force_release
+ * code: dlock_maintenance_expire, dlock_transition_end_expired, dlock_holding_force_release
  */
 active proctype Monitor()
 {
@@ -987,8 +987,8 @@ active proctype Monitor()
 /*
  * The server crashes, and all leases are loaded before anything else happens.
  * All holds of a lease have the mode of its row then.
- * code: restore_all, dlock_upkeep_restore, dlock_holds_restore,
- * dlock_upkeep_start_clocks
+ * code: restore_all, dlock_maintenance_restore, dlock_holds_restore,
+ * dlock_maintenance_start_clocks
  */
 active proctype Crash()
 {

@@ -186,10 +186,10 @@ inline forget(s)
 #define OWN_MODE(s, c) \
 	(L[c].upgrades > 0 || TOLD_EX(c) > 0 || (S[s].at != GRANTED && TRANS_EX(s, c)) -> EX : SH)
 
-/* code: is_running */
+/* code: dlock_lookup_runs */
 #define RUNNING(c) (L[c].state == HELD && HOLD_COUNT(c) > 0 && !L[c].ran_out)
 
-/* Its clock restarts.  code: dlock_clock_restart, dlock_deadline_set */
+/* Its clock restarts.  code: dlock_lease_restart_clock, dlock_deadline_set */
 #define NO_DEADLINE(c) (!L[c].in_heap && !L[c].ran_out)
 inline restart_clock(c)
 {
@@ -213,7 +213,7 @@ inline drop_upgrades(c)
 /*
  * A hold or upgrade is acknowledged.  While it waited for that, an exclusive
  * one has kept the lease exclusive.
- * code: dlock_engine_acknowledge, acknowledge, dlock_lease_tell
+ * code: dlock_grant_acknowledge, acknowledge, dlock_lease_tell
  */
 inline acknowledge(s, c)
 {
@@ -246,7 +246,7 @@ inline acknowledge(s, c)
 /*
  * One more hold or upgrade.  A lease that existed only for commits in progress
  * belongs to its client again.
- * code: dlock_hold_add, dlock_holds_add, begin_anew, add_hold, give
+ * code: dlock_lease_add_hold, dlock_holds_add, begin_anew, add_hold, give
  */
 inline add_hold(s, c)
 {
@@ -282,7 +282,7 @@ inline add_hold(s, c)
 	((L[c].state != FREE && (L[c].mode >= S[j].mode || L[1 - (c)].state == FREE)) || \
 	 (L[c].state == FREE && !IN_THE_WAY(c, S[j].mode)))
 
-/* code: dlock_queue_serve, serve_head, serve_also, dlock_client_serve, dlock_lease_strengthen */
+/* code: dlock_transition_serve_queue, serve_head, serve_also, dlock_transition_serve_client, dlock_lease_strengthen */
 inline serve()
 {
 	j = 0;
@@ -323,7 +323,7 @@ inline dismiss_changers(c)
 	skip
 }
 
-/* code: dlock_lease_end */
+/* code: dlock_transition_end */
 inline end_lease(c)
 {
 	SAY("the lease of client %d ends\n", c, 0, 0);
@@ -359,7 +359,7 @@ inline end_lease(c)
 #endif
 
 /*
- * The lease becomes as weak as its holds allow.  code: dlock_lease_settle_mode
+ * The lease becomes as weak as its holds allow.  code: dlock_transition_settle_mode
  */
 inline set_mode(c)
 {
@@ -381,7 +381,7 @@ inline settle_mode(c)
 
 /*
  * A hold has ended.  With the last one the upgrades end too, and the lease if
- * it has no fences.  code: dlock_lease_settle
+ * it has no fences.  code: dlock_transition_settle
  */
 inline settle(c, of_transaction)
 {
@@ -531,7 +531,7 @@ inline downgrade(s, c)
 #endif
 
 /*
- * code: dlock_engine_acquire, find_resource, dlock_expired_end, start,
+ * code: dlock_grant_request, find_resource, dlock_transition_end_expired, start,
  * hold_more, strengthen, add_hold
  */
 inline request(s, c)
@@ -573,7 +573,7 @@ inline request(s, c)
 
 /*
  * An unacknowledged grant is undone.
- * code: abandon, dlock_engine_take_back, undo
+ * code: abandon, dlock_grant_take_back, undo
  */
 inline take_back(s, c)
 {
@@ -604,7 +604,7 @@ inline take_back(s, c)
 /*
  * The upgrade of a call that fails later is removed from the count, unless a
  * downgrade has undone it already.
- * code: dlock_change_lease, abandon_upgrade, dlock_engine_take_back, undo
+ * code: dlock_change_lease, abandon_upgrade, dlock_grant_take_back, undo
  */
 inline undo_upgrade(s, c)
 {
@@ -649,7 +649,7 @@ active [SESSIONS] proctype Backend()
 		if :: S[me].mode = EX :: S[me].scope != UPGRADE -> S[me].mode = SH fi;
 		d_step { request(me, CLIENT(me)) }
 	   }
-	/* code: dlock_engine_leave_queue */
+	/* code: dlock_enqueue_leave */
 	:: d_step { S[me].at == QUEUED -> forget(me) }
 	:: d_step {
 		S[me].at == GRANTED ->
@@ -673,7 +673,7 @@ active [SESSIONS] proctype Backend()
 
 	/*
 	 * It fences the lease as it is now.
-	 * code: dlock_fence_own, dlock_fence_token, dlock_scope_fence
+	 * code: dlock_fence_own, dlock_fence_token, dlock_fence_lease
 	 */
 	:: d_step {
 		HAS_TIME(me) && S[me].fence == 0 && RUNNING(CLIENT(me)) ->
@@ -686,7 +686,7 @@ active [SESSIONS] proctype Backend()
 	 * It requests the release of the strongest hold that the client can
 	 * release.  Its own hold of scope transaction ends with the transaction
 	 * anyway.
-	 * code: dlock_release_lease, dlock_scope_release, release_own,
+	 * code: dlock_release_lease, dlock_xact_release, release_own,
 	 * available_holds, ask_for_release
 	 */
 	:: d_step {
@@ -701,7 +701,7 @@ active [SESSIONS] proctype Backend()
 
 	/*
 	 * It requests a downgrade.
-	 * code: dlock_change_at_commit, dlock_scope_downgrade
+	 * code: dlock_change_at_commit, dlock_xact_downgrade
 	 */
 	:: d_step {
 		CLIENT(me) == 0 && HAS_TIME(me) && S[me].ask == 0 && RUNNING(CLIENT(me)) &&
@@ -805,7 +805,7 @@ active [SESSIONS] proctype Backend()
 
 /*
  * Time and the monitor.
- * code: dlock_upkeep_expire, dlock_deadline_first, dlock_holding_force_release
+ * code: dlock_maintenance_expire, dlock_deadline_first, dlock_holding_force_release
  */
 #define EXPIRY(c) \
 	:: d_step { L[c].in_heap && !L[c].ran_out -> L[c].ran_out = 1 } \

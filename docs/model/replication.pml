@@ -125,7 +125,7 @@ inline append(k, what)
 #ifdef F_NOT_TOO_LATE
 #define TOO_LATE(k) false
 #else
-/* code: is_late, dlock_engine_acknowledge */
+/* code: is_late, dlock_grant_acknowledge */
 #define TOO_LATE(k) ((k) == 0 && left[NEWEST] == 0)
 #endif
 #ifdef F_ACK_BEFORE_CONFIRMED
@@ -161,7 +161,7 @@ inline check_kept(c)
 	fi
 }
 
-/* code: is_running */
+/* code: dlock_lookup_runs */
 #define RUNS(k, c) (M[k].holder == c && M[k].held && M[k].deadline > 0)
 
 /* client c at primary k */
@@ -169,7 +169,7 @@ proctype Backend(byte c; bit k)
 {
 	end:
 	do
-	/* A grant.  code: dlock_engine_acquire, dlock_expired_end, dlock_quorum_check */
+	/* A grant.  code: dlock_grant_request, dlock_transition_end_expired, dlock_quorum_check */
 	:: d_step {
 		UP(k) && C[c].at == IDLE && ROOM(k) && (c == 1 || flushed[0] > 0) &&
 		(M[k].holder == NOBODY || (M[k].held && M[k].deadline == 0)) ->
@@ -178,7 +178,7 @@ proctype Backend(byte c; bit k)
 		C[c].at = ACQUIRES; C[c].k = k; C[c].position = flushed[k]; C[c].asked = DURATION;
 		SAY("client %d asks server %d for a lease: record %d\n", c, k, C[c].position)
 	   }
-	/* code: dlock_wait_granted */
+	/* code: dlock_acquire_wait_for_flush */
 	:: d_step {
 		C[c].at == ACQUIRES && C[c].k == k && UP(k) && !TOO_LATE(k) &&
 		GRANT_CONFIRMED(k, C[c].position) &&
@@ -190,7 +190,7 @@ proctype Backend(byte c; bit k)
 		C[c].sure = C[c].asked;
 		forget(c)
 	   }
-	/* It gives up, or LK003.  code: dlock_engine_take_back, dlock_quorum_limit */
+	/* It gives up, or LK003.  code: dlock_grant_take_back, dlock_quorum_limit */
 	:: d_step {
 		C[c].at == ACQUIRES && C[c].k == k && UP(k) && ROOM(k) ->
 		if
@@ -215,7 +215,7 @@ proctype Backend(byte c; bit k)
 		C[c].position = flushed[k];
 		SAY("client %d renews at server %d: record %d\n", c, k, C[c].position)
 	   }
-	/* code: dlock_renew_lease, dlock_flush_wait_change, dlock_holding_is_running */
+	/* code: dlock_renew_lease, dlock_flush_wait_change, dlock_lookup_is_running */
 	:: d_step {
 		C[c].at == RENEWS && C[c].k == k && UP(k) && RUNS(k, c) &&
 		RENEWAL_CONFIRMED(k, C[c].position) ->
@@ -283,7 +283,7 @@ active proctype Clock()
 
 /*
  * load sets memory to what the log says; every lease has its full duration.
- * code: restore_all, dlock_upkeep_restore, dlock_upkeep_start_clocks
+ * code: restore_all, dlock_maintenance_restore, dlock_maintenance_start_clocks
  */
 inline load(k, p)
 {

@@ -103,7 +103,7 @@ inline hurry()
 
 /*
  * mention wakes the writer only if it is idle: else its next turn is enough.
- * code: dlock_pending_wake_writer, dlock_lease_free
+ * code: dlock_pending_wake_writer, dlock_slots_put_lease
  */
 inline mention()
 {
@@ -147,7 +147,7 @@ inline await()
 
 /*
  * A request: granted at once, or queued.
- * code: dlock_engine_acquire, stand_in_line
+ * code: dlock_grant_request, stand_in_line
  */
 inline ask()
 {
@@ -162,8 +162,8 @@ inline ask()
 
 /*
  * The wait in the queue, and then for the flush.
- * code: dlock_wait_in_line, dlock_engine_queue_result, dlock_wait_granted,
- * dlock_engine_acknowledge
+ * code: dlock_acquire_wait_in_queue, dlock_enqueue_result, dlock_acquire_wait_for_flush,
+ * dlock_grant_acknowledge
  */
 inline wait_for_grant()
 {
@@ -186,7 +186,7 @@ inline wait_for_grant()
 
 /*
  * A release: the resource is handed to the next waiter in the queue.
- * code: dlock_holding_release, dlock_lease_end, dlock_queue_serve
+ * code: dlock_holding_release, dlock_transition_end, dlock_transition_serve_queue
  */
 inline give_back()
 {
@@ -206,7 +206,7 @@ inline give_back()
  * The next waiter is not woken before its grant is durable: the releaser
  * writes the waiter's notice before the waiter can see that it has been
  * granted anything.
- * code: give, dlock_waiter_dismiss, dlock_aftermath_run
+ * code: give, dlock_transition_dismiss, dlock_wakeups_run
  */
 inline tell_next()
 {
@@ -344,7 +344,7 @@ loop:
 	:: !work && !dirty -> skip
 	fi;
 
-	/* Rows of free slots.  code: trim, dlock_lease_trim, dlock_lease_retire */
+	/* Rows of free slots.  code: trim, dlock_slots_trim_lease, dlock_slots_retire_lease */
 	if
 	:: any_free ->
 		any_free = 0;
@@ -371,7 +371,7 @@ loop:
 	if :: recheck -> goto awake :: else fi;
 #endif
 	if :: dirty -> goto awake :: else fi;	/* code: dlock_pending_any */
-	if :: any_free -> goto awake :: else fi;	/* code: dlock_lease_any_free */
+	if :: any_free -> goto awake :: else fi;	/* code: dlock_slots_any_free_lease */
 #ifdef F_LOOK_BEFORE_DOZE
 	dozing = 1;
 #endif
@@ -524,7 +524,7 @@ active [SETTERS] proctype Setter()
 	end: false
 }
 
-/* code: dlock_monitor_main, expire_due, dlock_upkeep_expire, dlock_monitor_set_due */
+/* code: dlock_monitor_main, expire_due, dlock_maintenance_expire, dlock_monitor_set_due */
 active proctype Monitor()
 {
 	byte		next;

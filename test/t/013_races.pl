@@ -1,7 +1,7 @@
 # Races that luck would rarely hit, each forced at a stop point:
 #
 # - a slot that is given to somebody else after it was looked at without its
-#   lock (dlock_snapshot_by_slot, dlock_holding_find_slot, empty_resource),
+#   lock (dlock_snapshot_by_slot, dlock_lookup_find_slot, empty_resource),
 #   both before the lock is taken and between the two looks under it, for the
 #   lock is that of the slot's former partition and keeps nobody away;
 # - slots that a writer had taken out of their free list when it died;
