@@ -19,6 +19,7 @@
 
 #include "api/fence_api.h"
 #include "base/config.h"
+#include "base/mode.h"
 #include "session/access.h"
 #include "session/xact.h"
 #include "shared/actor.h"
@@ -95,6 +96,7 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 
+	dlock_mode_check();
 	dlock_config_define();
 	previous_shmem_request = shmem_request_hook;
 	shmem_request_hook = shmem_request;

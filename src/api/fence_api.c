@@ -100,7 +100,8 @@ report_not_holder(Relation rel, const DlockKey *key,
 					dlock_message_text(RelationGetRelationName(rel)),
 					dlock_message_text(pnstrdup(key->name, key->len))),
 			 outcome == DLOCK_FENCE_NOT_HELD ? errdetail("Nobody holds it.") :
-			 outcome == DLOCK_FENCE_NOT_EXCLUSIVE ? errdetail("It is held in shared mode.") :
+			 outcome == DLOCK_FENCE_NOT_EXCLUSIVE ? errdetail("It is held in %s mode.",
+																	 dlock_mode_name(holder->ref.mode)) :
 			 dlock_message_detail(psprintf("It is held by client \"%s\".",
 										   holder->name)),
 			 errhint("Acquire it first, in a statement of its own."),

@@ -2,7 +2,9 @@
  * mode.c
  *	  Lock modes, and which of them may be held side by side.
  *
- * The conflict matrix is a table of masks; nothing else in dlock knows it.
+ * The conflict table is all that dlock knows of modes.  To add a mode: a row of
+ * that table and its name, in the order of strength, a value of DlockMode, and
+ * the hint in api/args.c.  Everything else asks the functions below.
  *
  * IDENTIFICATION
  *	  src/base/mode.c
@@ -40,6 +42,32 @@ bool
 dlock_mode_covers(DlockMode held, DlockMode wanted)
 {
 	return (mode_conflicts[wanted] & ~mode_conflicts[held]) == 0;
+}
+
+/*
+ * dlock_mode_is_alone tells whether a mode conflicts with every mode: what is
+ * written under it is seen by the next holder, whatever that one's mode.
+ */
+bool
+dlock_mode_is_alone(DlockMode mode)
+{
+	return mode_conflicts[mode] == MODE_BIT(DLOCK_NMODES) - 1;
+}
+
+/*
+ * dlock_mode_check asserts what others rely on: conflicts are mutual, and each
+ * mode covers the one before it.  So the strongest of a resource's holders
+ * decides whether another mode fits all of them.
+ */
+void
+dlock_mode_check(void)
+{
+	for (int a = 0; a < DLOCK_NMODES; a++)
+	{
+		for (int b = 0; b < DLOCK_NMODES; b++)
+			Assert(dlock_mode_conflicts(a, b) == dlock_mode_conflicts(b, a));
+		Assert(a == 0 || dlock_mode_covers(a, a - 1));
+	}
 }
 
 /*

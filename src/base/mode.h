@@ -8,6 +8,10 @@
 #ifndef DLOCK_BASE_MODE_H
 #define DLOCK_BASE_MODE_H
 
+/*
+ * In the order of strength: a mode conflicts with whatever a weaker one
+ * conflicts with (dlock_mode_check).
+ */
 typedef enum DlockMode
 {
 	DLOCK_SHARED = 0,			/* beside other shared holders */
@@ -15,9 +19,12 @@ typedef enum DlockMode
 } DlockMode;
 
 #define DLOCK_NMODES 2
+#define DLOCK_WEAKEST_MODE ((DlockMode) 0)
 
 extern bool dlock_mode_conflicts(DlockMode held, DlockMode wanted);
 extern bool dlock_mode_covers(DlockMode held, DlockMode wanted);
+extern bool dlock_mode_is_alone(DlockMode mode);
+extern void dlock_mode_check(void);
 extern const char *dlock_mode_name(DlockMode mode);
 extern bool dlock_mode_parse(const char *name, DlockMode *mode);
 

@@ -36,7 +36,7 @@
 static bool
 may_be_granted(const DlockResource *res, const DlockRequest *request)
 {
-	if (dlock_lease_conflicts(res, request->mode) ||
+	if (dlock_lease_conflicts(res, request->mode, DLOCK_NONE) ||
 		res->upgrader != DLOCK_NONE)
 		return false;
 	return res->queue_head == DLOCK_NONE ||
@@ -95,7 +95,7 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own,
 	DlockResource *res = dlock_table_resource(resource);
 	DlockOutcome outcome;
 
-	if (res->nholders == 1)
+	if (!dlock_lease_conflicts(res, request->mode, own))
 	{
 		dlock_lease_strengthen(own, request->mode);
 		add_hold(request, own, spare, grant, wakeups);
@@ -280,7 +280,7 @@ is_in_the_way(const DlockRequest *request, DlockWakeups *wakeups,
 	if (own == DLOCK_NONE)
 		blocked = !may_be_granted(res, request);
 	else
-		blocked = res->nholders > 1 &&
+		blocked = dlock_lease_conflicts(res, request->mode, own) &&
 			!dlock_mode_covers(dlock_table_lease(own)->mode, request->mode);
 	if (blocked)
 		dlock_enqueue_refusal(res, request->client, DLOCK_NONE, refusal);

@@ -50,7 +50,7 @@ dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
 	if (held)
 	{
 		dlock_table_lease(ref->lease)->fences++;
-		if (mode == DLOCK_EXCLUSIVE)
+		if (dlock_mode_conflicts(mode, mode))
 			*batch = Max(*batch, dlock_ends_batch(gate.db, ref->hash));
 	}
 	dlock_partition_unlock(ref->hash);
@@ -236,14 +236,15 @@ dlock_holding_barrier(DlockGate gate)
 }
 
 /*
- * dlock_holding_downgrade makes an exclusive lease a shared one and lets in
- * whom it kept out.  Upgrades and holds that were acknowledged since it was looked
+ * dlock_holding_downgrade gives a lease a weaker mode and lets in whom it kept
+ * out.  Upgrades and holds that were acknowledged since it was looked
  * up stay: the last wish counts.  If so many were that they are counted anew, all
  * stay.  Where a commit depends on the lease, those who are to be let in have to
  * wait for that.
  */
 void
-dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref)
+dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref,
+						DlockMode mode)
 {
 	DlockWakeups wakeups;
 
@@ -254,8 +255,8 @@ dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref)
 		DlockLease *lease = dlock_table_lease(ref->lease);
 
 		if (lease->upgrade_told <= ref->told)
-			dlock_lease_downgrade(ref->lease);
-		dlock_holds_weaken(lease, ref->told);
+			dlock_lease_downgrade(ref->lease, mode);
+		dlock_holds_weaken(lease, mode, ref->told);
 		dlock_transition_settle_mode(ref->lease, &wakeups);
 	}
 	dlock_partition_unlock(ref->hash);

@@ -31,6 +31,7 @@ extern void dlock_holding_end_transaction(DlockGate gate,
 										  const DlockLeaseRef *ref,
 										  uint32 session, bool kept);
 extern void dlock_holding_let_go(DlockGate gate, const DlockLeaseRef *ref);
-extern void dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref);
+extern void dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref,
+									DlockMode mode);
 
 #endif							/* DLOCK_ENGINE_HOLDING_H */

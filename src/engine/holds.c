@@ -398,15 +398,15 @@ split(DlockHoldCount *count, int32 keep)
 }
 
 /*
- * join_shared puts shared holds to those that are alike.
+ * join_alike puts the holds of a count to another count of the same kind.
  */
 static void
-join_shared(DlockLease *lease, DlockHoldCount *count)
+join_alike(DlockLease *lease, DlockHoldCount *count)
 {
 	DlockHoldCount *same = &lease->holds;
 
 	while (same != NULL &&
-		   !(same != count && same->count > 0 && same->mode == DLOCK_SHARED &&
+		   !(same != count && same->count > 0 && same->mode == count->mode &&
 			 same->session == count->session && same->scope == count->scope &&
 			 same->kept == count->kept))
 		same = next_of(same);
@@ -434,31 +434,32 @@ kept_strong(const DlockLease *lease, const DlockHoldCount *count, uint32 told)
 }
 
 /*
- * dlock_holds_weaken makes those holds shared that were acknowledged when so
- * many requests had been; later ones stay as they are: the last wish counts.
+ * dlock_holds_weaken gives a weaker mode to those holds that were acknowledged
+ * when so many requests had been; later ones stay as they are: the last request
+ * counts.
  */
 void
-dlock_holds_weaken(DlockLease *lease, uint32 told)
+dlock_holds_weaken(DlockLease *lease, DlockMode mode, uint32 told)
 {
 	bool		join = false;
 
 	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
-		join |= i->count > 0 && i->mode == DLOCK_SHARED;
+		join |= i->count > 0 && i->mode == mode;
 	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
 	{
 		int32		keep = kept_strong(lease, i, told);
 
-		if (i->mode == DLOCK_SHARED || i->count <= keep)
+		if (dlock_mode_covers(mode, i->mode) || i->count <= keep)
 			continue;
 		if (keep > 0)
 			i = split(i, keep);
 		/* they stay stronger than they need to be */
 		if (i == NULL)
 			break;
-		i->mode = DLOCK_SHARED;
+		i->mode = mode;
 		i->last_told = Min(i->last_told, told);
 		if (join)
-			join_shared(lease, i);
+			join_alike(lease, i);
 	}
 	drop_empty(lease);
 }
@@ -500,7 +501,7 @@ static DlockMode
 strongest(const DlockLease *lease, bool row)
 {
 	DlockMode	mode = lease->upgrades > 0 || lease->upgrading > 0 ?
-		DLOCK_EXCLUSIVE : DLOCK_SHARED;
+		(DlockMode) lease->upgrade_mode : DLOCK_WEAKEST_MODE;
 
 	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
 		if (i->count > 0 && !(row && i->scope == DLOCK_SCOPE_TRANSACTION))
@@ -535,7 +536,8 @@ DlockMode
 dlock_holds_survey(const DlockLease *lease, uint32 session,
 				   int32 own[DLOCK_NMODES], int32 others[DLOCK_NMODES])
 {
-	DlockMode	mode = lease->upgrades > 0 ? DLOCK_EXCLUSIVE : DLOCK_SHARED;
+	DlockMode	mode = lease->upgrades > 0 ?
+		(DlockMode) lease->upgrade_mode : DLOCK_WEAKEST_MODE;
 
 	memset(own, 0, DLOCK_NMODES * sizeof(int32));
 	memset(others, 0, DLOCK_NMODES * sizeof(int32));

@@ -25,7 +25,8 @@ extern int32 dlock_holds_release(DlockLease *lease, uint32 session,
 extern int32 dlock_holds_end_session(DlockLease *lease, uint32 session);
 extern bool dlock_holds_end_transaction(DlockLease *lease, uint32 session,
 										DlockMode mode, bool kept);
-extern void dlock_holds_weaken(DlockLease *lease, uint32 told);
+extern void dlock_holds_weaken(DlockLease *lease, DlockMode mode,
+							   uint32 told);
 extern void dlock_holds_tell_anew(DlockLease *lease);
 extern void dlock_holds_clear(DlockLease *lease);
 

@@ -64,14 +64,74 @@ dlock_lease_of_client(const DlockResource *res, uint32 client)
 }
 
 /*
- * dlock_lease_conflicts tells whether a mode does not fit the holders.  They
- * fit one another, so all of them have the mode of the first.
+ * dlock_lease_conflicts tells whether a mode does not fit the holders of a
+ * resource, one of them left out unless that is DLOCK_NONE.  The strongest of
+ * the others decides (see dlock_mode_check).
  */
 bool
-dlock_lease_conflicts(const DlockResource *res, DlockMode mode)
+dlock_lease_conflicts(const DlockResource *res, DlockMode mode, uint32 own)
 {
-	return res->holders != DLOCK_NONE &&
-		dlock_mode_conflicts(dlock_table_lease(res->holders)->mode, mode);
+	uint32		strongest = res->holders;
+
+	if (strongest != DLOCK_NONE && strongest == own)
+		strongest = dlock_table_lease(strongest)->next;
+	return strongest != DLOCK_NONE &&
+		dlock_mode_conflicts(dlock_table_lease(strongest)->mode, mode);
+}
+
+/*
+ * link_holder puts a lease into the list of holders, behind the stronger ones.
+ */
+static void
+link_holder(DlockResource *res, uint32 idx)
+{
+	DlockLease *lease = dlock_table_lease(idx);
+	uint32		prev = DLOCK_NONE;
+	uint32		next = res->holders;
+
+	while (next != DLOCK_NONE &&
+		   !dlock_mode_covers(lease->mode, dlock_table_lease(next)->mode))
+	{
+		prev = next;
+		next = dlock_table_lease(next)->next;
+	}
+	lease->prev = prev;
+	lease->next = next;
+	if (prev == DLOCK_NONE)
+		res->holders = idx;
+	else
+		dlock_table_lease(prev)->next = idx;
+	if (next != DLOCK_NONE)
+		dlock_table_lease(next)->prev = idx;
+}
+
+static void
+unlink_holder(DlockResource *res, uint32 idx)
+{
+	const DlockLease *lease = dlock_table_lease(idx);
+
+	if (lease->prev == DLOCK_NONE)
+		res->holders = lease->next;
+	else
+		dlock_table_lease(lease->prev)->next = lease->next;
+	if (lease->next != DLOCK_NONE)
+		dlock_table_lease(lease->next)->prev = lease->prev;
+}
+
+/*
+ * dlock_lease_set_mode gives a holder another mode, and its place by that.
+ */
+void
+dlock_lease_set_mode(uint32 idx, DlockMode mode)
+{
+	DlockLease *lease = dlock_table_lease(idx);
+	DlockResource *res = dlock_table_resource(lease->resource);
+
+	lease->mode = mode;
+	if (res->nholders == 1)
+		return;
+	unlink_holder(res, idx);
+	link_holder(res, idx);
 }
 
 /*
@@ -90,6 +150,7 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	lease->upgrade_told = 0;
 	lease->upgrading = 0;
 	lease->upgrades = 0;
+	lease->upgrade_mode = DLOCK_WEAKEST_MODE;
 	lease->downgrades = 0;
 	lease->duration = hold->duration;
 	lease->sure_duration = hold->duration;
@@ -101,7 +162,7 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	lease->fences = 0;
 	lease->priority = priority;
 	lease->mode = mode;
-	lease->row_mode = DLOCK_SHARED;
+	lease->row_mode = DLOCK_WEAKEST_MODE;
 	lease->scope = hold->scope;
 	lease->durable = false;
 	lease->promised = false;
@@ -120,18 +181,14 @@ dlock_lease_grant(uint32 resource, uint32 idx, DlockWakeups *wakeups)
 	DlockLease *lease = dlock_table_lease(idx);
 
 	Assert(lease->state == DLOCK_LEASE_RESERVED);
-	Assert(!dlock_lease_conflicts(res, lease->mode));
+	Assert(!dlock_lease_conflicts(res, lease->mode, DLOCK_NONE));
 	/* who looks without the lock finds the right hash once it is live */
 	pg_write_barrier();
 	lease->state = DLOCK_LEASE_PENDING;
 	lease->token = (int64) pg_atomic_add_fetch_u64(&wakeups->db->next_token, 1);
 	lease->acquired_at = dlock_clock_wall();
 	lease->resource = resource;
-	lease->prev = DLOCK_NONE;
-	lease->next = res->holders;
-	if (res->holders != DLOCK_NONE)
-		dlock_table_lease(res->holders)->prev = idx;
-	res->holders = idx;
+	link_holder(res, idx);
 	res->nholders++;
 	dlock_table_set_lease_client(idx, lease->client);
 	dlock_client_add_lease(lease->client, lease->token);
@@ -241,7 +298,12 @@ dlock_lease_add_hold(uint32 idx, const DlockHold *hold, uint32 *spare,
 			lease->durable = true;
 	}
 	else
+	{
+		if (lease->upgrades == 0 && lease->upgrading == 0)
+			lease->upgrade_mode = hold->mode;
+		lease->upgrade_mode = Max(lease->upgrade_mode, hold->mode);
 		lease->upgrading++;
+	}
 	Assert(dlock_mode_covers(lease->mode, dlock_holds_mode(lease)));
 	lease->row_mode = dlock_holds_row_mode(lease);
 	if (!lease->durable || !has_row(hold))
@@ -326,7 +388,7 @@ void
 dlock_lease_strengthen(uint32 idx, DlockMode mode)
 {
 	Assert(dlock_mode_covers(mode, dlock_table_lease(idx)->mode));
-	dlock_table_lease(idx)->mode = mode;
+	dlock_lease_set_mode(idx, mode);
 }
 
 /*
@@ -396,13 +458,19 @@ dlock_lease_tell(uint32 idx, const DlockHold *hold)
 }
 
 /*
- * dlock_lease_downgrade undoes the upgrades that were acknowledged.
+ * dlock_lease_downgrade undoes the upgrades that were acknowledged, as far as
+ * they went beyond a mode.
  */
 void
-dlock_lease_downgrade(uint32 idx)
+dlock_lease_downgrade(uint32 idx, DlockMode mode)
 {
-	dlock_table_lease(idx)->upgrades = 0;
-	dlock_table_lease(idx)->downgrades++;
+	DlockLease *lease = dlock_table_lease(idx);
+
+	if (mode == DLOCK_WEAKEST_MODE)
+		lease->upgrades = 0;
+	else if (lease->upgrading == 0)
+		lease->upgrade_mode = Min(lease->upgrade_mode, mode);
+	lease->downgrades++;
 }
 
 /*
@@ -436,12 +504,7 @@ dlock_lease_remove(uint32 idx, DlockEndCause cause, DlockWakeups *wakeups)
 	DlockResource *res = dlock_table_resource(lease->resource);
 	DlockTime	now = dlock_clock_now();
 
-	if (lease->prev == DLOCK_NONE)
-		res->holders = lease->next;
-	else
-		dlock_table_lease(lease->prev)->next = lease->next;
-	if (lease->next != DLOCK_NONE)
-		dlock_table_lease(lease->next)->prev = lease->prev;
+	unlink_holder(res, idx);
 	res->nholders--;
 	note_cause(lease, cause, wakeups->db, now);
 	dlock_deadline_clear(idx);

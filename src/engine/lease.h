@@ -15,7 +15,8 @@
 /* the caller holds the partition lock exclusively */
 extern bool dlock_lease_is_live(const DlockLease *lease);
 extern uint32 dlock_lease_of_client(const DlockResource *res, uint32 client);
-extern bool dlock_lease_conflicts(const DlockResource *res, DlockMode mode);
+extern bool dlock_lease_conflicts(const DlockResource *res, DlockMode mode,
+								  uint32 own);
 extern void dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client,
 								DlockMode mode, int32 priority,
 								const DlockHold *hold);
@@ -32,7 +33,8 @@ extern int64 dlock_lease_sure_duration(const DlockLease *lease);
 extern void dlock_lease_promise(uint32 idx, DlockWakeups *wakeups);
 extern void dlock_lease_strengthen(uint32 idx, DlockMode mode);
 extern void dlock_lease_tell(uint32 idx, const DlockHold *hold);
-extern void dlock_lease_downgrade(uint32 idx);
+extern void dlock_lease_set_mode(uint32 idx, DlockMode mode);
+extern void dlock_lease_downgrade(uint32 idx, DlockMode mode);
 extern void dlock_lease_settle_row(uint32 idx, bool row,
 								   DlockWakeups *wakeups);
 extern void dlock_lease_settle_row_mode(uint32 idx, DlockWakeups *wakeups);

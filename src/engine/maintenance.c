@@ -55,7 +55,8 @@ dlock_maintenance_restore(DlockDatabase *db, const DlockRecord *record,
 		resource = dlock_resource_create(&key, db->slot);
 	if (resource == DLOCK_NONE)
 		result = DLOCK_RESTORE_NO_SLOT;
-	else if (dlock_lease_conflicts(dlock_table_resource(resource), record->mode) ||
+	else if (dlock_lease_conflicts(dlock_table_resource(resource), record->mode,
+								   DLOCK_NONE) ||
 			 dlock_lease_of_client(dlock_table_resource(resource), client) != DLOCK_NONE)
 		result = DLOCK_RESTORE_CONFLICT;
 

@@ -75,7 +75,7 @@ dlock_transition_settle(uint32 idx, DlockEndCause cause, bool row,
 	if (lease->hold_count <= 0)
 	{
 		lease->end_cause = (uint8) cause;
-		dlock_lease_downgrade(idx);
+		dlock_lease_downgrade(idx, DLOCK_WEAKEST_MODE);
 		dismiss_changers(dlock_table_resource(lease->resource), lease->client,
 						 wakeups);
 	}
@@ -100,7 +100,7 @@ dlock_transition_settle_mode(uint32 idx, DlockWakeups *wakeups)
 	if (lease->fences > 0 || mode == lease->mode)
 		return;
 	Assert(dlock_mode_covers(lease->mode, mode));
-	lease->mode = mode;
+	dlock_lease_set_mode(idx, mode);
 	dlock_transition_serve_queue(lease->resource, wakeups);
 }
 
@@ -262,7 +262,7 @@ serve_also(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
 
 	if (!dlock_mode_covers(dlock_table_lease(lease_idx)->mode, waiter->mode))
 	{
-		if (res->nholders > 1)
+		if (dlock_lease_conflicts(res, waiter->mode, lease_idx))
 		{
 			if (res->upgrader == DLOCK_NONE)
 				promote(idx, lease_idx, wakeups);
@@ -311,13 +311,21 @@ serve_head(uint32 resource, DlockWakeups *wakeups)
 		serve_also(head, own, wakeups);
 		return res->queue_head != head;
 	}
-	if (dlock_lease_conflicts(res, waiter->mode))
+	if (dlock_lease_conflicts(res, waiter->mode, DLOCK_NONE))
 		return false;
 	own = waiter->lease;
 	dlock_lease_grant(resource, own, wakeups);
 	give(head, own, wakeups);
 	dlock_transition_serve_client(res, own, wakeups);
 	return true;
+}
+
+static bool
+may_upgrade(const DlockResource *res)
+{
+	const DlockWaiter *waiter = dlock_table_waiter(res->upgrader);
+
+	return !dlock_lease_conflicts(res, waiter->mode, waiter->lease);
 }
 
 /*
@@ -329,7 +337,7 @@ dlock_transition_serve_queue(uint32 resource, DlockWakeups *wakeups)
 {
 	DlockResource *res = dlock_table_resource(resource);
 
-	if (res->upgrader != DLOCK_NONE && res->nholders == 1)
+	if (res->upgrader != DLOCK_NONE && may_upgrade(res))
 	{
 		uint32		lease = dlock_table_waiter(res->upgrader)->lease;
 

@@ -69,8 +69,7 @@ change_duration(const DlockRequest *request, const DlockLeaseRef *ref,
 static bool
 is_downgrade(const DlockLeaseRef *ref, const DlockOptions *options)
 {
-	return options->mode_given && options->mode == DLOCK_SHARED &&
-		ref->mode == DLOCK_EXCLUSIVE;
+	return options->mode_given && !dlock_mode_covers(options->mode, ref->mode);
 }
 
 /*
@@ -87,7 +86,8 @@ dlock_change_lease(DlockRequest *request, const DlockLeaseRef *ref,
 
 	if (is_downgrade(ref, options))
 		dlock_xact_reserve(request->gate, 1);
-	if (!options->mode_given || options->mode == DLOCK_SHARED)
+	if (!options->mode_given || options->mode == DLOCK_WEAKEST_MODE ||
+		is_downgrade(ref, options))
 	{
 		change_duration(request, ref, options->duration);
 		return;
@@ -111,5 +111,5 @@ dlock_change_at_commit(DlockGate gate, const DlockLeaseRef *ref,
 					   const DlockOptions *options)
 {
 	if (is_downgrade(ref, options))
-		dlock_xact_downgrade(gate, ref);
+		dlock_xact_downgrade(gate, ref, options->mode);
 }

@@ -27,6 +27,7 @@ typedef struct DlockEvent
 	DlockLeaseRef ref;			/* its mode: that of the hold, for HOLD and
 								 * RELEASE, else of the lease at the time */
 	DlockMode	relied_on;		/* the mode that the commit depends on */
+	DlockMode	to;				/* DOWNGRADE: the mode at commit */
 	int			next;			/* the one before it in its chain, or -1 */
 	int32		asked[2][DLOCK_NMODES]; /* holds of the lease to be released at
 										 * commit, by this event and those before

@@ -71,8 +71,10 @@ dlock_fence_lease(DlockGate gate, const DlockLeaseRef *ref)
 bool
 dlock_fence_is_ours(DlockGate gate, const DlockLeaseRef *ref)
 {
-	return is_fenced(ref, DLOCK_SHARED) || is_fenced(ref, DLOCK_EXCLUSIVE) ||
-		dlock_lookup_of_session(gate, ref, MyProc->pgprocno);
+	for (int mode = 0; mode < DLOCK_NMODES; mode++)
+		if (is_fenced(ref, (DlockMode) mode))
+			return true;
+	return dlock_lookup_of_session(gate, ref, MyProc->pgprocno);
 }
 
 /*
@@ -123,7 +125,7 @@ dlock_fence_own(DlockGate gate, const DlockKey *key, DlockHolder *holder)
 {
 	if (!dlock_lookup_find_holder(gate, key, 0, holder))
 		return DLOCK_FENCE_NOT_HELD;
-	if (holder->ref.mode != DLOCK_EXCLUSIVE)
+	if (!dlock_mode_is_alone(holder->ref.mode))
 		return DLOCK_FENCE_NOT_EXCLUSIVE;
 	if (!dlock_fence_is_ours(gate, &holder->ref))
 	{

@@ -204,14 +204,18 @@ dlock_xact_release(DlockGate gate, const DlockLeaseRef *ref, bool all)
 }
 
 /*
- * dlock_xact_downgrade makes an exclusive lease a shared one at commit, unless
- * it is given out as exclusive again before.
+ * dlock_xact_downgrade gives a lease a weaker mode at commit, unless a stronger
+ * one is granted again before.
  */
 void
-dlock_xact_downgrade(DlockGate gate, const DlockLeaseRef *ref)
+dlock_xact_downgrade(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode)
 {
+	DlockEvent *event;
+
 	dlock_events_reserve(1);
-	dlock_events_add(DLOCK_EVENT_DOWNGRADE, gate, ref)->relied_on = ref->own_mode;
+	event = dlock_events_add(DLOCK_EVENT_DOWNGRADE, gate, ref);
+	event->relied_on = ref->own_mode;
+	event->to = mode;
 }
 
 /*
@@ -335,7 +339,7 @@ at_commit(void)
 			released++;
 		}
 		if (event->kind == DLOCK_EVENT_DOWNGRADE)
-			dlock_holding_downgrade(event->gate, &event->ref);
+			dlock_holding_downgrade(event->gate, &event->ref, event->to);
 	}
 	dlock_events_forget();
 	dlock_session_holds_tidy(released);

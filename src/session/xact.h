@@ -20,7 +20,8 @@ extern void dlock_xact_note_session_hold(const DlockRequest *request,
 /* called by release and set_options */
 extern bool dlock_xact_release(DlockGate gate, const DlockLeaseRef *ref,
 								bool all);
-extern void dlock_xact_downgrade(DlockGate gate, const DlockLeaseRef *ref);
+extern void dlock_xact_downgrade(DlockGate gate, const DlockLeaseRef *ref,
+								 DlockMode mode);
 
 /* called at server start */
 extern void dlock_xact_install(void);

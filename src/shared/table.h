@@ -39,7 +39,7 @@ typedef enum DlockLeaseState
 #define DLOCK_NO_SESSION PG_UINT32_MAX
 
 /* upgrades of a lease that are counted */
-#define DLOCK_UPGRADES_MAX 4095
+#define DLOCK_UPGRADES_MAX 255
 
 /*
  * Holds of a lease that are alike: of one mode, and ended by the same event,
@@ -106,8 +106,10 @@ typedef struct DlockLease
 	uint32		upgrade_told;	/* "told" when the last upgrade was */
 	uint32		upgrading:20;	/* upgrades by dlock_set_options that were not
 								 * acknowledged yet; no more than backends */
-	uint32		upgrades:12;	/* upgrades that were, since the last downgrade;
+	uint32		upgrades:8;		/* upgrades that were, since the last downgrade;
 								 * at its maximum it is not counted any more */
+	uint32		upgrade_mode:4; /* a DlockMode: the strongest that upgrades have
+								 * asked for, as long as there are any */
 	uint32		downgrades;		/* times that they came to nothing */
 	uint16		database;
 	uint8		state;			/* a DlockLeaseState */
@@ -133,7 +135,8 @@ typedef struct DlockResource
 {
 	uint32		hash;
 	uint32		next;			/* hash chain; free list under the pool lock */
-	uint32		holders;		/* first lease */
+	uint32		holders;		/* first lease: the strongest mode comes first,
+								 * of the same mode the newest */
 	uint32		queue_head;		/* first waiter */
 	uint32		queue_tail;
 	uint32		upgrader;		/* waiter for a stronger mode, ahead of all */
