@@ -9,12 +9,28 @@ changelog=$(sed -nE 's/^## +\[?v?([0-9]+(\.[0-9]+)*).*/\1/p' docs/CHANGELOG.md |
 script=$(find sql -name "dlock--$control.sql" -o -name "dlock--*--$control.sql")
 shipped=$(make -s print-DATA)
 
+# PGXN wants three numbers in a version: what is 1.0 to PostgreSQL is 1.0.0 there.
+pgxn=$control
+while [[ $pgxn != *.*.* ]]; do pgxn+=.0; done
+
+# meta KEY... prints a value of META.json.
+meta()
+{
+	perl -MJSON::PP -0777 -e '
+		my $value = decode_json(readline STDIN);
+		$value = $value->{$_} foreach @ARGV;
+		print $value // ""' -- "$@" <META.json
+}
+
 rc=0
 check()
 {
-	[ "$2" = "$3" ] || { echo "checkver: $1 says \"$2\", dlock.control says \"$3\""; rc=1; }
+	[ "$2" = "$3" ] || { echo "checkver: $1 says \"$2\", by dlock.control it is \"$3\""; rc=1; }
 }
 check docs/CHANGELOG.md "$changelog" "$control"
+check "META.json: version" "$(meta version)" "$pgxn"
+check "META.json: provides" "$(meta provides dlock version)" "$pgxn"
+check "META.json: provides" "$(meta provides dlock file)" "sql/dlock--$control.sql"
 [ -n "$script" ] || { echo "checkver: no script in sql/ leads to version $control"; rc=1; }
 for file in sql/dlock--*.sql; do
 	[[ " $shipped " == *" $file "* ]] || { echo "checkver: $file is not in DATA of the Makefile"; rc=1; }
