@@ -1,7 +1,7 @@
 #!/bin/bash
-# Static analysis without findings: cppcheck, clang-tidy (.clang-tidy tells
-# which checks, and why not all), shellcheck on the scripts, and whether the
-# functions exist that the models name.
+# Static analysis without findings: cppcheck, clang-tidy (.clang-tidy says
+# which checks, and why not all), shellcheck on the scripts, whether the
+# functions exist that the models name, and what can be checked of prose.
 # shellcheck source=test/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 "$top/test/packages.sh" build lint
@@ -30,6 +30,7 @@ printf '%s\n' "${sources[@]}" |
 shellcheck -x "${scripts[@]}" || rc=1
 
 test/model/check_names.sh || rc=1
+test/check_prose.sh || rc=1
 
 [ $rc != 0 ] || echo "lint: ok (${#sources[@]} C files, ${#scripts[@]} scripts)"
 exit $rc
