@@ -16,7 +16,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 longer="
 docs/CHANGELOG.md
 docs/api.md
-docs/benchmarks.md
 docs/deadlocks.md
 docs/design.md
 docs/fencing.md
