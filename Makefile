@@ -56,12 +56,14 @@ OBJS = \
 	src/session/sleep.o \
 	src/session/xact.o \
 	src/shared/actor.o \
+	src/shared/alarm.o \
 	src/shared/causes.o \
 	src/shared/client.o \
 	src/shared/database.o \
 	src/shared/deadline.o \
 	src/shared/deadlocks.o \
 	src/shared/ends.o \
+	src/shared/latch.o \
 	src/shared/partition.o \
 	src/shared/pending.o \
 	src/shared/queue.o \
@@ -70,6 +72,7 @@ OBJS = \
 	src/shared/snapshot.o \
 	src/shared/table.o \
 	src/shared/waits.o \
+	src/shared/writer_watch.o \
 	src/worker/clients.o \
 	src/worker/hooks.o \
 	src/worker/launcher.o \

@@ -23,6 +23,7 @@
 #include "session/access.h"
 #include "session/xact.h"
 #include "shared/actor.h"
+#include "shared/alarm.h"
 #include "shared/causes.h"
 #include "shared/client.h"
 #include "shared/database.h"
@@ -51,6 +52,7 @@ static const struct
 	void		(*init) (void);
 } parts[] = {
 	{dlock_database_shmem_size, dlock_database_shmem_init},
+	{dlock_alarm_shmem_size, dlock_alarm_shmem_init},
 	{dlock_table_shmem_size, dlock_table_shmem_init},
 	{dlock_partition_shmem_size, dlock_partition_shmem_init},
 	{dlock_resource_shmem_size, dlock_resource_shmem_init},

@@ -82,7 +82,7 @@ byte		left = BACKENDS;	/* backends that have not finished */
  */
 #define me _pid
 
-/* code: dlock_wake_proc */
+/* code: dlock_latch_set_by_procno */
 #define WAKE(p) latch[p] = 1
 
 /*
@@ -500,7 +500,7 @@ bit			latch_monitor;
 
 /*
  * A lease is acknowledged, or a backend begins to wait.
- * code: dlock_deadline_set, dlock_monitor_alarm, stand_in_line
+ * code: dlock_deadline_set, dlock_alarm_set, stand_in_line
  */
 active [SETTERS] proctype Setter()
 {
@@ -524,7 +524,7 @@ active [SETTERS] proctype Setter()
 	end: false
 }
 
-/* code: dlock_monitor_main, expire_due, dlock_maintenance_expire, dlock_monitor_set_due */
+/* code: dlock_monitor_main, expire_due, dlock_maintenance_expire, dlock_alarm_set_due */
 active proctype Monitor()
 {
 	byte		next;

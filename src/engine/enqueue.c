@@ -17,6 +17,7 @@
 #include "engine/enqueue.h"
 #include "engine/lease.h"
 #include "engine/transition.h"
+#include "shared/alarm.h"
 #include "shared/client.h"
 #include "shared/partition.h"
 #include "shared/queue.h"
@@ -107,8 +108,8 @@ stand_in_line(const DlockRequest *request, uint32 resource, uint32 lease,
 	dlock_queue_insert(dlock_table_resource(resource), idx);
 	grant->waiter = idx;
 	/* the monitor looks for deadlocks as long as anybody waits */
-	dlock_monitor_alarm(dlock_clock_after(dlock_clock_now(),
-										  dlock_deadlock_timeout * (int64) 1000));
+	dlock_alarm_set(dlock_clock_after(dlock_clock_now(),
+									  dlock_deadlock_timeout * (int64) 1000));
 	return DLOCK_QUEUED;
 }
 

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "engine/wakeups.h"
+#include "shared/latch.h"
 #include "shared/pending.h"
 
 void
@@ -28,7 +29,7 @@ dlock_wakeups_run(DlockWakeups *wakeups)
 	if (wakeups->marked || wakeups->urgent)
 		dlock_pending_wake_writer(wakeups->db, wakeups->urgent);
 	for (int i = 0; i < wakeups->nprocs; i++)
-		dlock_wake_proc(wakeups->procs[i]);
+		dlock_latch_set_by_procno(wakeups->procs[i]);
 }
 
 /*
@@ -38,7 +39,7 @@ void
 dlock_wakeups_add(DlockWakeups *wakeups, uint32 procno)
 {
 	if (wakeups->nprocs == DLOCK_WAKEUPS_MAX)
-		dlock_wake_proc(procno);
+		dlock_latch_set_by_procno(procno);
 	else
 		wakeups->procs[wakeups->nprocs++] = procno;
 }

@@ -22,13 +22,15 @@
 
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
-#include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/wait_event.h"
 
 #include "base/config.h"
 #include "base/record.h"
+#include "shared/alarm.h"
 #include "shared/database.h"
+#include "shared/latch.h"
+#include "shared/writer_watch.h"
 
 #define TRANCHE_CONTROL "dlock_control"
 
@@ -36,8 +38,6 @@ typedef struct Control
 {
 	uint32		next_epoch;		/* under the control lock */
 	pg_atomic_uint32 launcher_procno;	/* DLOCK_NONE: not running */
-	pg_atomic_uint32 monitor_procno;	/* likewise */
-	pg_atomic_uint64 monitor_due;	/* the monitor sleeps until then */
 	ConditionVariable changed;	/* an entry opened, shut or lost its writer */
 	DlockDatabase databases[FLEXIBLE_ARRAY_MEMBER];
 } Control;
@@ -110,30 +110,15 @@ dlock_database_shmem_init(void)
 
 	memset(control, 0, dlock_database_shmem_size());
 	pg_atomic_init_u32(&control->launcher_procno, DLOCK_NONE);
-	pg_atomic_init_u32(&control->monitor_procno, DLOCK_NONE);
-	pg_atomic_init_u64(&control->monitor_due, 0);
 	ConditionVariableInit(&control->changed);
 	for (int i = 0; i < dlock_max_databases; i++)
 		entry_init(&control->databases[i], (uint16) i);
 }
 
-/*
- * dlock_wake_proc sets a process's latch.
- *
- * The PGPROC may be somebody else's by now; a latch set without need is
- * harmless, since everybody who waits checks what it waits for.
- */
-void
-dlock_wake_proc(uint32 procno)
-{
-	if (procno != DLOCK_NONE)
-		SetLatch(&ProcGlobal->allProcs[procno].procLatch);
-}
-
 static void
 wake_launcher(void)
 {
-	dlock_wake_proc(pg_atomic_read_u32(&control->launcher_procno));
+	dlock_latch_set_by_procno(pg_atomic_read_u32(&control->launcher_procno));
 }
 
 /*
@@ -304,7 +289,7 @@ dlock_database_recheck(Oid dboid)
 		procno = pg_atomic_read_u32(&db->writer_procno);
 	}
 	LWLockRelease(control_lock);
-	dlock_wake_proc(procno);
+	dlock_latch_set_by_procno(procno);
 	wake_launcher();
 }
 
@@ -359,7 +344,7 @@ dlock_database_attach(Oid dboid, int pid, int procno, const char *name)
 	if (db == NULL)
 		ConditionVariableBroadcast(&control->changed);
 	else
-		dlock_monitor_alarm(dlock_clock_after(now, DLOCK_STALL_TIME));
+		dlock_alarm_set(dlock_clock_after(now, DLOCK_STALL_TIME));
 	return db;
 }
 
@@ -442,7 +427,7 @@ dlock_database_open(DlockDatabase *db)
 	pg_atomic_write_u32(&db->barrier, 0);
 	pg_atomic_write_u32(&db->open, 1);
 	LWLockRelease(control_lock);
-	dlock_database_work_done(db);
+	dlock_writer_watch_done(db);
 	ConditionVariableBroadcast(&control->changed);
 }
 
@@ -465,7 +450,7 @@ dlock_database_shut(DlockDatabase *db)
 void
 dlock_database_forget(DlockDatabase *db)
 {
-	dlock_database_work_done(db);
+	dlock_writer_watch_done(db);
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
 	/* somebody may have created the extension since the caller looked */
 	if (!db->recheck)
@@ -480,12 +465,12 @@ dlock_database_forget(DlockDatabase *db)
  */
 
 /*
- * dlock_launcher_attach makes the caller the launcher.  Nobody sees those
- * writers through that an earlier launcher was starting: if one of them does
- * come, it finds that it is not expected.
+ * dlock_database_attach_launcher makes the caller the launcher.  Writers that
+ * an earlier launcher was starting are not expected any more: one that still
+ * attaches finds that its entry does not say STARTING, and exits.
  */
 void
-dlock_launcher_attach(int procno)
+dlock_database_attach_launcher(int procno)
 {
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < dlock_max_databases; i++)
@@ -497,7 +482,7 @@ dlock_launcher_attach(int procno)
 }
 
 void
-dlock_launcher_detach(void)
+dlock_database_detach_launcher(void)
 {
 	pg_atomic_write_u32(&control->launcher_procno, DLOCK_NONE);
 }
@@ -555,90 +540,8 @@ dlock_database_start_failed(DlockDatabase *db, Oid dboid, DlockTime retry_at)
 }
 
 /*
- * The monitor's alarm
- *
- * The monitor announces until when it means to sleep; whoever sets an earlier
- * deadline wakes it.  While it looks through the deadlines it announces
- * DLOCK_NEVER, so that a deadline set behind its back is never missed.
+ * Reports
  */
-
-void
-dlock_monitor_attach(int procno)
-{
-	pg_atomic_write_u32(&control->monitor_procno, procno);
-}
-
-void
-dlock_monitor_detach(void)
-{
-	pg_atomic_write_u32(&control->monitor_procno, DLOCK_NONE);
-}
-
-void
-dlock_monitor_set_due(DlockTime due)
-{
-	pg_atomic_write_u64(&control->monitor_due, (uint64) due);
-	pg_memory_barrier();
-}
-
-/*
- * dlock_monitor_alarm is called after a deadline was set, under the partition
- * lock: the monitor reads the partition's deadlines under the same lock.
- */
-void
-dlock_monitor_alarm(DlockTime due)
-{
-	if (due < (DlockTime) pg_atomic_read_u64(&control->monitor_due))
-		dlock_wake_proc(pg_atomic_read_u32(&control->monitor_procno));
-}
-
-/*
- * The watch over the writers
- */
-
-/*
- * since_of_urgent gives the time that "urgent" stands for: milliseconds of the
- * monotonic clock, modulo 2^32 (see dlock_pending_wake_writer).
- */
-static DlockTime
-since_of_urgent(uint32 urgent)
-{
-	DlockTime	now = dlock_clock_now();
-
-	return now - (uint32) ((uint32) (now / 1000) - urgent) * (int64) 1000;
-}
-
-/*
- * dlock_database_work_since tells since when somebody has been waiting for the
- * writer; 0 where nobody is.
- *
- * Who takes "urgent" back has said in work_since what it stood for, in this
- * order, so work is not lost from sight while it changes hands.
- */
-DlockTime
-dlock_database_work_since(DlockDatabase *db)
-{
-	uint32		urgent = pg_atomic_read_u32(&db->urgent);
-	DlockTime	since;
-
-	pg_read_barrier();
-	since = (DlockTime) pg_atomic_read_u64(&db->work_since);
-	if (since == 0 && urgent != 0 && pg_atomic_read_u32(&db->open) != 0)
-		since = since_of_urgent(urgent);
-	return since;
-}
-
-/*
- * dlock_database_stalled_since is dlock_database_work_since where that is too
- * long ago, else 0.
- */
-DlockTime
-dlock_database_stalled_since(DlockDatabase *db)
-{
-	DlockTime	since = dlock_database_work_since(db);
-
-	return since != 0 && dlock_clock_now() - since >= DLOCK_STALL_TIME ? since : 0;
-}
 
 /*
  * dlock_database_report_writer tells what the writer is at.
@@ -658,27 +561,4 @@ dlock_database_report_writer(DlockDatabase *db, DlockWriterReport *report)
 	else
 		report->activity = DLOCK_WRITER_WORKS;
 	LWLockRelease(control_lock);
-}
-
-/*
- * dlock_database_await_work_done says whether the monitor is to be woken when
- * the writer has done what somebody waits for.  After asking for that, the
- * monitor must look once more.
- */
-void
-dlock_database_await_work_done(DlockDatabase *db, bool wanted)
-{
-	pg_atomic_exchange_u32(&db->stall_told, wanted ? 1 : 0);
-}
-
-/*
- * dlock_database_work_done says that nobody waits for what the writer was at
- * any more: either the monitor sees that, or we see that it wants to know.
- */
-void
-dlock_database_work_done(DlockDatabase *db)
-{
-	pg_atomic_exchange_u64(&db->work_since, 0);
-	if (pg_atomic_read_u32(&db->stall_told) != 0)
-		dlock_wake_proc(pg_atomic_read_u32(&control->monitor_procno));
 }

@@ -21,13 +21,6 @@ typedef enum DlockWriterStatus
 	DLOCK_WRITER_RUNNING,		/* attached; its pid is known */
 } DlockWriterStatus;
 
-/*
- * A writer that has had work for longer than this is reported.  Flush and
- * standbys usually take milliseconds, and who waits for them is told after
- * dlock.quorum_timeout, which is as long by default.
- */
-#define DLOCK_STALL_TIME (5 * USECS_PER_SEC)
-
 /* what keeps a writer, as far as shared memory knows */
 typedef enum DlockWriterActivity
 {
@@ -135,35 +128,23 @@ extern DlockDatabase *dlock_database_attach(Oid dboid, int pid, int procno,
 extern void dlock_database_detach(DlockDatabase *db, int pid, bool failed);
 extern bool dlock_database_wants_recheck(DlockDatabase *db);
 extern bool dlock_database_take_recheck(DlockDatabase *db);
-extern void dlock_database_work_done(DlockDatabase *db);
 extern uint32 dlock_database_new_epoch(DlockDatabase *db);
 extern void dlock_database_open(DlockDatabase *db);
 extern void dlock_database_shut(DlockDatabase *db);
 extern void dlock_database_forget(DlockDatabase *db);
 
 /* called by the launcher */
-extern void dlock_launcher_attach(int procno);
-extern void dlock_launcher_detach(void);
+extern void dlock_database_attach_launcher(int procno);
+extern void dlock_database_detach_launcher(void);
 extern DlockDatabase *dlock_database_at(int slot);
 extern Oid	dlock_database_start_due(DlockDatabase *db, DlockTime now,
 									 DlockTime *next);
 extern void dlock_database_start_failed(DlockDatabase *db, Oid dboid,
 										DlockTime retry_at);
 
-/* has a writer had work for too long?  Called by whoever wants to know */
-extern DlockTime dlock_database_work_since(DlockDatabase *db);
-extern DlockTime dlock_database_stalled_since(DlockDatabase *db);
+/* called by whoever reports that a writer has had work for too long */
 extern void dlock_database_report_writer(DlockDatabase *db,
 										 DlockWriterReport *report);
-extern void dlock_database_await_work_done(DlockDatabase *db, bool wanted);
-
-/* the monitor's alarm */
-extern void dlock_monitor_attach(int procno);
-extern void dlock_monitor_detach(void);
-extern void dlock_monitor_set_due(DlockTime due);
-extern void dlock_monitor_alarm(DlockTime due);
-
-extern void dlock_wake_proc(uint32 procno);
 
 /* called at server start */
 extern Size dlock_database_shmem_size(void);

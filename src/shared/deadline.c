@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "shared/alarm.h"
 #include "shared/database.h"
 #include "shared/deadline.h"
 #include "shared/partition.h"
@@ -149,7 +150,7 @@ dlock_deadline_set(uint32 idx, DlockTime deadline)
 	}
 	lease->heap_key = deadline;
 	heap_add(idx);
-	dlock_monitor_alarm(deadline);
+	dlock_alarm_set(deadline);
 }
 
 /*

@@ -43,11 +43,14 @@
 #include "utils/memutils.h"
 
 #include "base/nap.h"
+#include "shared/alarm.h"
 #include "shared/client.h"
+#include "shared/latch.h"
 #include "shared/partition.h"
 #include "shared/pending.h"
 #include "shared/slots.h"
 #include "shared/table.h"
+#include "shared/writer_watch.h"
 
 /* what each process waits for: 0, or batch and database in one word */
 static pg_atomic_uint64 *notices;
@@ -207,8 +210,8 @@ hurry_writer(DlockDatabase *db)
 	if (pg_atomic_read_u32(&db->napping) != 0)
 		dlock_nap_end(&db->urgent);
 	else
-		dlock_wake_proc(pg_atomic_read_u32(&db->writer_procno));
-	dlock_monitor_alarm(dlock_clock_after(now, DLOCK_STALL_TIME));
+		dlock_latch_set_by_procno(pg_atomic_read_u32(&db->writer_procno));
+	dlock_alarm_set(dlock_clock_after(now, DLOCK_STALL_TIME));
 }
 
 /*
@@ -224,7 +227,7 @@ dlock_pending_wake_writer(DlockDatabase *db, bool urgent)
 	if (urgent)
 		hurry_writer(db);
 	else if (pg_atomic_read_u32(&db->dozing) != 0)
-		dlock_wake_proc(pg_atomic_read_u32(&db->writer_procno));
+		dlock_latch_set_by_procno(pg_atomic_read_u32(&db->writer_procno));
 }
 
 /*
@@ -483,7 +486,7 @@ take_urgent(DlockDatabase *db)
 	if (pg_atomic_read_u32(&db->urgent) == 0)
 		return;
 	pg_atomic_write_u64(&db->work_since,
-						(uint64) dlock_database_work_since(db));
+						(uint64) dlock_writer_watch_since(db));
 	pg_write_barrier();
 	pg_atomic_exchange_u32(&db->urgent, 0);
 }
@@ -574,7 +577,7 @@ tell_waiters(DlockDatabase *db, uint64 batch, bool confirmed)
 
 		if ((notice & ((1 << DLOCK_NOTICE_BITS) - 1)) == (uint64) db->slot + 1 &&
 			(notice >> DLOCK_NOTICE_BITS) <= batch)
-			dlock_wake_proc(i);
+			dlock_latch_set_by_procno(i);
 	}
 }
 
@@ -585,7 +588,7 @@ void
 dlock_pending_publish(DlockDatabase *db, uint64 batch, bool confirmed)
 {
 	tell_waiters(db, batch, confirmed);
-	dlock_database_work_done(db);
+	dlock_writer_watch_done(db);
 }
 
 /*

@@ -19,6 +19,7 @@
 #include "storage/spin.h"
 
 #include "base/config.h"
+#include "shared/latch.h"
 #include "shared/slots.h"
 #include "shared/table.h"
 
@@ -206,7 +207,7 @@ dlock_slots_put_lease(DlockDatabase *db, uint32 idx, DlockTime now)
 	/* a writer that sleeps without a timeout would never trim it */
 	pg_memory_barrier();
 	if (pg_atomic_read_u32(&db->dozing) != 0)
-		dlock_wake_proc(pg_atomic_read_u32(&db->writer_procno));
+		dlock_latch_set_by_procno(pg_atomic_read_u32(&db->writer_procno));
 }
 
 /*

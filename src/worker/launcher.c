@@ -58,7 +58,7 @@ static List *unprobed = NIL;	/* databases not looked into since we started */
 static void
 at_exit(int code, Datum arg)
 {
-	dlock_launcher_detach();
+	dlock_database_detach_launcher();
 }
 
 /*
@@ -222,7 +222,7 @@ dlock_launcher_main(Datum main_arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	before_shmem_exit(at_exit, (Datum) 0);
-	dlock_launcher_attach(MyProc->pgprocno);
+	dlock_database_attach_launcher(MyProc->pgprocno);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 

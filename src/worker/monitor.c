@@ -37,10 +37,12 @@
 #include "deadlock/detect.h"
 #include "engine/maintenance.h"
 #include "session/flush.h"
+#include "shared/alarm.h"
 #include "shared/database.h"
 #include "shared/partition.h"
 #include "shared/slots.h"
 #include "shared/waits.h"
+#include "shared/writer_watch.h"
 #include "worker/monitor.h"
 
 /* a writer of which the log says that it has had work for too long */
@@ -56,7 +58,7 @@ static Stall *stalls;			/* by registry entry */
 static void
 at_exit(int code, Datum arg)
 {
-	dlock_monitor_detach();
+	dlock_alarm_detach();
 }
 
 /*
@@ -134,7 +136,7 @@ watch_writer(DlockDatabase *db, Stall *stall)
 {
 	DlockTime	since;
 
-	if (!stall->told && (since = dlock_database_stalled_since(db)) != 0)
+	if (!stall->told && (since = dlock_writer_watch_stalled_since(db)) != 0)
 	{
 		DlockWriterReport report;
 
@@ -144,17 +146,17 @@ watch_writer(DlockDatabase *db, Stall *stall)
 		stall->since = since;
 		strlcpy(stall->database, report.database, sizeof(stall->database));
 		/* the writer wakes us from now on; it may just have finished */
-		dlock_database_await_work_done(db, true);
+		dlock_writer_watch_await_done(db, true);
 	}
 	if (stall->told)
 	{
-		if (dlock_database_stalled_since(db) != 0)
+		if (dlock_writer_watch_stalled_since(db) != 0)
 			return DLOCK_NEVER;
-		dlock_database_await_work_done(db, false);
+		dlock_writer_watch_await_done(db, false);
 		tell_end(stall->database, stall->since);
 		stall->told = false;
 	}
-	since = dlock_database_work_since(db);
+	since = dlock_writer_watch_since(db);
 	return since == 0 ? DLOCK_NEVER :
 		dlock_clock_after(since, DLOCK_STALL_TIME);
 }
@@ -191,7 +193,7 @@ dlock_monitor_main(Datum main_arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	before_shmem_exit(at_exit, (Datum) 0);
-	dlock_monitor_attach(MyProc->pgprocno);
+	dlock_alarm_attach(MyProc->pgprocno);
 	BackgroundWorkerUnblockSignals();
 	stalls = MemoryContextAllocZero(TopMemoryContext,
 									dlock_max_databases * sizeof(Stall));
@@ -214,11 +216,11 @@ dlock_monitor_main(Datum main_arg)
 		 * look passes through all partition locks, so that who has begun to
 		 * wait under one of them before is counted by the second.
 		 */
-		dlock_monitor_set_due(DLOCK_NEVER);
+		dlock_alarm_set_due(DLOCK_NEVER);
 		due = expire_due();
 		due = Min(due, break_deadlocks());
 		due = Min(due, watch_writers(woken));
-		dlock_monitor_set_due(due);
+		dlock_alarm_set_due(due);
 
 		timeout = dlock_clock_ms_until(due, dlock_clock_now());
 		if (timeout >= 0)

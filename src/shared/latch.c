@@ -1,0 +1,28 @@
+/*
+ * latch.c
+ *	  Waking a process by the number of its PGPROC.
+ *
+ * IDENTIFICATION
+ *	  src/shared/latch.c
+ */
+#include "postgres.h"
+
+#include "storage/latch.h"
+#include "storage/proc.h"
+
+#include "base/record.h"
+#include "shared/latch.h"
+
+/*
+ * dlock_latch_set_by_procno sets a process's latch; DLOCK_NONE: no process.
+ *
+ * The PGPROC may belong to another process by now.  A latch that is set
+ * without need is harmless, since every process that sleeps checks what it
+ * sleeps for.
+ */
+void
+dlock_latch_set_by_procno(uint32 procno)
+{
+	if (procno != DLOCK_NONE)
+		SetLatch(&ProcGlobal->allProcs[procno].procLatch);
+}
