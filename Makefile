@@ -86,12 +86,15 @@ REGRESS = install client acquire acquire_all policy release renew lost modes sco
 ISOLATION = fifo priority shared-groups timeout lock-timeout statement-timeout \
 	cancel terminate disconnect upgrade downgrade release-at-commit acquire-all policy \
 	acquire-survives-rollback scope-transaction scope-session \
-	reentrant-two-sessions expiry force-release pending-grant-cancel \
-	pending-grant-terminate lost-update client-merge upgrade-claims \
+	reentrant-two-sessions expiry force-release lost-update client-merge \
 	upgrade-same-client downgrade-overruled session-holds \
-	fence-expiry fence-savepoint release-fence hold-modes protect-write \
+	fence-expiry fence-savepoint release-fence protect-write \
 	deadlock-simple deadlock-hard deadlock-soft deadlock-soft-2 \
 	deadlock-parallel deadlock-two-sessions deadlock-two-clients deadlock-locks
+# These stop processes at debug points, which only a build for tests has.
+ifneq ($(DEBUG_POINTS),)
+ISOLATION += pending-grant-cancel pending-grant-terminate upgrade-claims hold-modes
+endif
 
 # "make installcheck" brings its own server, because dlock must be preloaded;
 # it uses the binaries of the installed server and cannot run as root.
@@ -104,7 +107,9 @@ ISOLATION_OPTS = --inputdir=$(srcdir)/test/isolation \
 EXTRA_CLEAN = .build-flags $(wildcard src/*/*.o) test/bench/empty/*.o test/bench/empty/*.so \
 	test/bench/load/load-redis test/bench/load/load-etcd
 
-PG_CPPFLAGS = -I$(srcdir)/src
+# Points at which a test can stop a process, and settings that switch safety
+# off: for tests alone.
+PG_CPPFLAGS = -I$(srcdir)/src $(if $(DEBUG_POINTS),-DDLOCK_DEBUG_POINTS)
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers $(if $(WERROR),-Werror)
 
@@ -136,7 +141,7 @@ endif
 .DEFAULT_GOAL := all
 
 help:
-	@echo 'make                   build dlock.so (WERROR=1: warnings are errors)'
+	@echo 'make                   build dlock.so (WERROR=1: warnings are errors; DEBUG_POINTS=1: for tests)'
 	@echo 'make install           install into the server that PG_CONFIG names'
 	@echo 'make quickstart        private server and a guided tour; quickstart-stop removes it'
 	@echo 'make test              all suites, each also on its own:'

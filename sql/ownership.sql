@@ -153,7 +153,6 @@ GRANT EXECUTE ON FUNCTION dlock_acquire TO PUBLIC;
 -- the longest lease is for superusers to decide; the rest is one's own
 SET ROLE regress_dlock_bob;
 SET dlock.max_ttl = '10d';
-SET dlock.debug_stop = 'rows_written';
 SET dlock.default_ttl = '1min';
 SET dlock.durable = off;
 RESET dlock.durable;

@@ -18,7 +18,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 for name in ${!PG@}; do
 	[[ $name == PG_* ]] || unset "$name"
 done
-unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES DEBUG_POINTS
 unset LANGUAGE "${!LC_@}"
 export LANG=C.UTF-8
 PATH=$PATH:/usr/sbin:/sbin

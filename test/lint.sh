@@ -13,7 +13,7 @@ mapfile -t scripts < <(grep -rlE '^#!/bin/(ba)?sh|shellcheck shell=' test .ci do
 
 # cppcheck sees our own headers only: those of the server cost minutes and
 # give findings that are not ours.  So it is told what the macros mean.
-cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c99 -I src \
+cppcheck --quiet -DDLOCK_DEBUG_POINTS --error-exitcode=1 --inline-suppr --std=c99 -I src \
 	--enable=warning,performance,portability \
 	--suppress=missingInclude --suppress=missingIncludeSystem \
 	'-DPG_FUNCTION_INFO_V1(f)=extern int f' '-DPG_MODULE_MAGIC=extern int m' \
@@ -24,7 +24,7 @@ include=$("$(make_var PG_CONFIG)" --includedir-server)
 printf '%s\n' "${sources[@]}" |
 	xargs -P "$(nproc)" -n 6 sh -c '
 		include=$1; shift
-		clang-tidy --quiet "$@" -- -std=gnu99 -I src -I "$include" 2>/dev/null
+		clang-tidy --quiet "$@" -- -std=gnu99 -DDLOCK_DEBUG_POINTS -I src -I "$include" 2>/dev/null
 	' sh "$include" || rc=1
 
 shellcheck -x "${scripts[@]}" || rc=1

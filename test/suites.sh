@@ -7,6 +7,7 @@
 # are: pg_regress files, isolation specs, pgTAP assertions, TAP assertions.
 # shellcheck source=test/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+export DEBUG_POINTS=1
 
 out=${out:?called by test/run}
 cd "$top"

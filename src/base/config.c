@@ -29,28 +29,6 @@ int			dlock_deadlock_timeout;
 int			dlock_deadlock_policy;
 int			dlock_quorum_timeout;
 int			dlock_client_retention;
-int			dlock_debug_stop;
-bool		dlock_debug_no_barrier;
-
-static const struct config_enum_entry stop_point_options[] = {
-	{"none", DLOCK_STOP_NONE, false},
-	{"batch_collected", DLOCK_STOP_BATCH_COLLECTED, false},
-	{"rows_written", DLOCK_STOP_ROWS_WRITTEN, false},
-	{"rows_flushed", DLOCK_STOP_ROWS_FLUSHED, false},
-	{"grant_flushed", DLOCK_STOP_GRANT_FLUSHED, false},
-	{"grant_acknowledged", DLOCK_STOP_GRANT_ACKNOWLEDGED, false},
-	{"leases_loaded", DLOCK_STOP_LEASES_LOADED, false},
-	{"writer_starting", DLOCK_STOP_WRITER_STARTING, false},
-	{"slots_trimmed", DLOCK_STOP_SLOTS_TRIMMED, false},
-	{"writer_dozing", DLOCK_STOP_WRITER_DOZING, false},
-	{"slot_seen", DLOCK_STOP_SLOT_SEEN, false},
-	{"slot_checked", DLOCK_STOP_SLOT_CHECKED, false},
-	{"client_looked_up", DLOCK_STOP_CLIENT_LOOKED_UP, false},
-	{"clients_chosen", DLOCK_STOP_CLIENTS_CHOSEN, false},
-	{"deadlock_suspected", DLOCK_STOP_DEADLOCK_SUSPECTED, false},
-	{"deadlock_confirmed", DLOCK_STOP_DEADLOCK_CONFIRMED, false},
-	{NULL, 0, false}
-};
 
 static const struct config_enum_entry policy_options[] = {
 	{"detect", DLOCK_POLICY_DETECT, false},
@@ -114,6 +92,62 @@ define_sizes(void)
 				 /* bootValue */ 64, /* minValue */ 4, /* maxValue */ 4096);
 }
 
+#ifdef DLOCK_DEBUG_POINTS
+
+int			dlock_debug_stop;
+bool		dlock_debug_no_barrier;
+
+static const struct config_enum_entry stop_point_options[] = {
+	{"none", DLOCK_STOP_NONE, false},
+	{"batch_collected", DLOCK_STOP_BATCH_COLLECTED, false},
+	{"rows_written", DLOCK_STOP_ROWS_WRITTEN, false},
+	{"rows_flushed", DLOCK_STOP_ROWS_FLUSHED, false},
+	{"grant_flushed", DLOCK_STOP_GRANT_FLUSHED, false},
+	{"grant_acknowledged", DLOCK_STOP_GRANT_ACKNOWLEDGED, false},
+	{"leases_loaded", DLOCK_STOP_LEASES_LOADED, false},
+	{"writer_starting", DLOCK_STOP_WRITER_STARTING, false},
+	{"slots_trimmed", DLOCK_STOP_SLOTS_TRIMMED, false},
+	{"writer_dozing", DLOCK_STOP_WRITER_DOZING, false},
+	{"slot_seen", DLOCK_STOP_SLOT_SEEN, false},
+	{"slot_checked", DLOCK_STOP_SLOT_CHECKED, false},
+	{"client_looked_up", DLOCK_STOP_CLIENT_LOOKED_UP, false},
+	{"clients_chosen", DLOCK_STOP_CLIENTS_CHOSEN, false},
+	{"deadlock_suspected", DLOCK_STOP_DEADLOCK_SUSPECTED, false},
+	{"deadlock_confirmed", DLOCK_STOP_DEADLOCK_CONFIRMED, false},
+	{NULL, 0, false}
+};
+
+/*
+ * define_debug_points defines the settings of a build for tests.
+ */
+static void
+define_debug_points(void)
+{
+	DefineCustomEnumVariable("dlock.debug_stop",
+							 "Makes processes stop at a named point, for tests.",
+							 NULL,
+							 &dlock_debug_stop,
+							 DLOCK_STOP_NONE, stop_point_options,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("dlock.debug_no_barrier",
+							 "Answers renewals before the standbys have confirmed them, for tests.",
+							 "This gives up the safety of renewals on a primary that has been replaced.",
+							 &dlock_debug_no_barrier,
+							 /* bootValue */ false,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+}
+
+#else
+
+static void
+define_debug_points(void)
+{
+}
+
+#endif							/* DLOCK_DEBUG_POINTS */
+
 /*
  * dlock_config_define registers all settings with the server.
  */
@@ -175,19 +209,6 @@ dlock_config_define(void)
 							&dlock_client_retention,
 							 /* bootValue */ 30 * 24 * 60 * 60, /* minValue */ 0, /* maxValue */ INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
-	DefineCustomEnumVariable("dlock.debug_stop",
-							 "Makes processes stop at a named point, for tests.",
-							 NULL,
-							 &dlock_debug_stop,
-							 DLOCK_STOP_NONE, stop_point_options,
-							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
-							 NULL, NULL, NULL);
-	DefineCustomBoolVariable("dlock.debug_no_barrier",
-							 "Answers renewals before the standbys have confirmed them, for tests.",
-							 "This gives up the safety of renewals on a primary that has been replaced.",
-							 &dlock_debug_no_barrier,
-							 /* bootValue */ false,
-							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
-							 NULL, NULL, NULL);
+	define_debug_points();
 	MarkGUCPrefixReserved("dlock");
 }

@@ -33,8 +33,11 @@ extern int	dlock_deadlock_timeout; /* milliseconds */
 extern int	dlock_deadlock_policy;	/* a DlockPolicy */
 extern int	dlock_client_retention; /* seconds, 0: for ever */
 extern int	dlock_quorum_timeout;	/* milliseconds; 0: none */
+
+#ifdef DLOCK_DEBUG_POINTS
 extern int	dlock_debug_stop;	/* a DlockStopPoint */
 extern bool dlock_debug_no_barrier;
+#endif
 
 extern void dlock_config_define(void);
 

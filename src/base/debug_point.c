@@ -2,9 +2,9 @@
  * debug_point.c
  *	  Named points at which a test can stop a process.
  *
- * A process that reaches the point named by dlock.debug_stop says so in the
- * server log and stays there until a reload of the configuration names
- * another, or until it is cancelled, terminated or killed.
+ * A process that reaches the point named by dlock.debug_stop writes a line to
+ * the server log and waits there until a reload of the configuration names
+ * another point, or until it is cancelled, terminated or killed.
  *
  * IDENTIFICATION
  *	  src/base/debug_point.c
@@ -20,11 +20,13 @@
 
 #include "base/debug_point.h"
 
+#ifdef DLOCK_DEBUG_POINTS
+
 /*
- * dlock_debug_wait stays until the point is no longer the one asked for.
+ * dlock_debug_point_wait waits until dlock.debug_stop names another point.
  */
 void
-dlock_debug_wait(DlockStopPoint point)
+dlock_debug_point_wait(DlockStopPoint point)
 {
 	ereport(LOG,
 			(errmsg("dlock stopped at debug point \"%s\"",
@@ -43,5 +45,8 @@ dlock_debug_wait(DlockStopPoint point)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 	}
-	SetLatch(MyLatch);			/* whatever else it was set for is still due */
+	/* we have reset it, but not seen to what else it was set for */
+	SetLatch(MyLatch);
 }
+
+#endif							/* DLOCK_DEBUG_POINTS */

@@ -2,11 +2,17 @@
  * debug_point.h
  *	  Named points at which a test can stop a process.
  *
+ * They exist only in a build for tests, "make DEBUG_POINTS=1", which defines
+ * DLOCK_DEBUG_POINTS.  The build that is shipped has neither the points nor
+ * the settings that control them.
+ *
  * IDENTIFICATION
  *	  src/base/debug_point.h
  */
 #ifndef DLOCK_BASE_DEBUG_POINT_H
 #define DLOCK_BASE_DEBUG_POINT_H
+
+#ifdef DLOCK_DEBUG_POINTS
 
 #include "base/config.h"
 
@@ -32,7 +38,7 @@ typedef enum DlockStopPoint
 	DLOCK_STOP_DEADLOCK_CONFIRMED,	/* after both, nobody has given up yet */
 } DlockStopPoint;
 
-extern void dlock_debug_wait(DlockStopPoint point);
+extern void dlock_debug_point_wait(DlockStopPoint point);
 
 /*
  * No LWLock may be held here: the process may sleep for long, and notices
@@ -42,7 +48,17 @@ extern void dlock_debug_wait(DlockStopPoint point);
 #define DLOCK_DEBUG_POINT(point) \
 	do { \
 		if (unlikely(dlock_debug_stop == (int) (point))) \
-			dlock_debug_wait(point); \
+			dlock_debug_point_wait(point); \
 	} while (0)
+
+/* renewals are answered before the standbys have confirmed them */
+#define DLOCK_DEBUG_NO_BARRIER dlock_debug_no_barrier
+
+#else
+
+#define DLOCK_DEBUG_POINT(point) ((void) 0)
+#define DLOCK_DEBUG_NO_BARRIER false
+
+#endif							/* DLOCK_DEBUG_POINTS */
 
 #endif							/* DLOCK_BASE_DEBUG_POINT_H */

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "base/config.h"
+#include "base/debug_point.h"
 #include "engine/holding.h"
 #include "session/flush.h"
 #include "session/lease_refs.h"
@@ -21,7 +22,7 @@
 static bool
 must_confirm(void)
 {
-	return dlock_durable && dlock_quorum_is_wanted() && !dlock_debug_no_barrier;
+	return dlock_durable && dlock_quorum_is_wanted() && !DLOCK_DEBUG_NO_BARRIER;
 }
 
 /*

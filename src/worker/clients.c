@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/debug_point.h"
 #include "shared/client.h"
 #include "worker/clients.h"

@@ -37,6 +37,8 @@ sub dlock_node
 	$node->append_conf('postgresql.conf', "fsync = on\ndlock.debug_stop = none\n");
 	$node->append_conf('postgresql.conf', $conf) if defined $conf;
 	$node->start;
+	die "these tests need a dlock that was built with \"make DEBUG_POINTS=1\"\n"
+	  if $node->safe_psql('postgres', q{SELECT current_setting('dlock.debug_stop', true) IS NULL}) eq 't';
 	$node->safe_psql('postgres', 'CREATE EXTENSION dlock');
 	return $node;
 }
