@@ -484,7 +484,7 @@ inline release(s, c)
  * acknowledged after the downgrade was requested.  The same applies to
  * upgrades.
  * code: at_commit, dlock_holding_downgrade, dlock_holds_weaken, split,
- * join_shared
+ * join_alike
  */
 inline downgrade(s, c)
 {
