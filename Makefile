@@ -18,11 +18,11 @@ OBJS = \
 	src/base/clock.o \
 	src/base/config.o \
 	src/base/debug_point.o \
+	src/base/futex.o \
 	src/base/interval.o \
 	src/base/key.o \
 	src/base/message.o \
 	src/base/mode.o \
-	src/base/nap.o \
 	src/base/scope.o \
 	src/base/shape.o \
 	src/deadlock/detect.o \
@@ -55,7 +55,6 @@ OBJS = \
 	src/session/session_holds.o \
 	src/session/sleep.o \
 	src/session/xact.o \
-	src/shared/actor.o \
 	src/shared/alarm.o \
 	src/shared/causes.o \
 	src/shared/client.o \
@@ -68,6 +67,7 @@ OBJS = \
 	src/shared/pending.o \
 	src/shared/queue.o \
 	src/shared/resource.o \
+	src/shared/session_map.o \
 	src/shared/slots.o \
 	src/shared/snapshot.o \
 	src/shared/table.o \

@@ -22,7 +22,6 @@
 #include "base/mode.h"
 #include "session/access.h"
 #include "session/xact.h"
-#include "shared/actor.h"
 #include "shared/alarm.h"
 #include "shared/causes.h"
 #include "shared/client.h"
@@ -32,6 +31,7 @@
 #include "shared/partition.h"
 #include "shared/pending.h"
 #include "shared/resource.h"
+#include "shared/session_map.h"
 #include "shared/slots.h"
 #include "shared/table.h"
 #include "worker/hooks.h"
@@ -61,7 +61,7 @@ static const struct
 	{dlock_ends_shmem_size, dlock_ends_shmem_init},
 	{dlock_causes_shmem_size, dlock_causes_shmem_init},
 	{dlock_pending_shmem_size, dlock_pending_shmem_init},
-	{dlock_actor_shmem_size, dlock_actor_shmem_init},
+	{dlock_session_map_shmem_size, dlock_session_map_shmem_init},
 	{dlock_deadlocks_shmem_size, dlock_deadlocks_shmem_init},
 };
 
@@ -107,7 +107,7 @@ _PG_init(void)
 	dlock_launcher_register();
 	dlock_monitor_register();
 	dlock_hooks_install();
-	dlock_fence_install();
+	dlock_fence_api_install();
 	dlock_xact_install();
 	dlock_access_set_preloaded();
 }

@@ -287,10 +287,10 @@ inline promise(c)
 }
 
 /*
- * add_hold counts one more hold.
- * code: dlock_lease_add_hold, dlock_holds_add, add_hold, give
+ * grant_hold counts one more hold.
+ * code: dlock_lease_add_hold, dlock_holds_add, grant_hold, give
  */
-inline add_hold(s, c, queued, again)
+inline grant_hold(s, c, queued, again)
 {
 	S[s].tok = L[c].tok;
 	if
@@ -381,11 +381,11 @@ inline serve()
 			:: L[CLIENT(j)].mode < S[j].mode -> L[CLIENT(j)].mode = S[j].mode
 			:: else
 			fi;
-			add_hold(j, CLIENT(j), true, true)
+			grant_hold(j, CLIENT(j), true, true)
 		:: S[j].at == QUEUED && L[CLIENT(j)].state == FREE &&
 			!IN_THE_WAY(CLIENT(j), S[j].mode) && granted < TOKENS ->
 			grant(j, CLIENT(j));
-			add_hold(j, CLIENT(j), true, false)
+			grant_hold(j, CLIENT(j), true, false)
 		:: else
 		fi;
 		j++
@@ -593,19 +593,19 @@ inline forget(s)
 }
 
 /* A request with the scope and mode that are set.
- * code: dlock_grant_request, start, hold_more, strengthen, dlock_enqueue_request */
+ * code: dlock_grant_request, grant_lease, hold_more, strengthen, dlock_enqueue_request */
 inline request(s, c)
 {
 	if
 	:: L[c].state != FREE && L[c].mode >= S[s].mode ->
-		add_hold(s, c, false, true)
+		grant_hold(s, c, false, true)
 	:: L[c].state != FREE && L[c].mode < S[s].mode && L[1 - c].state == FREE ->
 		L[c].mode = EX;
-		add_hold(s, c, false, true);
+		grant_hold(s, c, false, true);
 		serve()
 	:: L[c].state == FREE && !IN_THE_WAY(c, S[s].mode) ->
 		grant(s, c);
-		add_hold(s, c, false, false);
+		grant_hold(s, c, false, false);
 		serve()
 #ifdef NO_QUEUE
 	:: else -> forget(s)
@@ -743,7 +743,7 @@ active [SESSIONS] proctype Backend()
 		tidy()
 	   }
 
-	/* It gives up first.  code: abandon, dlock_grant_take_back */
+	/* It gives up first.  code: abandon_request, dlock_grant_take_back */
 	:: d_step { S[me].at == GRANTED ->
 				SAY1("session %d: takes back\n", me);
 				take_back(me, CLIENT(me)); tidy() }

@@ -246,9 +246,9 @@ inline acknowledge(s, c)
 /*
  * One more hold or upgrade.  A lease that existed only for commits in progress
  * belongs to its client again.
- * code: dlock_lease_add_hold, dlock_holds_add, begin_anew, add_hold, give
+ * code: dlock_lease_add_hold, dlock_holds_add, begin_anew, grant_hold, give
  */
-inline add_hold(s, c)
+inline grant_hold(s, c)
 {
 	if
 	:: HOLD_COUNT(c) == 0 && L[c].fences > 0 && S[s].scope != UPGRADE ->
@@ -298,7 +298,7 @@ inline serve()
 			:: else
 			fi;
 			PROPERTY(NOT_BETWEEN, NO_COMMIT_UNDER_WAY(CLIENT(j), S[j].mode));
-			add_hold(j, CLIENT(j))
+			grant_hold(j, CLIENT(j))
 		:: else
 		fi;
 		j++
@@ -531,8 +531,8 @@ inline downgrade(s, c)
 #endif
 
 /*
- * code: dlock_grant_request, find_resource, dlock_transition_end_expired, start,
- * hold_more, strengthen, add_hold
+ * code: dlock_grant_request, find_resource, dlock_transition_end_expired, grant_lease,
+ * hold_more, strengthen, grant_hold
  */
 inline request(s, c)
 {
@@ -555,16 +555,16 @@ inline request(s, c)
 	:: S[s].scope != UPGRADE && L[c].state == FREE && !IN_THE_WAY(c, S[s].mode) ->
 		L[c].state = PENDING; L[c].mode = S[s].mode;
 		PROPERTY(NOT_BETWEEN, NO_COMMIT_UNDER_WAY(c, S[s].mode));
-		add_hold(s, c);
+		grant_hold(s, c);
 		serve()
 	:: L[c].state != FREE && L[c].mode >= S[s].mode &&
 		!(S[s].scope == UPGRADE && (HOLD_COUNT(c) == 0 || L[c].ran_out)) ->
-		add_hold(s, c);
+		grant_hold(s, c);
 		restart_clock(c)
 	:: L[c].state != FREE && L[c].mode < S[s].mode && L[1 - c].state == FREE &&
 		!(S[s].scope == UPGRADE && (HOLD_COUNT(c) == 0 || L[c].ran_out)) ->
 		L[c].mode = EX;
-		add_hold(s, c);
+		grant_hold(s, c);
 		restart_clock(c);
 		serve()
 	:: else -> S[s].at = QUEUED
@@ -573,7 +573,7 @@ inline request(s, c)
 
 /*
  * An unacknowledged grant is undone.
- * code: abandon, dlock_grant_take_back, undo
+ * code: abandon_request, dlock_grant_take_back, undo
  */
 inline take_back(s, c)
 {

@@ -125,7 +125,7 @@ inline append(k, what)
 #ifdef F_NOT_TOO_LATE
 #define TOO_LATE(k) false
 #else
-/* code: is_late, dlock_grant_acknowledge */
+/* code: may_be_expired_elsewhere, dlock_grant_acknowledge */
 #define TOO_LATE(k) ((k) == 0 && left[NEWEST] == 0)
 #endif
 #ifdef F_ACK_BEFORE_CONFIRMED

@@ -94,7 +94,7 @@ inline hurry()
 	if
 	:: atomic { !urgent -> urgent = 1 };
 		if
-		:: napping -> skip		/* code: dlock_nap_end */
+		:: napping -> skip		/* code: dlock_futex_wake */
 		:: else -> WAKE(WRITER)
 		fi
 	:: urgent -> skip
@@ -126,7 +126,7 @@ inline await()
 		/* it has checked, and does not check again */
 		notice[me] = batch;
 #else
-		/* the futex wait ends by itself; code: dlock_nap */
+		/* the futex wait ends by itself; code: dlock_futex_wait */
 		notice[me] = batch;
 		do
 		:: durable_batch >= batch -> break
@@ -385,7 +385,7 @@ awake:
 	/*
 	 * It sleeps for a time: first in a futex wait on "urgent", then on its
 	 * latch.
-	 * code: dlock_pending_nap_for_work, dlock_nap
+	 * code: dlock_pending_nap_for_work, dlock_futex_wait
 	 */
 alert:
 	napping = 1;

@@ -44,18 +44,18 @@ default_scope(const char *client)
  * the resource; gives the timeout.
  */
 static int64
-read_options(FunctionCallInfo fcinfo, DlockRequest *request)
+read_request(FunctionCallInfo fcinfo, DlockRequest *request)
 {
-	int64		timeout = dlock_arg_timeout(fcinfo, 1);
+	int64		timeout = dlock_args_timeout(fcinfo, 1);
 	int64		ttl;
 	char	   *client;
 
 	request->arrived = dlock_clock_now();
-	ttl = dlock_arg_ttl(fcinfo, 2);
-	request->mode = dlock_arg_mode(fcinfo, 3);
-	request->priority = dlock_arg_priority(fcinfo, 4);
-	client = dlock_arg_client(fcinfo, 6);
-	request->hold.scope = dlock_arg_scope(fcinfo, 5, default_scope(client));
+	ttl = dlock_args_ttl(fcinfo, 2);
+	request->mode = dlock_args_mode(fcinfo, 3);
+	request->priority = dlock_args_priority(fcinfo, 4);
+	client = dlock_args_client(fcinfo, 6);
+	request->hold.scope = dlock_args_scope(fcinfo, 5, default_scope(client));
 	request->hold.duration_given = ttl != 0;
 	request->hold.duration = ttl != 0 ? ttl :
 		(int64) Min(dlock_default_ttl, dlock_max_ttl) * 1000;
@@ -71,14 +71,14 @@ read_options(FunctionCallInfo fcinfo, DlockRequest *request)
  * acquire does what the functions for one resource have in common.
  */
 static DlockOutcome
-acquire(FunctionCallInfo fcinfo, DlockRequest *request, DlockGrant *grant,
+acquire_one(FunctionCallInfo fcinfo, DlockRequest *request, DlockGrant *grant,
 		DlockRefusal *refusal)
 {
 	int64		timeout;
 
 	dlock_access_check_preloaded();
-	request->key = dlock_arg_resource(fcinfo, 0);
-	timeout = read_options(fcinfo, request);
+	request->key = dlock_args_resource(fcinfo, 0);
+	timeout = read_request(fcinfo, request);
 	return dlock_acquire_lease(request, timeout, grant, refusal);
 }
 
@@ -112,7 +112,7 @@ dlock_acquire(PG_FUNCTION_ARGS)
 	DlockRequest request = {0};
 	DlockGrant	grant;
 	DlockRefusal refusal;
-	DlockOutcome outcome = acquire(fcinfo, &request, &grant, &refusal);
+	DlockOutcome outcome = acquire_one(fcinfo, &request, &grant, &refusal);
 
 	if (outcome != DLOCK_GRANTED)
 		dlock_acquire_report(&request, outcome, &refusal);
@@ -132,7 +132,7 @@ dlock_try_acquire(PG_FUNCTION_ARGS)
 	DlockOutcome outcome;
 
 	check_timeout(fcinfo, "dlock_acquire");
-	outcome = acquire(fcinfo, &request, &grant, &refusal);
+	outcome = acquire_one(fcinfo, &request, &grant, &refusal);
 	if (is_not_now(outcome))
 		PG_RETURN_NULL();
 	if (outcome != DLOCK_GRANTED)
@@ -151,7 +151,7 @@ dlock_try_acquire(PG_FUNCTION_ARGS)
 static DlockRequest *
 read_requests(FunctionCallInfo fcinfo, const DlockRequest *options, int *count)
 {
-	DlockKeys	names = dlock_arg_resources(fcinfo, 0);
+	DlockKeys	names = dlock_args_resources(fcinfo, 0);
 	DlockRequest *requests = palloc(Max(names.count, 1) * sizeof(DlockRequest));
 
 	*count = names.count;
@@ -223,7 +223,7 @@ acquire_all(FunctionCallInfo fcinfo, bool or_nothing)
 
 	InitMaterializedSRF(fcinfo, 0);
 	check_resources(fcinfo);
-	timeout = read_options(fcinfo, &options);
+	timeout = read_request(fcinfo, &options);
 	requests = read_requests(fcinfo, &options, &count);
 	if (count == 0)
 		return;

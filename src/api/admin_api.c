@@ -29,8 +29,8 @@ dlock_force_release(PG_FUNCTION_ARGS)
 	int64		token;
 
 	dlock_access_check_preloaded();
-	key = dlock_arg_resource(fcinfo, 0);
-	token = dlock_arg_token(fcinfo, 1);
+	key = dlock_args_resource(fcinfo, 0);
+	token = dlock_args_token(fcinfo, 1);
 	PG_RETURN_INT64(dlock_release_by_force(dlock_access_gate(), &key, token));
 }
 

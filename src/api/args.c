@@ -29,10 +29,10 @@ require(FunctionCallInfo fcinfo, int n, const char *what)
 }
 
 /*
- * dlock_arg_resource_text checks a resource's name, from which the key borrows.
+ * dlock_args_resource_text checks a resource's name, from which the key borrows.
  */
 DlockKey
-dlock_arg_resource_text(const text *name)
+dlock_args_resource_text(const text *name)
 {
 	int			len = (int) VARSIZE_ANY_EXHDR(name);
 
@@ -50,13 +50,13 @@ dlock_arg_resource_text(const text *name)
 }
 
 /*
- * dlock_arg_resource reads a resource's name.
+ * dlock_args_resource reads a resource's name.
  */
 DlockKey
-dlock_arg_resource(FunctionCallInfo fcinfo, int n)
+dlock_args_resource(FunctionCallInfo fcinfo, int n)
 {
 	require(fcinfo, n, "resource name");
-	return dlock_arg_resource_text(PG_GETARG_TEXT_PP(n));
+	return dlock_args_resource_text(PG_GETARG_TEXT_PP(n));
 }
 
 static int
@@ -70,11 +70,11 @@ by_name(const void *a, const void *b)
 }
 
 /*
- * dlock_arg_resources reads an array of resources' names: in their order, and
+ * dlock_args_resources reads an array of resources' names: in their order, and
  * each name once.
  */
 DlockKeys
-dlock_arg_resources(FunctionCallInfo fcinfo, int n)
+dlock_args_resources(FunctionCallInfo fcinfo, int n)
 {
 	Datum	   *names;
 	bool	   *nulls;
@@ -92,7 +92,7 @@ dlock_arg_resources(FunctionCallInfo fcinfo, int n)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("resource name must not be null")));
-		keys[i] = dlock_arg_resource_text(DatumGetTextPP(names[i]));
+		keys[i] = dlock_args_resource_text(DatumGetTextPP(names[i]));
 	}
 	qsort(keys, nnames, sizeof(DlockKey), by_name);
 	result.keys = keys;
@@ -103,10 +103,10 @@ dlock_arg_resources(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_arg_client reads a client's name; NULL where none is given.
+ * dlock_args_client reads a client's name; NULL where none is given.
  */
 char *
-dlock_arg_client(FunctionCallInfo fcinfo, int n)
+dlock_args_client(FunctionCallInfo fcinfo, int n)
 {
 	if (PG_ARGISNULL(n))
 		return NULL;
@@ -114,10 +114,10 @@ dlock_arg_client(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_arg_mode reads a mode.
+ * dlock_args_mode reads a mode.
  */
 DlockMode
-dlock_arg_mode(FunctionCallInfo fcinfo, int n)
+dlock_args_mode(FunctionCallInfo fcinfo, int n)
 {
 	DlockMode	mode;
 	char	   *name;
@@ -134,10 +134,10 @@ dlock_arg_mode(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_arg_scope reads a scope; where none is given, it is "otherwise".
+ * dlock_args_scope reads a scope; where none is given, it is "otherwise".
  */
 DlockScope
-dlock_arg_scope(FunctionCallInfo fcinfo, int n, DlockScope otherwise)
+dlock_args_scope(FunctionCallInfo fcinfo, int n, DlockScope otherwise)
 {
 	DlockScope	scope;
 	char	   *name;
@@ -167,11 +167,11 @@ read_interval(FunctionCallInfo fcinfo, int n, const char *what)
 }
 
 /*
- * dlock_arg_timeout reads how long to wait, in microseconds; NULL means for
+ * dlock_args_timeout reads how long to wait, in microseconds; NULL means for
  * ever.
  */
 int64
-dlock_arg_timeout(FunctionCallInfo fcinfo, int n)
+dlock_args_timeout(FunctionCallInfo fcinfo, int n)
 {
 	int64		us;
 
@@ -188,10 +188,10 @@ dlock_arg_timeout(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_arg_ttl reads a duration, in microseconds; 0 where none is given.
+ * dlock_args_ttl reads a duration, in microseconds; 0 where none is given.
  */
 int64
-dlock_arg_ttl(FunctionCallInfo fcinfo, int n)
+dlock_args_ttl(FunctionCallInfo fcinfo, int n)
 {
 	int64		max = (int64) dlock_max_ttl * 1000;
 	int64		us;
@@ -211,10 +211,10 @@ dlock_arg_ttl(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_arg_token reads a token; 0 where none is given.
+ * dlock_args_token reads a token; 0 where none is given.
  */
 int64
-dlock_arg_token(FunctionCallInfo fcinfo, int n)
+dlock_args_token(FunctionCallInfo fcinfo, int n)
 {
 	int64		token;
 
@@ -229,10 +229,10 @@ dlock_arg_token(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_arg_priority reads a priority.
+ * dlock_args_priority reads a priority.
  */
 int32
-dlock_arg_priority(FunctionCallInfo fcinfo, int n)
+dlock_args_priority(FunctionCallInfo fcinfo, int n)
 {
 	require(fcinfo, n, "priority");
 	return PG_GETARG_INT32(n);

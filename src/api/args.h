@@ -16,16 +16,16 @@
 #include "base/mode.h"
 #include "base/scope.h"
 
-extern DlockKey dlock_arg_resource(FunctionCallInfo fcinfo, int n);
-extern DlockKey dlock_arg_resource_text(const text *name);
-extern DlockKeys dlock_arg_resources(FunctionCallInfo fcinfo, int n);
-extern char *dlock_arg_client(FunctionCallInfo fcinfo, int n);
-extern DlockMode dlock_arg_mode(FunctionCallInfo fcinfo, int n);
-extern DlockScope dlock_arg_scope(FunctionCallInfo fcinfo, int n,
+extern DlockKey dlock_args_resource(FunctionCallInfo fcinfo, int n);
+extern DlockKey dlock_args_resource_text(const text *name);
+extern DlockKeys dlock_args_resources(FunctionCallInfo fcinfo, int n);
+extern char *dlock_args_client(FunctionCallInfo fcinfo, int n);
+extern DlockMode dlock_args_mode(FunctionCallInfo fcinfo, int n);
+extern DlockScope dlock_args_scope(FunctionCallInfo fcinfo, int n,
 								  DlockScope otherwise);
-extern int64 dlock_arg_timeout(FunctionCallInfo fcinfo, int n);
-extern int64 dlock_arg_ttl(FunctionCallInfo fcinfo, int n);
-extern int64 dlock_arg_token(FunctionCallInfo fcinfo, int n);
-extern int32 dlock_arg_priority(FunctionCallInfo fcinfo, int n);
+extern int64 dlock_args_timeout(FunctionCallInfo fcinfo, int n);
+extern int64 dlock_args_ttl(FunctionCallInfo fcinfo, int n);
+extern int64 dlock_args_token(FunctionCallInfo fcinfo, int n);
+extern int32 dlock_args_priority(FunctionCallInfo fcinfo, int n);
 
 #endif							/* DLOCK_API_ARGS_H */

@@ -44,9 +44,9 @@ dlock_release(PG_FUNCTION_ARGS)
 	uint32		client;
 
 	dlock_access_check_preloaded();
-	key = dlock_arg_resource(fcinfo, 0);
-	token = dlock_arg_token(fcinfo, 1);
-	name = dlock_arg_client(fcinfo, 2);
+	key = dlock_args_resource(fcinfo, 0);
+	token = dlock_args_token(fcinfo, 1);
+	name = dlock_args_client(fcinfo, 2);
 	gate = dlock_access_gate();
 	client = dlock_access_client(gate, name, false);
 	PG_RETURN_BOOL(client != DLOCK_NONE &&
@@ -61,7 +61,7 @@ read_resources(FunctionCallInfo fcinfo, int n, DlockKeys *keys)
 {
 	if (PG_ARGISNULL(n))
 		return NULL;
-	*keys = dlock_arg_resources(fcinfo, n);
+	*keys = dlock_args_resources(fcinfo, n);
 	return keys;
 }
 
@@ -79,7 +79,7 @@ dlock_release_all(PG_FUNCTION_ARGS)
 	uint32		client;
 
 	dlock_access_check_preloaded();
-	name = dlock_arg_client(fcinfo, 0);
+	name = dlock_args_client(fcinfo, 0);
 	wanted = read_resources(fcinfo, 1, &keys);
 	gate = dlock_access_gate();
 	client = dlock_access_client(gate, name, false);
@@ -128,10 +128,10 @@ dlock_renew(PG_FUNCTION_ARGS)
 	bool		nulls[3] = {false, false, false};
 
 	dlock_access_check_preloaded();
-	key = dlock_arg_resource(fcinfo, 0);
-	renewal.duration = dlock_arg_ttl(fcinfo, 1);
-	token = dlock_arg_token(fcinfo, 2);
-	name = dlock_arg_client(fcinfo, 3);
+	key = dlock_args_resource(fcinfo, 0);
+	renewal.duration = dlock_args_ttl(fcinfo, 1);
+	token = dlock_args_token(fcinfo, 2);
+	name = dlock_args_client(fcinfo, 3);
 	gate = dlock_access_gate();
 	client = dlock_access_client(gate, name, false);
 	if (client == DLOCK_NONE ||
@@ -164,8 +164,8 @@ dlock_renew_all(PG_FUNCTION_ARGS)
 	uint32		client;
 
 	dlock_access_check_preloaded();
-	duration = dlock_arg_ttl(fcinfo, 0);
-	name = dlock_arg_client(fcinfo, 1);
+	duration = dlock_args_ttl(fcinfo, 0);
+	name = dlock_args_client(fcinfo, 1);
 	wanted = read_resources(fcinfo, 2, &keys);
 	gate = dlock_access_gate();
 	client = dlock_access_client(gate, name, false);
@@ -176,14 +176,14 @@ dlock_renew_all(PG_FUNCTION_ARGS)
 static void
 read_options(FunctionCallInfo fcinfo, DlockOptions *options)
 {
-	options->timeout = dlock_arg_timeout(fcinfo, 1);
-	options->duration = dlock_arg_ttl(fcinfo, 2);
+	options->timeout = dlock_args_timeout(fcinfo, 1);
+	options->duration = dlock_args_ttl(fcinfo, 2);
 	options->mode_given = !PG_ARGISNULL(3);
 	if (options->mode_given)
-		options->mode = dlock_arg_mode(fcinfo, 3);
+		options->mode = dlock_args_mode(fcinfo, 3);
 	options->priority_given = !PG_ARGISNULL(4);
 	if (options->priority_given)
-		options->priority = dlock_arg_priority(fcinfo, 4);
+		options->priority = dlock_args_priority(fcinfo, 4);
 }
 
 /*
@@ -203,10 +203,10 @@ dlock_set_options(PG_FUNCTION_ARGS)
 	bool		waiting = false;
 
 	dlock_access_check_preloaded();
-	request.key = dlock_arg_resource(fcinfo, 0);
+	request.key = dlock_args_resource(fcinfo, 0);
 	read_options(fcinfo, &options);
-	token = dlock_arg_token(fcinfo, 5);
-	name = dlock_arg_client(fcinfo, 6);
+	token = dlock_args_token(fcinfo, 5);
+	name = dlock_args_client(fcinfo, 6);
 	request.gate = dlock_access_gate();
 	request.client = dlock_access_client(request.gate, name, false);
 

@@ -58,12 +58,12 @@ dlock_fence(PG_FUNCTION_ARGS)
 	int64		token;
 
 	dlock_access_check_preloaded();
-	key = dlock_arg_resource(fcinfo, 0);
+	key = dlock_args_resource(fcinfo, 0);
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("token must not be null")));
-	token = dlock_arg_token(fcinfo, 1);
+	token = dlock_args_token(fcinfo, 1);
 	gate = dlock_access_gate();
 	if (!dlock_fence_token(gate, &key, token))
 		dlock_lost_report(gate, &key, DLOCK_NONE, token);
@@ -131,7 +131,7 @@ guard(DlockRowResource *row_resource, TupleTableSlot *slot, Relation rel)
 		memcmp(last_name, VARDATA_ANY(name), last_len) == 0)
 		return;
 
-	key = dlock_arg_resource_text(name);
+	key = dlock_args_resource_text(name);
 	outcome = dlock_fence_own(dlock_access_gate(), &key, &holder);
 	if (outcome != DLOCK_FENCED)
 		report_not_holder(rel, &key, outcome, &holder);
@@ -225,10 +225,10 @@ dlock_guard_truncate(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_guard_function gives one of the trigger functions by name.
+ * dlock_fence_api_guard_function gives one of the trigger functions by name.
  */
 Oid
-dlock_guard_function(const char *name, bool missing_ok)
+dlock_fence_api_guard_function(const char *name, bool missing_ok)
 {
 	List	   *qualified = list_make2(makeString("dlock"),
 									   makeString(unconstify(char *, name)));
@@ -251,7 +251,7 @@ fires(const Trigger *trigger)
 static bool
 is_guarded(Relation rel)
 {
-	Oid			function = dlock_guard_function(DLOCK_GUARD_ROW, true);
+	Oid			function = dlock_fence_api_guard_function(DLOCK_GUARD_ROW, true);
 
 	if (rel->trigdesc == NULL || !OidIsValid(function))
 		return false;
@@ -263,12 +263,12 @@ is_guarded(Relation rel)
 }
 
 /*
- * object_access is told of every table that TRUNCATE is going to empty.  The
+ * guard_object_access is told of every table that TRUNCATE is going to empty.  The
  * table may not be locked yet, and must not stay locked: if it changes before
  * it is, we are asked again.
  */
 static void
-object_access(ObjectAccessType access, Oid class_id, Oid object_id,
+guard_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 			  int sub_id, void *arg)
 {
 	Relation	rel;
@@ -287,11 +287,11 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 }
 
 /*
- * dlock_fence_install is called at server start; every process inherits it.
+ * dlock_fence_api_install is called at server start; every process inherits it.
  */
 void
-dlock_fence_install(void)
+dlock_fence_api_install(void)
 {
 	previous_object_access = object_access_hook;
-	object_access_hook = object_access;
+	object_access_hook = guard_object_access;
 }

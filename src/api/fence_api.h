@@ -12,9 +12,9 @@
 #define DLOCK_GUARD_ROW "guard_row"
 #define DLOCK_GUARD_TRUNCATE "guard_truncate"
 
-extern Oid	dlock_guard_function(const char *name, bool missing_ok);
+extern Oid	dlock_fence_api_guard_function(const char *name, bool missing_ok);
 
 /* called at server start */
-extern void dlock_fence_install(void);
+extern void dlock_fence_api_install(void);
 
 #endif							/* DLOCK_API_FENCE_API_H */

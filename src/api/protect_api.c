@@ -40,11 +40,11 @@ PG_FUNCTION_INFO_V1(dlock_unprotect);
 #define TRUNCATE_TRIGGER "dlock_protect_truncate"
 
 /*
- * open_table gives the table that an argument names, locked, if the caller may
+ * open_target gives the table that an argument names, locked, if the caller may
  * change it.
  */
 static Relation
-open_table(FunctionCallInfo fcinfo, LOCKMODE lock)
+open_target(FunctionCallInfo fcinfo, LOCKMODE lock)
 {
 	Oid			relid;
 	Relation	rel;
@@ -85,7 +85,7 @@ cannot_protect(Relation rel, const char *detail)
  * check_table refuses what a trigger would not cover.
  */
 static void
-check_table(Relation rel)
+check_target(Relation rel)
 {
 	Oid			relid = RelationGetRelid(rel);
 	ListCell   *cell;
@@ -111,8 +111,8 @@ check_table(Relation rel)
 static List *
 our_triggers(Relation rel)
 {
-	Oid			row = dlock_guard_function(DLOCK_GUARD_ROW, false);
-	Oid			truncate = dlock_guard_function(DLOCK_GUARD_TRUNCATE, false);
+	Oid			row = dlock_fence_api_guard_function(DLOCK_GUARD_ROW, false);
+	Oid			truncate = dlock_fence_api_guard_function(DLOCK_GUARD_TRUNCATE, false);
 	List	   *result = NIL;
 
 	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
@@ -140,7 +140,7 @@ create_trigger(Oid relid, const char *name, const char *function, bool row,
 	stmt->timing = timing;
 	stmt->events = events;
 	(void) CreateTrigger(stmt, "", relid, InvalidOid, InvalidOid, InvalidOid,
-						 dlock_guard_function(function, false), InvalidOid,
+						 dlock_fence_api_guard_function(function, false), InvalidOid,
 						 NULL, false, false);
 	CommandCounterIncrement();
 }
@@ -162,9 +162,9 @@ dlock_protect(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("resource expression must not be null")));
-	rel = open_table(fcinfo, ShareRowExclusiveLock);
+	rel = open_target(fcinfo, ShareRowExclusiveLock);
 	relid = RelationGetRelid(rel);
-	check_table(rel);
+	check_target(rel);
 	if (our_triggers(rel) != NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -196,7 +196,7 @@ dlock_unprotect(PG_FUNCTION_ARGS)
 	dlock_access_check_preloaded();
 	PreventCommandIfReadOnly("dlock_unprotect()");
 	/* as DROP TRIGGER will take it */
-	rel = open_table(fcinfo, AccessExclusiveLock);
+	rel = open_target(fcinfo, AccessExclusiveLock);
 	triggers = our_triggers(rel);
 	relation_close(rel, NoLock);
 	foreach(cell, triggers)

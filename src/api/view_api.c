@@ -245,7 +245,7 @@ dlock_status(PG_FUNCTION_ARGS)
 	bool		found;
 
 	dlock_access_check_preloaded();
-	key = dlock_arg_resource(fcinfo, 0);
+	key = dlock_args_resource(fcinfo, 0);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	found = read_resource(&key, &copy, &now);
@@ -278,7 +278,7 @@ emit_holder(FunctionCallInfo fcinfo, const char *resource,
 }
 
 static bool
-is_wanted(const char *client, const DlockHolderCopy *holder)
+is_listed(const char *client, const DlockHolderCopy *holder)
 {
 	return client == NULL || strcmp(client, holder->client) == 0;
 }
@@ -295,7 +295,7 @@ list_table(FunctionCallInfo fcinfo, const char *client)
 		DlockHolderCopy holder;
 
 		from_row(&image.records[i], &holder, now);
-		if (is_wanted(client, &holder))
+		if (is_listed(client, &holder))
 			emit_holder(fcinfo, image.records[i].resource, &holder, 0,
 						SOURCE_TABLE, now);
 	}
@@ -318,7 +318,7 @@ list_memory(FunctionCallInfo fcinfo, const char *client)
 			continue;
 		now = get_now();
 		for (int i = 0; i < copy.nholders; i++)
-			if (is_wanted(client, &copy.holders[i]))
+			if (is_listed(client, &copy.holders[i]))
 				emit_holder(fcinfo, copy.resource, &copy.holders[i],
 							copy.nwaiters, SOURCE_MEMORY, now);
 	}
@@ -333,7 +333,7 @@ dlock_list(PG_FUNCTION_ARGS)
 	char	   *client;
 
 	dlock_access_check_preloaded();
-	client = dlock_arg_client(fcinfo, 0);
+	client = dlock_args_client(fcinfo, 0);
 	InitMaterializedSRF(fcinfo, 0);
 	if (RecoveryInProgress())
 		list_table(fcinfo, client);
@@ -383,7 +383,7 @@ dlock_queue(PG_FUNCTION_ARGS)
 	dlock_snapshot_init(&copy);
 	if (!PG_ARGISNULL(0))
 	{
-		DlockKey	key = dlock_arg_resource(fcinfo, 0);
+		DlockKey	key = dlock_args_resource(fcinfo, 0);
 
 		db = dlock_access_gate().db;
 		if (dlock_snapshot_by_name(db, &key, &copy))
@@ -427,10 +427,10 @@ dlock_holds(PG_FUNCTION_ARGS)
 	dlock_access_check_preloaded();
 	if (!may_be_a_name(fcinfo, 0))
 		PG_RETURN_BOOL(false);
-	me = PG_ARGISNULL(2) ? dlock_access_my_name() : dlock_arg_client(fcinfo, 2);
+	me = PG_ARGISNULL(2) ? dlock_access_my_name() : dlock_args_client(fcinfo, 2);
 	if (me == NULL)
 		PG_RETURN_BOOL(false);
-	key = dlock_arg_resource(fcinfo, 0);
+	key = dlock_args_resource(fcinfo, 0);
 	if (!read_resource(&key, &copy, &now))
 		PG_RETURN_BOOL(false);
 	for (int i = 0; i < copy.nholders; i++)

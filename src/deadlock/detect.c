@@ -121,11 +121,11 @@ gives_up_sooner(const DlockWaitCopy *a, const DlockWaitCopy *b)
 }
 
 /*
- * choose gives the node that has to give up; -1 where no node waits for a
+ * choose_victim gives the node that has to give up; -1 where no node waits for a
  * lease.
  */
 static int
-choose(const DlockWaitGraph *graph, const int *arcs, int length)
+choose_victim(const DlockWaitGraph *graph, const int *arcs, int length)
 {
 	int			best = -1;
 	bool		best_holds = false;
@@ -177,7 +177,7 @@ suspect(const DlockWaitGraph *graph, Cycle **cycles)
 					   arc_targets(graph));
 	while ((length = dlock_digraph_next_cycle(&digraph, arcs)) > 0)
 	{
-		int			loser = choose(graph, arcs, length);
+		int			loser = choose_victim(graph, arcs, length);
 		Cycle	   *cycle;
 
 		if (loser < 0)
@@ -257,11 +257,11 @@ still_stands(const DlockWaitGraph *graph, const Cycle *cycle, int *arcs)
  */
 
 /*
- * is_here tells whether a wait for a lease is in the database that the
+ * is_in_database tells whether a wait for a lease is in the database that the
  * description is for; it has no names of others.
  */
 static bool
-is_here(const DlockWaitGraph *graph, const DlockNode *node,
+is_in_database(const DlockWaitGraph *graph, const DlockNode *node,
 		const DlockDeadlock *deadlock)
 {
 	return node->kind == DLOCK_NODE_LEASE &&
@@ -274,7 +274,7 @@ describe_lease_wait(StringInfo line, const DlockWaitGraph *graph,
 {
 	const DlockNode *node = &graph->nodes[arc->from];
 
-	if (!is_here(graph, node, deadlock))
+	if (!is_in_database(graph, node, deadlock))
 	{
 		appendStringInfo(line, "Process %d waits for a resource of another database, ",
 						 node->pid);
@@ -314,7 +314,7 @@ describe_lock_wait(StringInfo line, const DlockWaitGraph *graph,
 
 	appendStringInfo(line, "Process %d", pid);
 	if (before->kind == DLOCK_ARC_HOLDS &&
-		is_here(graph, &graph->nodes[before->from], deadlock))
+		is_in_database(graph, &graph->nodes[before->from], deadlock))
 		appendStringInfo(line, ", as client \"%s\",", before->hold->client_name);
 	appendStringInfoString(line, " waits for ");
 	if (waits_for == NULL)
@@ -334,7 +334,7 @@ describe_lock_wait(StringInfo line, const DlockWaitGraph *graph,
  * up; what does not fit is left out in whole lines.
  */
 static void
-describe(const DlockWaitGraph *graph, const int *arcs, int length, int loser,
+describe_cycle(const DlockWaitGraph *graph, const int *arcs, int length, int loser,
 		 DlockDeadlock *deadlock)
 {
 	const DlockNode *node = &graph->nodes[loser];
@@ -386,7 +386,7 @@ describe(const DlockWaitGraph *graph, const int *arcs, int length, int loser,
 static bool
 resolve(const DlockWaitGraph *graph, const int *arcs, int length)
 {
-	int			loser = choose(graph, arcs, length);
+	int			loser = choose_victim(graph, arcs, length);
 	const DlockNode *node = &graph->nodes[loser];
 	const DlockQueueCopy *queue = dlock_waitgraph_queue(graph, node);
 	DlockDeadlock *deadlock = palloc(sizeof(DlockDeadlock));
@@ -394,7 +394,7 @@ resolve(const DlockWaitGraph *graph, const int *arcs, int length)
 									 (int) strlen(queue->resource));
 	uint64		id;
 
-	describe(graph, arcs, length, loser, deadlock);
+	describe_cycle(graph, arcs, length, loser, deadlock);
 	/* it must be there by the time that the loser looks for it */
 	id = dlock_deadlocks_note(deadlock);
 	if (dlock_enqueue_give_up(&key, dlock_database_at(queue->database),

@@ -36,7 +36,7 @@
 
 #include "base/config.h"
 #include "deadlock/waitgraph.h"
-#include "shared/actor.h"
+#include "shared/session_map.h"
 #include "shared/table.h"
 
 #define WAIT_CLASS 0xFF000000U
@@ -189,10 +189,10 @@ add_session_waits(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
 }
 
 /*
- * add_hold adds arcs to everything that keeps a holder from releasing.
+ * add_hold_arc adds arcs to everything that keeps a holder from releasing.
  */
 static void
-add_hold(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
+add_hold_arc(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
 {
 	int			before = graph->narcs;
 
@@ -201,7 +201,7 @@ add_hold(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
 			add_arc(graph, from, i, DLOCK_ARC_HOLDS, hold);
 	add_session_waits(graph, from, hold);
 	for (int i = 0; i < graph->nsessions; i++)
-		if (dlock_actor_is(graph->sessions[i].leader_procno, hold->client) ||
+		if (dlock_session_map_has(graph->sessions[i].leader_procno, hold->client) ||
 			ends_with(graph, hold, graph->sessions[i].leader_procno))
 			add_arc(graph, from, node_of_session(graph, &graph->sessions[i]),
 					DLOCK_ARC_HOLDS, hold);
@@ -229,7 +229,7 @@ add_lease_arcs(DlockWaitGraph *graph, int from)
 		if (hold->client != wait->client &&
 			dlock_mode_conflicts(hold->mode, wait->mode) &&
 			hold->deadline > graph->ignore_before)
-			add_hold(graph, from, hold);
+			add_hold_arc(graph, from, hold);
 	}
 }
 

@@ -122,25 +122,25 @@ static bool
 waits_for_older(const DlockRequest *request, const DlockResource *res,
 				bool upgrade)
 {
-	int64		born = dlock_client_born(request->client);
+	int64		start_token = dlock_client_start_token(request->client);
 	int64		other;
 
-	if (born == 0)
+	if (start_token == 0)
 		return false;
 	for (uint32 i = res->holders; i != DLOCK_NONE; i = dlock_table_lease(i)->next)
 	{
-		other = dlock_client_born(dlock_table_lease(i)->client);
-		if (dlock_table_lease(i)->client != request->client && other < born)
+		other = dlock_client_start_token(dlock_table_lease(i)->client);
+		if (dlock_table_lease(i)->client != request->client && other < start_token)
 			return true;
 	}
 	if (upgrade)
 		return false;
 	for (uint32 i = res->queue_head; i != DLOCK_NONE; i = dlock_table_waiter(i)->next)
 	{
-		other = dlock_client_born(dlock_table_waiter(i)->client);
+		other = dlock_client_start_token(dlock_table_waiter(i)->client);
 		if (dlock_table_waiter(i)->client != request->client &&
 			dlock_table_waiter(i)->priority >= request->priority &&
-			other != 0 && other < born)
+			other != 0 && other < start_token)
 			return true;
 	}
 	return false;

@@ -62,7 +62,7 @@ acknowledge(const DlockRequest *request, DlockGrant *grant, DlockTime now)
  * nothing needs to be flushed first.
  */
 static void
-add_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
+grant_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
 		 DlockGrant *grant, DlockWakeups *wakeups)
 {
 	DlockDatabase *db = request->gate.db;
@@ -98,7 +98,7 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own,
 	if (!dlock_lease_conflicts(res, request->mode, own))
 	{
 		dlock_lease_strengthen(own, request->mode);
-		add_hold(request, own, spare, grant, wakeups);
+		grant_hold(request, own, spare, grant, wakeups);
 		dlock_transition_serve_client(res, own, wakeups);
 		return DLOCK_GRANTED;
 	}
@@ -113,10 +113,10 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own,
 }
 
 /*
- * start serves a client that holds nothing yet.
+ * grant_lease serves a client that holds nothing yet.
  */
 static DlockOutcome
-start(const DlockRequest *request, uint32 resource, bool wait,
+grant_lease(const DlockRequest *request, uint32 resource, bool wait,
 	  DlockGrant *grant, DlockWakeups *wakeups)
 {
 	uint32		idx;
@@ -136,7 +136,7 @@ start(const DlockRequest *request, uint32 resource, bool wait,
 	dlock_lease_prepare(idx, request->key.hash, request->client, request->mode,
 						request->priority, &request->hold);
 	dlock_lease_grant(resource, idx, wakeups);
-	add_hold(request, idx, &spare, grant, wakeups);
+	grant_hold(request, idx, &spare, grant, wakeups);
 	dlock_transition_serve_client(dlock_table_resource(resource), idx, wakeups);
 	return DLOCK_GRANTED;
 }
@@ -190,13 +190,13 @@ hold_more(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 		outcome = strengthen(request, resource, own, &spare, wait, grant,
 							 wakeups);
 	else
-		add_hold(request, own, &spare, grant, wakeups);
+		grant_hold(request, own, &spare, grant, wakeups);
 	dlock_slots_put_hold_count(spare);
 	return outcome;
 }
 
 static DlockOutcome
-acquire(const DlockRequest *request, bool wait, DlockGrant *grant,
+acquire_locked(const DlockRequest *request, bool wait, DlockGrant *grant,
 		DlockRefusal *refusal, DlockWakeups *wakeups)
 {
 	uint32		resource;
@@ -215,7 +215,7 @@ acquire(const DlockRequest *request, bool wait, DlockGrant *grant,
 	if (own == DLOCK_NONE && !request->hold.counts)
 		outcome = DLOCK_NOT_HELD;
 	else if (own == DLOCK_NONE)
-		outcome = start(request, resource, wait, grant, wakeups);
+		outcome = grant_lease(request, resource, wait, grant, wakeups);
 	else
 		outcome = hold_more(request, resource, own, wait, grant, wakeups);
 
@@ -249,7 +249,7 @@ dlock_grant_request(const DlockRequest *request, bool wait,
 	dlock_grant_init(grant);
 	dlock_wakeups_init(&wakeups, request->gate.db);
 	dlock_partition_lock(request->key.hash, DLOCK_LOCK_WRITE);
-	outcome = acquire(request, wait, grant, refusal, &wakeups);
+	outcome = acquire_locked(request, wait, grant, refusal, &wakeups);
 	dlock_partition_unlock(request->key.hash);
 	dlock_wakeups_run(&wakeups);
 	return outcome;
@@ -311,7 +311,7 @@ grant_all(const DlockRequest *requests, int count, DlockGrant *grants,
 	{
 		*which = i;
 		if (grants[i].lease == DLOCK_NONE)
-			outcome = acquire(&requests[i], false, &grants[i], refusal, wakeups);
+			outcome = acquire_locked(&requests[i], false, &grants[i], refusal, wakeups);
 	}
 	return outcome;
 }
@@ -356,12 +356,12 @@ still_granted(const DlockRequest *request, const DlockGrant *grant)
 }
 
 /*
- * is_late tells whether a server that took our place since the standbys have
+ * may_be_expired_elsewhere tells whether a server that took our place since the standbys have
  * confirmed a lease could have seen it run out already: it goes by the duration
  * that the confirmed row shows, and may have given the resource to somebody else.
  */
 static bool
-is_late(const DlockRequest *request, const DlockGrant *grant, DlockTime now)
+may_be_expired_elsewhere(const DlockRequest *request, const DlockGrant *grant, DlockTime now)
 {
 	const DlockLease *lease = dlock_table_lease(grant->lease);
 
@@ -392,7 +392,7 @@ dlock_grant_acknowledge(const DlockRequest *request, DlockGrant *grant)
 		grant->again = grant->joined && request->hold.counts;
 		stands = false;
 	}
-	else if (is_late(request, grant, now))
+	else if (may_be_expired_elsewhere(request, grant, now))
 		stands = false;
 	else
 		acknowledge(request, grant, now);

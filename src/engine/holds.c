@@ -53,7 +53,7 @@ next_of(const DlockHoldCount *count)
 }
 
 static DlockHoldCount *
-find(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
+find_count(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
 	 DlockMode mode)
 {
 	DlockHoldCount *count = &lease->holds;
@@ -69,7 +69,7 @@ find(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
 static DlockHoldCount *
 find_hold(DlockLease *lease, const DlockHold *hold)
 {
-	return find(lease, owner_of(hold), hold->scope, stops_clock(hold),
+	return find_count(lease, owner_of(hold), hold->scope, stops_clock(hold),
 				hold->mode);
 }
 
@@ -264,12 +264,12 @@ static bool
 take_back_told(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
 			   DlockMode mode)
 {
-	DlockHoldCount *count = find(lease, session, scope, kept, mode);
+	DlockHoldCount *count = find_count(lease, session, scope, kept, mode);
 	int32		n = count == NULL ? 0 : take_told(lease, count, 1);
 
 	for (int other = 0; other < DLOCK_NMODES && n == 0; other++)
 	{
-		count = find(lease, session, scope, kept, (DlockMode) other);
+		count = find_count(lease, session, scope, kept, (DlockMode) other);
 		n = count == NULL ? 0 : take_told(lease, count, 1);
 	}
 	drop_empty(lease);
@@ -297,14 +297,14 @@ dlock_holds_take_back(DlockLease *lease, const DlockHold *hold, bool told)
 }
 
 /*
- * release_own takes holds of one mode away, up to so many, that are the caller's:
+ * release_mine takes holds of one mode away, up to so many, that are the caller's:
  * those of its session, then those of scope lease.
  */
 static int32
-release_own(DlockLease *lease, uint32 session, DlockMode mode, int32 count)
+release_mine(DlockLease *lease, uint32 session, DlockMode mode, int32 count)
 {
-	DlockHoldCount *own = find(lease, session, DLOCK_SCOPE_SESSION, true, mode);
-	DlockHoldCount *plain = find(lease, DLOCK_NO_SESSION, DLOCK_SCOPE_LEASE,
+	DlockHoldCount *own = find_count(lease, session, DLOCK_SCOPE_SESSION, true, mode);
+	DlockHoldCount *plain = find_count(lease, DLOCK_NO_SESSION, DLOCK_SCOPE_LEASE,
 								 false, mode);
 	int32		n = 0;
 
@@ -344,7 +344,7 @@ dlock_holds_release(DlockLease *lease, uint32 session, DlockMode mode,
 
 	for (int i = mode; i >= 0 && n < count; i--)
 		n += others ? release_others(lease, session, (DlockMode) i, count - n) :
-			release_own(lease, session, (DlockMode) i, count - n);
+			release_mine(lease, session, (DlockMode) i, count - n);
 	drop_empty(lease);
 	return n;
 }

@@ -243,10 +243,10 @@ dlock_lease_promise(uint32 idx, DlockWakeups *wakeups)
 }
 
 /*
- * has_row tells whether a hold, or a change of the mode, is for the row to tell.
+ * hold_has_row tells whether a hold, or a change of the mode, is for the row to tell.
  */
 static bool
-has_row(const DlockHold *hold)
+hold_has_row(const DlockHold *hold)
 {
 	return hold->scope != DLOCK_SCOPE_TRANSACTION || !hold->counts;
 }
@@ -258,7 +258,7 @@ has_row(const DlockHold *hold)
 static bool
 is_promise(const DlockLease *lease, const DlockHold *hold)
 {
-	return hold->durable && lease->durable && has_row(hold);
+	return hold->durable && lease->durable && hold_has_row(hold);
 }
 
 /*
@@ -294,7 +294,7 @@ dlock_lease_add_hold(uint32 idx, const DlockHold *hold, uint32 *spare,
 		dlock_holds_add(lease, hold, spare);
 		if (lease->kept > 0)
 			dlock_deadline_clear(idx);
-		if (has_row(hold))
+		if (hold_has_row(hold))
 			lease->durable = true;
 	}
 	else
@@ -306,7 +306,7 @@ dlock_lease_add_hold(uint32 idx, const DlockHold *hold, uint32 *spare,
 	}
 	Assert(dlock_mode_covers(lease->mode, dlock_holds_mode(lease)));
 	lease->row_mode = dlock_holds_row_mode(lease);
-	if (!lease->durable || !has_row(hold))
+	if (!lease->durable || !hold_has_row(hold))
 		return;
 	if (first)
 		lease->duration_batch = pg_atomic_read_u64(&wakeups->db->open_batch);

@@ -114,7 +114,7 @@ dlock_lookup_find_slot(DlockGate gate, uint32 slot, uint32 client,
 }
 
 static void
-copy_holder(uint32 idx, DlockHolder *holder)
+copy_holder_ref(uint32 idx, DlockHolder *holder)
 {
 	DlockClient *client = dlock_client_at(dlock_table_lease(idx)->client);
 
@@ -142,7 +142,7 @@ dlock_lookup_find_holder(DlockGate gate, const DlockKey *key, int64 token,
 			 (token == 0 || dlock_table_lease(idx)->token == token)))
 		idx = dlock_table_lease(idx)->next;
 	if (idx != DLOCK_NONE)
-		copy_holder(idx, holder);
+		copy_holder_ref(idx, holder);
 	dlock_partition_unlock(key->hash);
 	return idx != DLOCK_NONE;
 }

@@ -67,7 +67,7 @@ dlock_maintenance_restore(DlockDatabase *db, const DlockRecord *record,
 		dlock_lease_prepare(idx, key.hash, client, record->mode, 0, &hold);
 		dlock_lease_grant(resource, idx, &wakeups);
 		lease->token = record->token;
-		dlock_client_set_born(client, record->token);
+		dlock_client_set_start_token(client, record->token);
 		dlock_holds_restore(lease, record->mode, record->hold_count);
 		lease->row_mode = record->mode;
 		lease->acquired_at = record->acquired_at;

@@ -48,8 +48,8 @@
 #include "base/shape.h"
 #include "durable/catalog.h"
 #include "session/access.h"
-#include "shared/actor.h"
 #include "shared/client.h"
+#include "shared/session_map.h"
 
 /* how long a call waits for the leases to be loaded */
 #define READY_TIMEOUT (15 * USECS_PER_SEC)
@@ -98,7 +98,7 @@ static void
 act_as(uint32 client, bool by_setting)
 {
 	if (client != DLOCK_NONE || acts_as_named)
-		dlock_actor_set(MyProc->pgprocno, DLOCK_ACTOR_NAMED, client);
+		dlock_session_map_set(MyProc->pgprocno, DLOCK_SESSION_MAP_NAMED, client);
 	acts_as_named = client != DLOCK_NONE;
 	named_by_setting = by_setting;
 }
@@ -123,7 +123,7 @@ unpin(Pinned *pinned)
 		if (pinned == &last_named)
 			act_as(DLOCK_NONE, false);
 		else
-			dlock_actor_set(MyProc->pgprocno, DLOCK_ACTOR_OWN, DLOCK_NONE);
+			dlock_session_map_set(MyProc->pgprocno, DLOCK_SESSION_MAP_OWN, DLOCK_NONE);
 		dlock_client_unpin(pinned->idx);
 	}
 	pinned->valid = false;
@@ -492,7 +492,7 @@ anonymous_client(DlockGate gate)
 			out_of_clients();
 		anonymous.epoch = gate.epoch;
 		anonymous.valid = true;
-		dlock_actor_set(MyProc->pgprocno, DLOCK_ACTOR_OWN, anonymous.idx);
+		dlock_session_map_set(MyProc->pgprocno, DLOCK_SESSION_MAP_OWN, anonymous.idx);
 		/* somebody took that very name for a client: take the next */
 		if (!created)
 			unpin(&anonymous);

@@ -51,7 +51,7 @@ typedef struct UnderWay
 } UnderWay;
 
 static void
-abandon(int code, Datum arg)
+abandon_request(int code, Datum arg)
 {
 	UnderWay   *under_way = (UnderWay *) DatumGetPointer(arg);
 
@@ -113,10 +113,10 @@ dlock_acquire_wait_for_flush(const DlockRequest *request, uint64 batch)
 }
 
 /*
- * finish waits for all that a request has to wait for.
+ * wait_until_granted waits for all that a request has to wait for.
  */
 static DlockOutcome
-finish(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
+wait_until_granted(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
 	   DlockRefusal *refusal)
 {
 	if (outcome == DLOCK_QUEUED)
@@ -152,12 +152,12 @@ see_through(const DlockRequest *request, DlockOutcome outcome,
 	UnderWay	under_way = {request, grant, true};
 	DlockOutcome result;
 
-	PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&under_way));
+	PG_ENSURE_ERROR_CLEANUP(abandon_request, PointerGetDatum(&under_way));
 	{
-		result = finish(request, outcome, grant, refusal);
+		result = wait_until_granted(request, outcome, grant, refusal);
 		under_way.active = false;
 	}
-	PG_END_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&under_way));
+	PG_END_ENSURE_ERROR_CLEANUP(abandon_request, PointerGetDatum(&under_way));
 	dlock_pending_unnotify(MyProc->pgprocno);
 	return result;
 }
@@ -221,10 +221,10 @@ dlock_acquire_note(const DlockRequest *request, const DlockGrant *grant)
 }
 
 /*
- * is_late tells whether a request is not to be made anew any more.
+ * is_too_late tells whether a request is not to be made anew any more.
  */
 static bool
-is_late(const DlockRequest *request)
+is_too_late(const DlockRequest *request)
 {
 	return dlock_clock_now() >= Max(request->deadline,
 									dlock_clock_after(request->arrived, FLUSH_TIME));
@@ -250,7 +250,7 @@ dlock_acquire_slots_come(const DlockRequest *request, DlockOutcome outcome,
 {
 	DlockSlotsLook after;
 
-	if (outcome != DLOCK_NO_LEASE_SLOT || is_late(request))
+	if (outcome != DLOCK_NO_LEASE_SLOT || is_too_late(request))
 		return false;
 	dlock_acquire_look_at_slots(&after);
 	if (after.trimmed > 0)
@@ -268,7 +268,7 @@ bool
 dlock_acquire_again(const DlockRequest *request, DlockOutcome outcome,
 					const DlockGrant *grant)
 {
-	return outcome == DLOCK_LOST && grant->again && !is_late(request);
+	return outcome == DLOCK_LOST && grant->again && !is_too_late(request);
 }
 
 /*

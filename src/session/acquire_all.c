@@ -54,7 +54,7 @@ take_back_all(const UnderWay *all)
 }
 
 static void
-abandon(int code, Datum arg)
+abandon_all(int code, Datum arg)
 {
 	UnderWay   *all = (UnderWay *) DatumGetPointer(arg);
 
@@ -164,7 +164,7 @@ dlock_acquire_all_leases(DlockRequest *requests, int count, int64 timeout,
 	outcome = dlock_acquire_prepare(requests, count, &timeout, &by_setting);
 	if (outcome == DLOCK_GRANTED)
 	{
-		PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&all));
+		PG_ENSURE_ERROR_CLEANUP(abandon_all, PointerGetDatum(&all));
 		{
 			DlockSlotsLook look;
 			bool		again;
@@ -185,7 +185,7 @@ dlock_acquire_all_leases(DlockRequest *requests, int count, int64 timeout,
 			} while (again);
 			all.active = false;
 		}
-		PG_END_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&all));
+		PG_END_ENSURE_ERROR_CLEANUP(abandon_all, PointerGetDatum(&all));
 		dlock_pending_unnotify(MyProc->pgprocno);
 	}
 	for (int i = 0; i < count && outcome == DLOCK_GRANTED; i++)

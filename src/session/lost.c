@@ -25,10 +25,10 @@ static const char *const cause_words[] = {
 };
 
 /*
- * describe says how a lease ended (palloc'd).
+ * describe_cause says how a lease ended (palloc'd).
  */
 static char *
-describe(const DlockCause *cause)
+describe_cause(const DlockCause *cause)
 {
 	return psprintf("The lease with token %lld %s at %s.",
 					(long long) cause->token, cause_words[cause->cause],
@@ -47,7 +47,7 @@ dlock_lost_cause(DlockGate gate, const DlockLeaseRef *ref)
 	DlockCause	cause = {.token = ref->token,.dboid = gate.db->dboid,.resource = ref->hash};
 
 	return dlock_lookup_ref_cause(gate, ref, &cause) ?
-		psprintf(" %s", describe(&cause)) : "";
+		psprintf(" %s", describe_cause(&cause)) : "";
 }
 
 /*
@@ -68,7 +68,7 @@ dlock_lost_report(DlockGate gate, const DlockKey *key, uint32 client,
 		cause.client = dlock_client_at(client)->hash;
 	if ((client != DLOCK_NONE || token != 0) &&
 		dlock_lookup_cause(key, client, &cause))
-		text = describe(&cause);
+		text = describe_cause(&cause);
 	if (client != DLOCK_NONE && dlock_lookup_find(gate, key, client, &ref) &&
 		ref.token != token)
 		other = psprintf(" The client holds the resource with token %lld.",

@@ -60,7 +60,7 @@ dlock_causes_shmem_init(void)
 }
 
 static DlockCause *
-place_of(uint32 resource)
+cause_place(uint32 resource)
 {
 	Assert(dlock_partition_held(resource));
 	return places[resource & place_mask];
@@ -72,7 +72,7 @@ place_of(uint32 resource)
 void
 dlock_causes_note(const DlockCause *cause)
 {
-	DlockCause *place = place_of(cause->resource);
+	DlockCause *place = cause_place(cause->resource);
 
 	memmove(&place[1], &place[0], (DEPTH - 1) * sizeof(DlockCause));
 	place[0] = *cause;
@@ -83,7 +83,7 @@ dlock_causes_note(const DlockCause *cause)
  * that is 0 by resource and client.
  */
 static bool
-is_wanted(const DlockCause *cause, const DlockCause *wanted)
+is_same_lease(const DlockCause *cause, const DlockCause *wanted)
 {
 	if (cause->token == 0 || cause->dboid != wanted->dboid ||
 		cause->resource != wanted->resource)
@@ -99,11 +99,11 @@ is_wanted(const DlockCause *cause, const DlockCause *wanted)
 bool
 dlock_causes_find(DlockCause *wanted)
 {
-	const DlockCause *place = place_of(wanted->resource);
+	const DlockCause *place = cause_place(wanted->resource);
 
 	for (int i = 0; i < DEPTH; i++)
 	{
-		if (is_wanted(&place[i], wanted))
+		if (is_same_lease(&place[i], wanted))
 		{
 			*wanted = place[i];
 			return true;

@@ -63,7 +63,7 @@ static DlockClient *clients;
 static LWLock *client_lock;
 
 static uint32
-bucket_count(void)
+client_buckets(void)
 {
 	return pg_nextpower2_32(dlock_max_clients);
 }
@@ -76,7 +76,7 @@ dlock_client_shmem_size(void)
 {
 	Size		size = MAXALIGN(sizeof(ClientTable));
 
-	size = add_size(size, MAXALIGN(mul_size(bucket_count(), sizeof(Bucket))));
+	size = add_size(size, MAXALIGN(mul_size(client_buckets(), sizeof(Bucket))));
 	return add_size(size, mul_size(dlock_max_clients, sizeof(DlockClient)));
 }
 
@@ -100,21 +100,21 @@ dlock_client_shmem_init(void)
 	table = (ClientTable *) base;
 	buckets = (Bucket *) (base + MAXALIGN(sizeof(ClientTable)));
 	clients = (DlockClient *) ((char *) buckets +
-							   MAXALIGN(bucket_count() * sizeof(Bucket)));
+							   MAXALIGN(client_buckets() * sizeof(Bucket)));
 	if (found)
 		return;
 
 	memset(base, 0, dlock_client_shmem_size());
-	table->bucket_mask = bucket_count() - 1;
+	table->bucket_mask = client_buckets() - 1;
 	table->horizon = DT_NOBEGIN;
-	for (uint32 i = 0; i < bucket_count(); i++)
+	for (uint32 i = 0; i < client_buckets(); i++)
 		buckets[i].first = DLOCK_NONE;
 	for (int i = 0; i < dlock_max_clients; i++)
 	{
 		pg_atomic_init_u32(&clients[i].pins, 0);
 		pg_atomic_init_u32(&clients[i].waiting, 0);
 		pg_atomic_init_u32(&clients[i].held, 0);
-		pg_atomic_init_u64(&clients[i].born, 0);
+		pg_atomic_init_u64(&clients[i].start_token, 0);
 	}
 }
 
@@ -148,7 +148,7 @@ bucket_of(uint32 hash)
  * find walks a chain.  Caller holds the client lock.
  */
 static uint32
-find(const DlockKey *key, uint32 epoch)
+find_client(const DlockKey *key, uint32 epoch)
 {
 	uint32		idx = bucket_of(key->hash)->first;
 
@@ -188,7 +188,7 @@ dlock_client_find(const DlockKey *key, uint32 epoch, Oid role,
 	uint32		idx;
 
 	LWLockAcquire(client_lock, LW_SHARED);
-	idx = find(key, epoch);
+	idx = find_client(key, epoch);
 	if (idx != DLOCK_NONE && is_nobodys(&clients[idx]) &&
 		clients[idx].row.role != role)
 		idx = DLOCK_NONE;
@@ -279,7 +279,7 @@ dlock_client_create(const DlockKey *key, uint32 epoch,
 
 	*created = false;
 	LWLockAcquire(client_lock, LW_EXCLUSIVE);
-	idx = find(key, epoch);
+	idx = find_client(key, epoch);
 	if (idx != DLOCK_NONE && !is_nobodys(&clients[idx]))
 		dlock_client_pin(idx);
 	else if (evictions != NULL &&
@@ -311,16 +311,16 @@ void
 dlock_client_add_lease(uint32 idx, int64 token)
 {
 	if (pg_atomic_fetch_add_u32(&clients[idx].held, 1) == 0)
-		pg_atomic_write_u64(&clients[idx].born, (uint64) token);
+		pg_atomic_write_u64(&clients[idx].start_token, (uint64) token);
 }
 
 /*
- * dlock_client_set_born is for leases that come back newest first.
+ * dlock_client_set_start_token is for leases that come back newest first.
  */
 void
-dlock_client_set_born(uint32 idx, int64 token)
+dlock_client_set_start_token(uint32 idx, int64 token)
 {
-	pg_atomic_write_u64(&clients[idx].born, (uint64) token);
+	pg_atomic_write_u64(&clients[idx].start_token, (uint64) token);
 }
 
 void
@@ -331,15 +331,15 @@ dlock_client_drop_lease(uint32 idx)
 }
 
 /*
- * dlock_client_born tells since which token a client has been holding leases;
+ * dlock_client_start_token tells since which token a client has been holding leases;
  * 0 where it holds none.
  */
 int64
-dlock_client_born(uint32 idx)
+dlock_client_start_token(uint32 idx)
 {
 	if (pg_atomic_read_u32(&clients[idx].held) == 0)
 		return 0;
-	return (int64) pg_atomic_read_u64(&clients[idx].born);
+	return (int64) pg_atomic_read_u64(&clients[idx].start_token);
 }
 
 /*
@@ -464,7 +464,7 @@ dlock_client_in_use(const DlockKey *key, uint32 epoch)
 	bool		result;
 
 	LWLockAcquire(client_lock, LW_SHARED);
-	result = is_pinned(find(key, epoch));
+	result = is_pinned(find_client(key, epoch));
 	LWLockRelease(client_lock);
 	return result;
 }
@@ -480,7 +480,7 @@ dlock_client_forget(const DlockKey *key, uint32 epoch)
 	bool		in_use;
 
 	LWLockAcquire(client_lock, LW_EXCLUSIVE);
-	idx = find(key, epoch);
+	idx = find_client(key, epoch);
 	in_use = is_pinned(idx);
 	if (idx != DLOCK_NONE && !in_use)
 		clients[idx].row.id = 0;
@@ -498,7 +498,7 @@ dlock_client_note_use(const DlockKey *key, uint32 epoch, TimestampTz used_at)
 	uint32		idx;
 
 	LWLockAcquire(client_lock, LW_EXCLUSIVE);
-	idx = find(key, epoch);
+	idx = find_client(key, epoch);
 	if (idx != DLOCK_NONE && clients[idx].row.used_at < used_at)
 		clients[idx].row.used_at = used_at;
 	LWLockRelease(client_lock);

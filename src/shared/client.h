@@ -24,7 +24,7 @@ typedef struct DlockClient
 								 * raised from 0 only under the client lock */
 	pg_atomic_uint32 waiting;	/* places in queues */
 	pg_atomic_uint32 held;		/* leases */
-	pg_atomic_uint64 born;		/* token of the first of these; its age */
+	pg_atomic_uint64 start_token;		/* token of the first of these; its age */
 	uint32		hash;
 	uint32		next;			/* hash chain or free list; client lock */
 	uint32		epoch;			/* opening of the database it belongs to */
@@ -54,9 +54,9 @@ extern void dlock_client_pin(uint32 idx);
 extern void dlock_client_unpin(uint32 idx);
 extern DlockClient *dlock_client_at(uint32 idx);
 extern void dlock_client_add_lease(uint32 idx, int64 token);
-extern void dlock_client_set_born(uint32 idx, int64 token);
+extern void dlock_client_set_start_token(uint32 idx, int64 token);
 extern void dlock_client_drop_lease(uint32 idx);
-extern int64 dlock_client_born(uint32 idx);
+extern int64 dlock_client_start_token(uint32 idx);
 
 /* the client's writer: what its row says, and what it is still to say */
 extern void dlock_client_owe(uint32 idx);

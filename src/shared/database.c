@@ -122,12 +122,12 @@ wake_launcher(void)
 }
 
 /*
- * find looks for a database's entry, or makes one; NULL where there is none
+ * find_entry looks for a database's entry, or makes one; NULL where there is none
  * and none is to be made, or all are in use.  Caller holds the control lock,
  * exclusively in order to make one.
  */
 static DlockDatabase *
-find(Oid dboid, bool create)
+find_entry(Oid dboid, bool create)
 {
 	DlockDatabase *unused = NULL;
 
@@ -175,7 +175,7 @@ dlock_database_want(Oid dboid)
 	bool		news = false;
 
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
-	db = find(dboid, true);
+	db = find_entry(dboid, true);
 	if (db != NULL && !db->wanted)
 	{
 		db->wanted = true;
@@ -228,7 +228,7 @@ dlock_database_stop(Oid dboid)
 	DlockDatabase *db;
 
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
-	db = find(dboid, true);
+	db = find_entry(dboid, true);
 	if (db != NULL)
 	{
 		db->stops++;
@@ -280,7 +280,7 @@ dlock_database_recheck(Oid dboid)
 	uint32		procno = DLOCK_NONE;
 
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
-	db = find(dboid, true);
+	db = find_entry(dboid, true);
 	if (db != NULL)
 	{
 		db->wanted = true;
@@ -303,7 +303,7 @@ dlock_database_shut_unless(Oid dboid, Oid relation)
 	DlockDatabase *db;
 
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
-	db = find(dboid, false);
+	db = find_entry(dboid, false);
 	if (db != NULL && db->relation != relation)
 		pg_atomic_write_u32(&db->open, 0);
 	LWLockRelease(control_lock);
@@ -322,7 +322,7 @@ dlock_database_attach(Oid dboid, int pid, int procno, const char *name)
 	DlockTime	now = dlock_clock_now();
 
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
-	db = find(dboid, false);
+	db = find_entry(dboid, false);
 	if (db != NULL && db->writer != DLOCK_WRITER_STARTING)
 		db = NULL;
 	if (db != NULL && db->stops > 0)

@@ -49,11 +49,11 @@ static uint64 *ends;			/* by bucket; partition locks */
 static uint32 bucket_mask;		/* constant */
 
 /*
- * bucket_count gives a multiple of the number of partitions, both being powers
+ * ends_buckets gives a multiple of the number of partitions, both being powers
  * of two: so all names of a bucket belong to one partition.
  */
 static uint32
-bucket_count(void)
+ends_buckets(void)
 {
 	return pg_nextpower2_32(Max(dlock_max_leases, DLOCK_NPARTITIONS));
 }
@@ -64,7 +64,7 @@ bucket_count(void)
 Size
 dlock_ends_shmem_size(void)
 {
-	return mul_size(bucket_count(), sizeof(uint64));
+	return mul_size(ends_buckets(), sizeof(uint64));
 }
 
 void
@@ -72,7 +72,7 @@ dlock_ends_shmem_init(void)
 {
 	bool		found;
 
-	bucket_mask = bucket_count() - 1;
+	bucket_mask = ends_buckets() - 1;
 	ends = ShmemInitStruct("dlock ends", dlock_ends_shmem_size(), &found);
 	if (!found)
 		memset(ends, 0, dlock_ends_shmem_size());

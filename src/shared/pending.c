@@ -42,7 +42,7 @@
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
-#include "base/nap.h"
+#include "base/futex.h"
 #include "shared/alarm.h"
 #include "shared/client.h"
 #include "shared/latch.h"
@@ -64,7 +64,7 @@ make_notice(DlockDatabase *db, uint64 batch)
 }
 
 static int
-proc_count(void)
+notice_count(void)
 {
 	return MaxBackends + NUM_AUXILIARY_PROCS;
 }
@@ -75,7 +75,7 @@ proc_count(void)
 Size
 dlock_pending_shmem_size(void)
 {
-	return mul_size(proc_count(), sizeof(pg_atomic_uint64));
+	return mul_size(notice_count(), sizeof(pg_atomic_uint64));
 }
 
 void
@@ -87,7 +87,7 @@ dlock_pending_shmem_init(void)
 							  &found);
 	if (found)
 		return;
-	for (int i = 0; i < proc_count(); i++)
+	for (int i = 0; i < notice_count(); i++)
 		pg_atomic_init_u64(&notices[i], 0);
 }
 
@@ -208,7 +208,7 @@ hurry_writer(DlockDatabase *db)
 	if (!pg_atomic_compare_exchange_u32(&db->urgent, &none, stamp))
 		return;
 	if (pg_atomic_read_u32(&db->napping) != 0)
-		dlock_nap_end(&db->urgent);
+		dlock_futex_wake(&db->urgent);
 	else
 		dlock_latch_set_by_procno(pg_atomic_read_u32(&db->writer_procno));
 	dlock_alarm_set(dlock_clock_after(now, DLOCK_STALL_TIME));
@@ -252,7 +252,7 @@ dlock_pending_nap(DlockDatabase *db, uint64 batch)
 	/* it changes after durable_batch does, so we cannot miss that */
 	pg_read_barrier();
 	if (!dlock_pending_is_durable(db, batch))
-		dlock_nap(tide, value);
+		dlock_futex_wait(tide, value);
 }
 
 /*
@@ -334,7 +334,7 @@ dlock_pending_nap_for_work(DlockDatabase *db)
 {
 	pg_atomic_exchange_u32(&db->napping, 1);
 	if (pg_atomic_read_u32(&db->urgent) == 0)
-		dlock_nap(&db->urgent, 0);
+		dlock_futex_wait(&db->urgent, 0);
 	pg_atomic_exchange_u32(&db->napping, 0);
 	return pg_atomic_read_u32(&db->urgent) != 0;
 }
@@ -350,12 +350,12 @@ dlock_pending_doze(DlockDatabase *db, bool dozing)
 }
 
 /*
- * has_row tells whether a slot's row shows a lease.  One whose row may come later
+ * lease_has_row tells whether a slot's row shows a lease.  One whose row may come later
  * is not in it yet: the batch may be about the lease before it in the slot, and
  * what no batch has shown leaves nothing to wait for when it ends.
  */
 static bool
-has_row(const DlockLease *lease)
+lease_has_row(const DlockLease *lease)
 {
 	return lease->durable &&
 		(lease->state == DLOCK_LEASE_PENDING ||
@@ -374,7 +374,7 @@ copy_slot(uint32 idx, DlockRecord *record, TimestampTz note_before,
 	DlockLease *lease = dlock_table_lease(idx);
 
 	record->slot = idx;
-	record->held = has_row(lease);
+	record->held = lease_has_row(lease);
 	record->token = lease->token;
 	lease->written = record->held;
 	if (record->held)
@@ -414,7 +414,7 @@ copy_slot(uint32 idx, DlockRecord *record, TimestampTz note_before,
  * make_room grows the batch, outside any lock, to take what there is.
  */
 static void
-make_room(DlockDatabase *db, DlockBatch *batch)
+make_batch_room(DlockDatabase *db, DlockBatch *batch)
 {
 	uint32		wanted = pg_atomic_read_u32(&db->dirty_count);
 
@@ -501,7 +501,7 @@ dlock_pending_collect(DlockDatabase *db, DlockBatch *batch,
 {
 	for (;;)
 	{
-		make_room(db, batch);
+		make_batch_room(db, batch);
 		dlock_partition_lock_all(DLOCK_LOCK_WRITE);
 		if (late_before != 0)
 			take_late(db, late_before);
@@ -550,7 +550,7 @@ turn_tides(DlockDatabase *db, uint64 old, uint64 batch)
 		pg_atomic_uint32 *tide = &db->tides[++old % DLOCK_TIDES];
 
 		pg_atomic_fetch_add_u32(tide, 1);
-		dlock_nap_end(tide);
+		dlock_futex_wake(tide);
 	}
 }
 

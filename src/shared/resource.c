@@ -23,7 +23,7 @@ static uint32 *buckets;			/* heads of the chains; partition locks */
 static uint32 bucket_mask;		/* constant */
 
 static uint32
-bucket_count(void)
+resource_buckets(void)
 {
 	return pg_nextpower2_32(Max(dlock_max_leases, DLOCK_NPARTITIONS));
 }
@@ -34,7 +34,7 @@ bucket_count(void)
 Size
 dlock_resource_shmem_size(void)
 {
-	return mul_size(bucket_count(), sizeof(uint32));
+	return mul_size(resource_buckets(), sizeof(uint32));
 }
 
 /*
@@ -47,10 +47,10 @@ dlock_resource_shmem_init(void)
 
 	buckets = ShmemInitStruct("dlock resources", dlock_resource_shmem_size(),
 							  &found);
-	bucket_mask = bucket_count() - 1;
+	bucket_mask = resource_buckets() - 1;
 	if (found)
 		return;
-	for (uint32 i = 0; i < bucket_count(); i++)
+	for (uint32 i = 0; i < resource_buckets(); i++)
 		buckets[i] = DLOCK_NONE;
 }
 

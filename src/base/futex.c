@@ -1,5 +1,5 @@
 /*
- * nap.c
+ * futex.c
  *	  Short sleeps on a word in shared memory.
  *
  * A latch costs whoever sets it a signal for every sleeper, and the sleeper
@@ -13,7 +13,7 @@
  * nap is over at once.
  *
  * IDENTIFICATION
- *	  src/base/nap.c
+ *	  src/base/futex.c
  */
 #include "postgres.h"
 
@@ -27,20 +27,20 @@
 #include "pgstat.h"
 #include "utils/wait_event.h"
 
-#include "base/nap.h"
+#include "base/futex.h"
 
 /* a cancel that meets a nap at its start is late by this much */
-#define NAP_TIME_NS (10 * 1000 * 1000)
+#define FUTEX_WAIT_NS (10 * 1000 * 1000)
 
 /*
- * dlock_nap sleeps while the word has the value; it may end before, and the
+ * dlock_futex_wait sleeps while the word has the value; it may end before, and the
  * caller looks for itself what has changed.
  */
 void
-dlock_nap(pg_atomic_uint32 *word, uint32 value)
+dlock_futex_wait(pg_atomic_uint32 *word, uint32 value)
 {
 #ifdef __linux__
-	struct timespec timeout = {.tv_nsec = NAP_TIME_NS};
+	struct timespec timeout = {.tv_nsec = FUTEX_WAIT_NS};
 
 	pgstat_report_wait_start(PG_WAIT_EXTENSION);
 	/* it ends early for a signal, a change or no reason: all the same to us */
@@ -51,10 +51,10 @@ dlock_nap(pg_atomic_uint32 *word, uint32 value)
 }
 
 /*
- * dlock_nap_end wakes all who nap on the word, after it was changed.
+ * dlock_futex_wake wakes all who nap on the word, after it was changed.
  */
 void
-dlock_nap_end(pg_atomic_uint32 *word)
+dlock_futex_wake(pg_atomic_uint32 *word)
 {
 #ifdef __linux__
 	(void) syscall(SYS_futex, (uint32 *) &word->value, FUTEX_WAKE, PG_INT32_MAX,
