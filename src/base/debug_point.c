@@ -33,17 +33,24 @@ dlock_debug_point_wait(DlockStopPoint point)
 					GetConfigOption("dlock.debug_stop", false, false)),
 			 errhidestmt(true)));
 
-	while (dlock_debug_stop == (int) point)
+	for (;;)
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1,
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
+		/*
+		 * Look before each sleep: the reload may have come before this
+		 * function was called, and a wait of the server may have reset the
+		 * latch since.
+		 */
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
+		if (dlock_debug_stop != (int) point)
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
 	}
 	/* we have reset it, but not seen to what else it was set for */
 	SetLatch(MyLatch);
