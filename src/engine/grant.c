@@ -69,7 +69,8 @@ grant_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
 
 	grant->lease = idx;
 	grant->token = dlock_table_lease(idx)->token;
-	grant->joined = dlock_table_lease(idx)->hold_count > 0;
+	grant->joined = dlock_table_lease(idx)->hold_count > 0 ||
+		dlock_table_lease(idx)->fences > 0;
 	dlock_lease_add_hold(idx, &request->hold, spare, wakeups);
 	grant->batch = dlock_lease_hold_batch(db, idx, &request->hold);
 	grant->must_flush = grant->batch != 0;
@@ -178,6 +179,10 @@ hold_more(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 	if (!request->hold.counts &&
 		(lease->hold_count <= 0 || lease->deadline <= dlock_clock_now()))
 		return DLOCK_NOT_HELD;
+	/* it is there for the commits alone: what the client held stays lost */
+	if (lease->fences > 0 && lease->deadline <= dlock_clock_now() &&
+		dlock_holds_expire(lease) > 0)
+		dlock_transition_settle(own, DLOCK_END_EXPIRED, true, wakeups);
 	if (lease->hold_count == PG_INT32_MAX)
 		return DLOCK_TOO_MANY_HOLDS;
 	if (dlock_holds_need_room(lease, &request->hold))

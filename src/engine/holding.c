@@ -308,8 +308,8 @@ dlock_holding_set_priority(DlockGate gate, const DlockKey *key, uint32 client,
 
 	dlock_wakeups_init(&wakeups, gate.db);
 	dlock_partition_lock(key->hash, DLOCK_LOCK_WRITE);
-	resource = dlock_resource_find(key);
-	if (resource != DLOCK_NONE)
+	if (dlock_database_is_open(gate.db, gate.epoch) &&
+		(resource = dlock_resource_find(key)) != DLOCK_NONE)
 	{
 		DlockResource *res = dlock_table_resource(resource);
 		uint32		own = dlock_lease_of_client(res, client);
@@ -354,11 +354,10 @@ dlock_holding_force_release(DlockGate gate, const DlockKey *key, int64 token,
 	dlock_partition_lock(key->hash, DLOCK_LOCK_WRITE);
 	for (;;)
 	{
-		uint32		resource = dlock_resource_find(key);
 		uint32		idx = DLOCK_NONE;
 
-		if (resource != DLOCK_NONE)
-			idx = dlock_table_resource(resource)->holders;
+		if (dlock_database_is_open(gate.db, gate.epoch))
+			idx = dlock_lookup_first_holder(key);
 		*committing = false;
 		while (idx != DLOCK_NONE)
 		{

@@ -465,6 +465,21 @@ dlock_holds_weaken(DlockLease *lease, DlockMode mode, uint32 told)
 }
 
 /*
+ * dlock_holds_expire takes away the holds that were acknowledged: their time is
+ * over.  Returns how many there were.
+ */
+int32
+dlock_holds_expire(DlockLease *lease)
+{
+	int32		n = 0;
+
+	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+		n += take_told(lease, i, PG_INT32_MAX);
+	drop_empty(lease);
+	return n;
+}
+
+/*
  * dlock_holds_clear takes all holds away.
  */
 void

@@ -95,11 +95,13 @@ dlock_lookup_find_slot(DlockGate gate, uint32 slot, uint32 client,
 						DlockLeaseRef *ref)
 {
 	DlockLease *lease = dlock_table_lease(slot);
-	uint32		hash = *(volatile uint32 *) &lease->hash;
+	uint32		hash;
 	bool		found;
 
+	/* this array is compact: most slots are somebody else's */
 	if (dlock_table_lease_client(slot) != client)
 		return false;
+	hash = *(volatile uint32 *) &lease->hash;
 	DLOCK_DEBUG_POINT(DLOCK_STOP_SLOT_SEEN);
 	dlock_partition_lock(hash, DLOCK_LOCK_READ);
 	found = *(volatile uint8 *) &lease->state == DLOCK_LEASE_HELD;

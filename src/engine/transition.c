@@ -211,7 +211,8 @@ give(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
 
 	waiter->lease = lease_idx;
 	waiter->token = dlock_table_lease(lease_idx)->token;
-	waiter->joined = dlock_table_lease(lease_idx)->hold_count > 0;
+	waiter->joined = dlock_table_lease(lease_idx)->hold_count > 0 ||
+		dlock_table_lease(lease_idx)->fences > 0;
 	dlock_lease_add_hold(lease_idx, &waiter->hold, &waiter->spare, wakeups);
 	waiter->batch = dlock_lease_hold_batch(wakeups->db, lease_idx, &waiter->hold);
 	waiter->must_flush = waiter->batch != 0;

@@ -215,17 +215,18 @@ wait_for_gate(void)
 {
 	DlockTime	until = dlock_clock_after(dlock_clock_now(), READY_TIMEOUT);
 	DlockDatabase *db;
+	uint32		epoch;
 
 	if (created_here())
 		not_ready("The extension was created by the current transaction.",
 				  "Commit the transaction first.");
 	for (;;)
 	{
-		db = dlock_database_want(MyDatabaseId);
+		db = dlock_database_want(MyDatabaseId, &epoch);
 		if (db == NULL)
 			not_ready("Too many databases use dlock.",
 					  "You might need to increase \"dlock.max_databases\".");
-		if (pg_atomic_read_u32(&db->open) != 0)
+		if (epoch != 0)
 			break;
 		if (!dlock_database_wait(until))
 			not_ready("Its writer process has not loaded the leases yet.",
@@ -234,7 +235,7 @@ wait_for_gate(void)
 	}
 	dlock_database_wait_done();
 	my_gate.db = db;
-	my_gate.epoch = pg_atomic_read_u32(&db->epoch);
+	my_gate.epoch = epoch;
 }
 
 /*

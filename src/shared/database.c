@@ -164,22 +164,28 @@ give_up_entry(DlockDatabase *db)
 }
 
 /*
- * dlock_database_want gives the entry of a database that is thought to have
+ * dlock_database_want returns the entry of a database that is thought to have
  * the extension, and makes the launcher look after it; NULL where all entries
- * are in use.
+ * are in use.  *epoch is that of the present opening, 0 where the gate is shut.
+ *
+ * Both are read in one hold of the lock: an entry that is given up in between
+ * could be another database's, and open.
  */
 DlockDatabase *
-dlock_database_want(Oid dboid)
+dlock_database_want(Oid dboid, uint32 *epoch)
 {
 	DlockDatabase *db;
 	bool		news = false;
 
+	*epoch = 0;
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
 	db = find_entry(dboid, true);
-	if (db != NULL && !db->wanted)
+	if (db != NULL)
 	{
+		news = !db->wanted;
 		db->wanted = true;
-		news = true;
+		if (pg_atomic_read_u32(&db->open) != 0)
+			*epoch = pg_atomic_read_u32(&db->epoch);
 	}
 	LWLockRelease(control_lock);
 	if (news)

@@ -110,7 +110,7 @@ typedef struct DlockDatabase
 } DlockDatabase;
 
 /* called by backends */
-extern DlockDatabase *dlock_database_want(Oid dboid);
+extern DlockDatabase *dlock_database_want(Oid dboid, uint32 *epoch);
 extern bool dlock_database_is_open(DlockDatabase *db, uint32 epoch);
 extern bool dlock_database_wait(DlockTime until);
 extern void dlock_database_wait_done(void);

@@ -100,7 +100,9 @@ want_unprobed(void)
 {
 	while (unprobed != NIL)
 	{
-		if (dlock_database_want(linitial_oid(unprobed)) == NULL)
+		uint32		epoch;
+
+		if (dlock_database_want(linitial_oid(unprobed), &epoch) == NULL)
 			return;
 		unprobed = list_delete_first(unprobed);
 	}
