@@ -158,32 +158,32 @@ help:
 	@echo 'make packages          install the Debian packages that all this needs'
 
 packages:
-	@test/packages.sh all
+	@test/tools/packages.sh all
 
 quickstart:
-	@test/quickstart.sh start
+	@test/tools/quickstart.sh start
 
 quickstart-stop:
-	@test/quickstart.sh stop
+	@test/tools/quickstart.sh stop
 
 test:
-	@test/run
+	@test/tools/run
 
 regress isolation pgtap tap:
-	@test/run $@ $(TESTS)
+	@test/tools/run $@ $(TESTS)
 
 torture:
 	@test/torture/run "$(SECONDS)" "$(SEED)" "$(CLIENTS)"
 
 sanitize memcheck:
-	@test/memory $@ $(TESTS)
+	@test/memory/run $@ $(TESTS)
 
 BENCH_PARAMETERS = QUICK WORKLOAD CONTENDERS CLIENTS SECONDS SNAPSHOT_SECONDS ROUNDS PLOT
 bench:
 	@test/bench/run $(foreach p,$(BENCH_PARAMETERS),"$(p)=$($(p))")
 
 bench-deps:
-	@test/packages.sh build bench
+	@test/tools/packages.sh build bench
 
 ha-demo:
 	@test/ha/run demo
@@ -198,20 +198,20 @@ model:
 	@test/model/run $(if $(QUICK),QUICK=1) $(TESTS)
 
 layers:
-	@test/check_layers.sh
+	@test/checks/layers.sh
 
 exports:
 	@$(MAKE) -s all
-	@test/check_exports.sh dlock.so
+	@test/checks/exports.sh dlock.so
 
 checkver:
-	@test/check_version.sh
+	@test/checks/version.sh
 
 whitespace:
-	@test/check_whitespace.sh
+	@test/checks/whitespace.sh
 
 lint:
-	@test/lint.sh
+	@test/checks/lint.sh
 
 check-all: layers checkver whitespace exports lint
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Checks the whitespace of every tracked file; .gitattributes has the rules.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # the checkout may belong to another user than the one who runs the checks
 git=(git --no-pager -c "safe.directory=$PWD")

@@ -1,13 +1,13 @@
 #!/bin/bash
 # A private server with dlock and a guided tour on it, with real sessions.
 #
-#     test/quickstart.sh start      what "make quickstart" runs
-#     test/quickstart.sh stop       what "make quickstart-stop" runs
+#     test/tools/quickstart.sh start      what "make quickstart" runs
+#     test/tools/quickstart.sh stop       what "make quickstart-stop" runs
 #
 # All of it stands in .quickstart/ of the project.  Where the server's user
 # cannot get there (root's checkout in a closed folder), or the path is too
 # long for a socket, it stands below /var/tmp and .quickstart/where names it.
-# shellcheck source=test/lib.sh
+# shellcheck source=test/tools/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 project_dir=$top/.quickstart
@@ -118,7 +118,7 @@ served()
 
 prepare()
 {
-	"$top/test/packages.sh" build
+	"$top/test/tools/packages.sh" build
 	say "building (make)"
 	make -s --no-print-directory -C "$top" -j"$(nproc)" all
 	stop
@@ -235,9 +235,9 @@ case ${1:-} in
 	start)
 		# for the killed server; see there
 		[ -n "${reaped:-}" ] ||
-			reaped=yes exec perl "$top/test/perl/reap.pl" "${BASH_SOURCE[0]}" start
+			reaped=yes exec perl "$top/test/tools/reap.pl" "${BASH_SOURCE[0]}" start
 		start
 		;;
 	stop) stop; say "removed" ;;
-	*) die "usage: test/quickstart.sh start|stop" ;;
+	*) die "usage: test/tools/quickstart.sh start|stop" ;;
 esac

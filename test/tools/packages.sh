@@ -1,7 +1,9 @@
 #!/bin/bash
 # Installs the Debian packages that are missing, and says what each is for.
 #
-#     test/packages.sh GROUP...     groups: build, test, lint, model, memory, bench, ha, all
+#     test/tools/packages.sh GROUP...
+#
+# The groups are: build, test, lint, model, memory, bench, ha, all.
 #
 # "all" is without memory, bench and ha: nobody needs valgrind, other lock
 # servers, or what makes a cluster, to build and test.

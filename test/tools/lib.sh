@@ -12,7 +12,7 @@
 
 set -euo pipefail
 
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # The caller's connection defaults, locale and make flags are not ours.
 for name in ${!PG@}; do

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Checks that every place that names the version names the same one.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 control=$(sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" dlock.control)
 changelog=$(sed -nE 's/^## +\[?v?([0-9]+(\.[0-9]+)*).*/\1/p' docs/CHANGELOG.md | head -n 1)

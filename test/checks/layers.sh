@@ -2,7 +2,7 @@
 # Checks that the code keeps its layers: includes point down only, and what
 # belongs in one place is in one place.  The rules are the two tables below.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # folder: folders, and single files, that its files may include
 may_include="

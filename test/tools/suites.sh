@@ -1,15 +1,15 @@
 #!/bin/bash
-# Runs suites where it stands; called by test/run, which prepared the place:
-# an ordinary user, a built copy of the project, a private installation whose
-# binaries are in $bin, and a folder $out for what the suites leave.
+# Runs suites where it stands.  test/tools/run calls it and has prepared the
+# place: an ordinary user, a built copy of the project, a private installation
+# whose binaries are in $bin, and a folder $out for what the suites leave.
 #
 # A suite counts its tests into $out/SUITE/counts ("passed failed").  Tests
 # are: pg_regress files, isolation specs, pgTAP assertions, TAP assertions.
-# shellcheck source=test/lib.sh
+# shellcheck source=test/tools/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 export DEBUG_POINTS=1
 
-out=${out:?called by test/run}
+out=${out:?called by test/tools/run}
 cd "$top"
 pgxs=$("$bin/pg_config" --pgxs)
 pgxs=${pgxs%/makefiles/pgxs.mk}

@@ -6,7 +6,7 @@
 # A build that is shipped must not have the debug points of the tests either,
 # nor the settings that control them.
 #
-#     test/check_exports.sh dlock.so
+#     test/checks/exports.sh dlock.so
 set -euo pipefail
 
 symbols=$(nm -D --defined-only "$1" | awk '{ print $NF }')

@@ -2,9 +2,9 @@
 # Static analysis without findings: cppcheck, clang-tidy (.clang-tidy says
 # which checks, and why not all), shellcheck on the scripts, whether the
 # functions exist that the models name, and what can be checked of prose.
-# shellcheck source=test/lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-"$top/test/packages.sh" build lint
+# shellcheck source=test/tools/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../tools/lib.sh"
+"$top/test/tools/packages.sh" build lint
 cd "$top"
 
 rc=0
@@ -29,8 +29,8 @@ printf '%s\n' "${sources[@]}" |
 
 shellcheck -x "${scripts[@]}" || rc=1
 
-test/model/check_names.sh || rc=1
-test/check_prose.sh || rc=1
+test/checks/model_names.sh || rc=1
+test/checks/prose.sh || rc=1
 
 [ $rc != 0 ] || echo "lint: ok (${#sources[@]} C files, ${#scripts[@]} scripts)"
 exit $rc
