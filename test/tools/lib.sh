@@ -86,8 +86,9 @@ copy_tree()
 		tar -C "$1" --no-same-owner -xf -
 }
 
-# install_private DIR makes the private installation in DIR from the build in
-# the current directory.  Binaries are real copies, because PostgreSQL
+# install_private DIR [TARGET|VARIABLE=VALUE...] makes the private installation
+# in DIR from the build in the current directory; the rest is for make, such
+# as the variables of that build.  Binaries are real copies, because PostgreSQL
 # resolves links before it looks where it is; everything else is linked.
 install_private()
 {
@@ -105,7 +106,20 @@ install_private()
 			*) [ -e "$1$file" ] || ln -s "$file" "$1$file" ;;
 		esac
 	done
-	make -s --no-print-directory install DESTDIR="$1" >/dev/null
+	make -s --no-print-directory install "${@:2}" DESTDIR="$1" >/dev/null
+}
+
+# How all tests build the extension.  Variables of make that only tests set
+# belong here.
+test_build=(WERROR=1 DEBUG_POINTS=1)
+
+# build_for_tests DIR builds the project in the current directory and makes the
+# private installation in DIR.
+build_for_tests()
+{
+	say "building"
+	make -s --no-print-directory -j"$(nproc)" all "${test_build[@]}"
+	install_private "$1" "${test_build[@]}"
 }
 
 # private_bin DIR prints where the private installation has its binaries.
