@@ -97,12 +97,13 @@ ISOLATION += pending-grant-cancel pending-grant-terminate upgrade-claims hold-mo
 endif
 
 # "make installcheck" brings its own server, because dlock must be preloaded;
-# it uses the binaries of the installed server and cannot run as root.
-REGRESS_OPTS = --temp-instance=tmp_check \
-	--temp-config=$(srcdir)/test/dlock.conf --load-extension=$(EXTENSION)
+# it uses the binaries of the installed server and cannot run as root.  It
+# needs "make install" and "make install-test".
+TEST_OPTS = --temp-config=$(srcdir)/test/dlock.conf \
+	--load-extension=$(EXTENSION) --load-extension=dlock_test
+REGRESS_OPTS = --temp-instance=tmp_check $(TEST_OPTS)
 ISOLATION_OPTS = --inputdir=$(srcdir)/test/isolation \
-	--temp-instance=tmp_check_iso \
-	--temp-config=$(srcdir)/test/dlock.conf --load-extension=$(EXTENSION)
+	--temp-instance=tmp_check_iso $(TEST_OPTS)
 
 EXTRA_CLEAN = .build-flags $(wildcard src/*/*.o) test/bench/empty/*.o test/bench/empty/*.so \
 	test/bench/load/load-redis test/bench/load/load-etcd
@@ -143,6 +144,7 @@ endif
 help:
 	@echo 'make                   build dlock.so (WERROR=1: warnings are errors; DEBUG_POINTS=1: for tests)'
 	@echo 'make install           install into the server that PG_CONFIG names'
+	@echo 'make install-test      install the extension that the tests need there, for "make installcheck"'
 	@echo 'make quickstart        private server and a guided tour; quickstart-stop removes it'
 	@echo 'make test              all suites, each also on its own:'
 	@echo 'make regress isolation pgtap tap     (TESTS="name ..." runs only those)'
@@ -165,6 +167,10 @@ quickstart:
 
 quickstart-stop:
 	@test/tools/quickstart.sh stop
+
+install-test:
+	@$(MAKE) --no-print-directory -C test/modules/dlock_test install \
+		PG_CONFIG='$(PG_CONFIG)' DESTDIR='$(DESTDIR)'
 
 test:
 	@test/tools/run
@@ -219,5 +225,5 @@ check-all: layers checkver whitespace exports lint
 print-%:
 	@echo '$($*)'
 
-.PHONY: help packages quickstart quickstart-stop test regress isolation \
+.PHONY: help packages quickstart quickstart-stop install-test test regress isolation \
 	pgtap tap torture sanitize memcheck model bench bench-deps ha-demo ha-demo-stop ha-test layers exports checkver whitespace lint check-all FORCE

@@ -114,12 +114,12 @@ install_private()
 test_build=(WERROR=1 DEBUG_POINTS=1)
 
 # build_for_tests DIR builds the project in the current directory and makes the
-# private installation in DIR.
+# private installation in DIR, with the tests' own extension.
 build_for_tests()
 {
 	say "building"
 	make -s --no-print-directory -j"$(nproc)" all "${test_build[@]}"
-	install_private "$1" "${test_build[@]}"
+	install_private "$1" install-test "${test_build[@]}"
 }
 
 # private_bin DIR prints where the private installation has its binaries.

@@ -58,7 +58,7 @@ regression()
 	timeout -k 10 "$limit" "$pgxs/test/$driver" --bindir="$bin" \
 		--outputdir="$dir" --temp-instance="$dir/server" \
 		--temp-config=test/dlock.conf --load-extension=dlock \
-		--encoding=UTF8 "$@" $list >"$dir/output" 2>&1 || rc=$?
+		--load-extension=dlock_test --encoding=UTF8 "$@" $list >"$dir/output" 2>&1 || rc=$?
 	# the second form is that of PostgreSQL 16 and later
 	awk '/ \.\.\. +ok / || /^ok /            { passed++ }
 	     / \.\.\. +FAILED/ || /^not ok /     { failed++ }
