@@ -25,7 +25,7 @@ limit=${DLOCK_SUITE_LIMIT:-1000}
 may_log="
 regress | dlock writer FATAL:  terminating background worker \"dlock writer\" due to administrator command
 isolation | client backend (isolation/terminate/\\w+|t_pending_dies) FATAL:  terminating connection due to administrator command
-isolation | client backend t_disconnect FATAL:  connection to client lost
+isolation | client backend t_disconnect_h FATAL:  connection to client lost
 "
 
 # log_is_clean SUITE LOG... fails where a server complained: a process of its
