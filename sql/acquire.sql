@@ -11,41 +11,6 @@ SET intervalstyle = postgres;
 SET dlock.default_ttl = '1h';
 SET dlock.client = 't_acquire_a';
 
--- waits until a condition holds
-CREATE FUNCTION pg_temp.wait_until(condition text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1..3000 LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        IF done THEN
-            RETURN 'reached';
-        END IF;
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    RETURN 'not reached';
-END $$;
-
--- runs a query; gives its result or what it complains of, without times
-CREATE FUNCTION pg_temp.report(query text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-    result text;
-    message text;
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE query INTO result;
-    RETURN coalesce(result, 'null');
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
-        hint = PG_EXCEPTION_HINT;
-    RETURN SQLSTATE || ' ' || message ||
-        E'\n' || regexp_replace(detail, '\d\d:\d\d:\d\d(\.\d+)?', '<time>', 'g') ||
-        E'\n' || hint;
-END $$;
-
 -- tokens rise, on whatever resource, and a lease given back is a new one next time
 SELECT dlock_acquire('t_acquire:1') AS t1 \gset
 SELECT dlock_acquire('t_acquire:2') AS t2 \gset
@@ -96,7 +61,7 @@ SELECT dlock_release('t_acquire:up');
 SELECT dlock_acquire('t_acquire:up', mode := 'shared') AS token \gset
 SELECT dlock_acquire('t_acquire:up', mode := 'shared', client := 't_acquire_b') > :token AS shared;
 SELECT dlock_try_acquire('t_acquire:up') AS busy, dlock_try_acquire('t_acquire:up', '10 ms') AS late;
-SELECT pg_temp.report($$ SELECT dlock_acquire('t_acquire:up', '10 ms') $$);
+SELECT report($$ SELECT dlock_acquire('t_acquire:up', '10 ms') $$);
 SELECT client, hold_count, mode FROM dlock_list() WHERE resource = 't_acquire:up' ORDER BY client;
 SELECT count(*) AS waiters FROM dlock_queue('t_acquire:up');
 SELECT dlock_release_all(client := 't_acquire_b');
@@ -115,9 +80,9 @@ SELECT dlock_release_all(), dlock_release_all('t_acquire_b');
 SELECT dlock_acquire('t_acquire:held') AS token \gset
 SELECT dlock_try_acquire('t_acquire:held', client := 't_acquire_b') AS in_no_time,
        dlock_try_acquire('t_acquire:held', '10 ms', client := 't_acquire_b') AS in_time;
-SELECT pg_temp.report($$ SELECT dlock_acquire('t_acquire:held', '0', client := 't_acquire_b') $$);
-SELECT pg_temp.report($$ SELECT dlock_acquire('t_acquire:held', '10 ms', client := 't_acquire_b') $$);
-SELECT pg_temp.report($$ SELECT dlock_acquire('t_acquire:held', '0.000001 s', client := 't_acquire_b') $$);
+SELECT report($$ SELECT dlock_acquire('t_acquire:held', '0', client := 't_acquire_b') $$);
+SELECT report($$ SELECT dlock_acquire('t_acquire:held', '10 ms', client := 't_acquire_b') $$);
+SELECT report($$ SELECT dlock_acquire('t_acquire:held', '0.000001 s', client := 't_acquire_b') $$);
 SELECT status, holders, waiters, token = :token AS same, holder FROM dlock_status('t_acquire:held');
 SELECT count(*) AS waiters FROM dlock_queue();
 SELECT client FROM dlock_list('t_acquire_b');
@@ -125,17 +90,17 @@ SELECT client FROM dlock_list('t_acquire_b');
 -- by several, and without a time limit
 SELECT dlock_acquire('t_acquire:shared', mode := 'shared', client := c) > 0 AS acquired
   FROM unnest(ARRAY['t_acquire_c', 't_acquire_d', 't_acquire_e']) AS c;
-SELECT pg_temp.report($$ SELECT dlock_acquire('t_acquire:shared', '0') $$) ~
+SELECT report($$ SELECT dlock_acquire('t_acquire:shared', '0') $$) ~
        'held in shared mode by client "t_acquire_[cde]" and 2 more, for another <time>\.' AS reported;
 SELECT dlock_acquire('t_acquire:session', scope := 'session', client := 't_acquire_c') > 0 AS acquired;
-SELECT pg_temp.report($$ SELECT dlock_acquire('t_acquire:session', '0') $$);
+SELECT report($$ SELECT dlock_acquire('t_acquire:session', '0') $$);
 SELECT dlock_release_all('t_acquire_c'), dlock_release_all('t_acquire_d'), dlock_release_all('t_acquire_e');
 
 -- the server's timeouts bound a wait, that of try as well
 SET lock_timeout = '10ms';
-SELECT pg_temp.report($$ SELECT dlock_acquire('t_acquire:held', client := 't_acquire_b') $$);
-SELECT pg_temp.report($$ SELECT dlock_acquire('t_acquire:held', '1 day', client := 't_acquire_b') $$);
-SELECT pg_temp.report($$ SELECT dlock_try_acquire('t_acquire:held', '1 day', client := 't_acquire_b') $$);
+SELECT report($$ SELECT dlock_acquire('t_acquire:held', client := 't_acquire_b') $$);
+SELECT report($$ SELECT dlock_acquire('t_acquire:held', '1 day', client := 't_acquire_b') $$);
+SELECT report($$ SELECT dlock_try_acquire('t_acquire:held', '1 day', client := 't_acquire_b') $$);
 SET lock_timeout = '1h';
 SELECT dlock_try_acquire('t_acquire:held', '10 ms', client := 't_acquire_b') AS own_limit_first;
 RESET lock_timeout;
@@ -148,7 +113,7 @@ SELECT dlock_release('t_acquire:held', :token);
 
 -- whoever comes first after a lease has run out, gets it
 SELECT dlock_acquire('t_acquire:short', ttl := '1 ms') AS token \gset
-SELECT pg_temp.wait_until($$ status = 'free' FROM dlock_status('t_acquire:short') $$);
+SELECT wait_until($$ status = 'free' FROM dlock_status('t_acquire:short') $$);
 SELECT dlock_try_acquire('t_acquire:short', client := 't_acquire_b') > :token AS next;
 SELECT dlock_release('t_acquire:short', :token) AS too_late;
 SELECT status, holder FROM dlock_status('t_acquire:short');
@@ -178,7 +143,7 @@ SELECT dlock_release('t_acquire:row', client := 't_acquire_b');
 -- and with dlock.durable off it follows
 SET dlock.durable = off;
 SELECT dlock_acquire('t_acquire:follows') > 0 AS acquired;
-SELECT pg_temp.wait_until($$ count(*) = 1 FROM dlock.locks WHERE resource_name = 't_acquire:follows' $$);
+SELECT wait_until($$ count(*) = 1 FROM dlock.locks WHERE resource_name = 't_acquire:follows' $$);
 RESET dlock.durable;
 SELECT dlock_release('t_acquire:follows');
 
@@ -219,4 +184,4 @@ COMMIT;
 
 -- nothing is left
 SELECT count(*) FROM dlock_list() WHERE client LIKE 't_acquire%';
-SELECT pg_temp.wait_until($$ count(*) = 0 FROM dlock.locks WHERE resource_name LIKE 't_acquire%' $$);
+SELECT wait_until($$ count(*) = 0 FROM dlock.locks WHERE resource_name LIKE 't_acquire%' $$);

@@ -11,25 +11,6 @@ SET intervalstyle = postgres;
 SET dlock.default_ttl = '1h';
 SET dlock.client = 't_all_a';
 
--- runs a query; gives its result or what it complains of, without times
-CREATE FUNCTION pg_temp.report(query text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-    result text;
-    message text;
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE query INTO result;
-    RETURN coalesce(result, 'null');
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
-        hint = PG_EXCEPTION_HINT;
-    RETURN SQLSTATE || ' ' || message ||
-        E'\n' || regexp_replace(detail, '\d\d:\d\d:\d\d(\.\d+)?', '<time>', 'g') ||
-        E'\n' || hint;
-END $$;
-
 CREATE VIEW pg_temp.leases AS
     SELECT resource, client, mode, scope, hold_count FROM dlock_list()
      WHERE resource LIKE 't_all:%' ORDER BY resource COLLATE "C", client;
@@ -94,11 +75,11 @@ SELECT dlock_acquire('t_all:2', client := 't_all_b') > 0 AS other;
 SELECT count(*) AS tried FROM dlock_try_acquire_all('{t_all:3,t_all:2,t_all:1}');
 SELECT count(*) AS tried_for_long FROM dlock_try_acquire_all('{t_all:3,t_all:2,t_all:1}', '10 ms');
 -- the message names it
-SELECT pg_temp.report($$ SELECT dlock_acquire_all('{t_all:3,t_all:2,t_all:1}', '0') $$);
-SELECT pg_temp.report($$ SELECT dlock_acquire_all('{t_all:3,t_all:2,t_all:1}', '10 ms') $$);
+SELECT report($$ SELECT dlock_acquire_all('{t_all:3,t_all:2,t_all:1}', '0') $$);
+SELECT report($$ SELECT dlock_acquire_all('{t_all:3,t_all:2,t_all:1}', '10 ms') $$);
 SET lock_timeout = '10ms';
-SELECT pg_temp.report($$ SELECT dlock_acquire_all('{t_all:3,t_all:2,t_all:1}') $$);
-SELECT pg_temp.report($$ SELECT dlock_try_acquire_all('{t_all:3,t_all:2,t_all:1}', '1 day') $$);
+SELECT report($$ SELECT dlock_acquire_all('{t_all:3,t_all:2,t_all:1}') $$);
+SELECT report($$ SELECT dlock_try_acquire_all('{t_all:3,t_all:2,t_all:1}', '1 day') $$);
 SET lock_timeout = '1h';
 SELECT count(*) AS own_limit_first FROM dlock_try_acquire_all('{t_all:3,t_all:2,t_all:1}', '10 ms');
 RESET lock_timeout;
@@ -107,7 +88,7 @@ SELECT dlock_acquire_all('{t_all:3,t_all:2,t_all:1}');
 SET statement_timeout = '1min';
 -- of two, the first by name
 SELECT dlock_acquire('t_all:1', mode := 'shared', client := 't_all_c') > 0 AS other;
-SELECT pg_temp.report($$ SELECT dlock_acquire_all('{t_all:3,t_all:2,t_all:1}', '10 ms') $$);
+SELECT report($$ SELECT dlock_acquire_all('{t_all:3,t_all:2,t_all:1}', '10 ms') $$);
 -- nothing was taken, and nobody waits
 TABLE leases;
 SELECT count(*) AS waiters FROM dlock_queue();
@@ -118,7 +99,7 @@ SELECT count(*) AS tried FROM dlock_try_acquire_all('{t_all:5,t_all:4,t_all:3,t_
 TABLE leases;
 -- an upgrade is one more way to fail
 SELECT dlock_acquire('t_all:5', mode := 'shared', client := 't_all_c') > 0 AS other;
-SELECT pg_temp.report($$ SELECT dlock_acquire_all('{t_all:6,t_all:5,t_all:4}', '10 ms') $$);
+SELECT report($$ SELECT dlock_acquire_all('{t_all:6,t_all:5,t_all:4}', '10 ms') $$);
 TABLE leases;
 SELECT dlock_release_all(), dlock_release_all('t_all_b'), dlock_release_all('t_all_c');
 

@@ -8,22 +8,6 @@
 SET statement_timeout = '1min';
 SET dlock.default_ttl = '1h';
 
--- waits until a condition holds
-CREATE FUNCTION pg_temp.wait_until(condition text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1..3000 LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        IF done THEN
-            RETURN 'reached';
-        END IF;
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    RETURN 'not reached';
-END $$;
-
 CREATE ROLE regress_dlock_alice;
 CREATE ROLE regress_dlock_bob;
 CREATE ROLE regress_dlock_member IN ROLE regress_dlock_alice;
@@ -35,7 +19,7 @@ SET ROLE regress_dlock_alice;
 SELECT dlock_acquire('t_owner:1', client := 't_owner_alice') AS token \gset
 SELECT client, role FROM dlock_list('t_owner_alice');
 RESET ROLE;
-SELECT pg_temp.wait_until($$ count(*) = 1 FROM dlock.clients WHERE name = 't_owner_alice' $$);
+SELECT wait_until($$ count(*) = 1 FROM dlock.clients WHERE name = 't_owner_alice' $$);
 SELECT id > 0 AS id, name, role, created_at <= clock_timestamp() AS created
   FROM dlock.clients WHERE name = 't_owner_alice';
 SELECT l.owner, l.owner_role, l.owner_id = c.id AS its_id
@@ -162,7 +146,7 @@ RESET ROLE;
 SET ROLE regress_dlock_admin;
 SELECT dlock_acquire('t_owner:gone', client := 't_owner_gone') > 0 AS acquired;
 RESET ROLE;
-SELECT pg_temp.wait_until($$ count(*) = 1 FROM dlock.clients WHERE name = 't_owner_gone' $$);
+SELECT wait_until($$ count(*) = 1 FROM dlock.clients WHERE name = 't_owner_gone' $$);
 DROP ROLE regress_dlock_admin;
 SELECT role ~ '^[0-9]+$' AS number FROM dlock_list('t_owner_gone');
 SET ROLE regress_dlock_bob;

@@ -11,22 +11,6 @@ SET statement_timeout = '1min';
 SET dlock.default_ttl = '1h';
 SET dlock.client = 't_release_a';
 
--- waits until a condition holds
-CREATE FUNCTION pg_temp.wait_until(condition text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1..3000 LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        IF done THEN
-            RETURN 'reached';
-        END IF;
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    RETURN 'not reached';
-END $$;
-
 -- outside a transaction block: at once; the second time harmless
 SELECT dlock_acquire('t_release:1') > 0 AS acquired;
 SELECT dlock_release('t_release:1') AS first;
@@ -131,14 +115,14 @@ SELECT dlock_release_all(client := 't_release_b');
 
 -- a lease that has run out cannot be released
 SELECT dlock_acquire('t_release:out', ttl := '1 ms') > 0 AS acquired;
-SELECT pg_temp.wait_until($$ status = 'free' FROM dlock_status('t_release:out') $$);
+SELECT wait_until($$ status = 'free' FROM dlock_status('t_release:out') $$);
 SELECT dlock_release('t_release:out'), dlock_release_all();
 -- one that runs out between release and commit takes nobody else's with it
 SELECT dlock_acquire('t_release:out') > 0 AS acquired;
 BEGIN;
 SELECT dlock_release('t_release:out');
 SELECT waiters FROM dlock_renew('t_release:out', '1 ms');
-SELECT pg_temp.wait_until($$ status = 'free' FROM dlock_status('t_release:out') $$);
+SELECT wait_until($$ status = 'free' FROM dlock_status('t_release:out') $$);
 SELECT dlock_acquire('t_release:out', client := 't_release_b') > 0 AS acquired;
 COMMIT;
 SELECT status, holder FROM dlock_status('t_release:out');
@@ -148,7 +132,7 @@ SELECT dlock_acquire('t_release:out') AS token \gset
 BEGIN;
 SELECT dlock_release('t_release:out');
 SELECT waiters FROM dlock_renew('t_release:out', '1 ms');
-SELECT pg_temp.wait_until($$ status = 'free' FROM dlock_status('t_release:out') $$);
+SELECT wait_until($$ status = 'free' FROM dlock_status('t_release:out') $$);
 SELECT dlock_acquire('t_release:out') > :token AS new;
 COMMIT;
 SELECT status, holder, token > :token AS new FROM dlock_status('t_release:out');
@@ -177,5 +161,5 @@ ROLLBACK;
 SELECT status FROM dlock_status('t_release:force');
 
 -- the rows follow
-SELECT pg_temp.wait_until($$ count(*) = 0 FROM dlock.locks WHERE resource_name LIKE 't_release%' $$);
+SELECT wait_until($$ count(*) = 0 FROM dlock.locks WHERE resource_name LIKE 't_release%' $$);
 SELECT count(*) FROM dlock_list() WHERE client LIKE 't_release%';

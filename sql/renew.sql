@@ -10,22 +10,6 @@ SET intervalstyle = postgres;
 SET dlock.default_ttl = '1h';
 SET dlock.client = 't_renew_a';
 
--- waits until a condition holds
-CREATE FUNCTION pg_temp.wait_until(condition text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1..3000 LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        IF done THEN
-            RETURN 'reached';
-        END IF;
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    RETURN 'not reached';
-END $$;
-
 -- about how long a client's leases have left, in minutes
 CREATE VIEW pg_temp.minutes AS
     SELECT resource, client, ceil(extract(epoch FROM remaining) / 60) AS minutes
@@ -36,7 +20,7 @@ SELECT dlock_acquire('t_renew:1') AS token \gset
 SELECT expires_at - clock_timestamp() BETWEEN '55 min' AND '60 min' AS an_hour, waiters
   FROM dlock_renew('t_renew:1');
 SELECT expires_at AS before FROM dlock_status('t_renew:1') \gset
-SELECT pg_temp.wait_until(format('clock_timestamp() > %L::timestamptz - interval ''1 h'' + interval ''20 ms''', :'before'));
+SELECT wait_until(format('clock_timestamp() > %L::timestamptz - interval ''1 h'' + interval ''20 ms''', :'before'));
 SELECT expires_at > :'before' AS later FROM dlock_renew('t_renew:1', token := :token);
 SELECT expires_at > :'before' AS later, token = :token AS same FROM dlock_status('t_renew:1');
 
@@ -48,7 +32,7 @@ SELECT waiters FROM dlock_renew('t_renew:1');
 SELECT minutes FROM pg_temp.minutes;
 SELECT waiters FROM dlock_renew('t_renew:1', ttl := '5 min');
 SELECT minutes FROM pg_temp.minutes;
-SELECT pg_temp.wait_until($$ ttl = '5 min' FROM dlock.locks WHERE resource_name = 't_renew:1' AND status = 'held' $$);
+SELECT wait_until($$ ttl = '5 min' FROM dlock.locks WHERE resource_name = 't_renew:1' AND status = 'held' $$);
 SELECT waiters FROM dlock_renew('t_renew:1');
 SELECT minutes FROM pg_temp.minutes;
 -- a hold more or less changes nothing, and a renewal is not rolled back
@@ -92,7 +76,7 @@ SELECT dlock_set_options('t_renew:1', mode := 'shared');
 
 -- run out, and nobody came: lost all the same
 SELECT dlock_acquire('t_renew:2', ttl := '1 ms') AS token \gset
-SELECT pg_temp.wait_until($$ status = 'free' FROM dlock_status('t_renew:2') $$);
+SELECT wait_until($$ status = 'free' FROM dlock_status('t_renew:2') $$);
 SELECT dlock_renew('t_renew:2', '1 h');
 SELECT dlock_renew('t_renew:2', token := :token);
 SELECT status FROM dlock_status('t_renew:2');
@@ -117,7 +101,7 @@ SELECT dlock_acquire('t_renew:all3', ttl := '10 min') > 0 AS twice;
 SELECT dlock_acquire('t_renew:shared', mode := 'shared', ttl := '10 min', client := c) > 0 AS acquired
   FROM unnest(ARRAY['t_renew_a', 't_renew_b']) AS c;
 SELECT dlock_acquire('t_renew:out', ttl := '1 ms') > 0 AS acquired;
-SELECT pg_temp.wait_until($$ status = 'free' FROM dlock_status('t_renew:out') $$);
+SELECT wait_until($$ status = 'free' FROM dlock_status('t_renew:out') $$);
 SELECT dlock_renew_all();
 SELECT * FROM pg_temp.minutes ORDER BY resource, client;
 SELECT dlock_renew_all('20 min');

@@ -11,22 +11,6 @@ SET intervalstyle = postgres;
 SET dlock.default_ttl = '1h';
 SET dlock.client = 't_scope_a';
 
--- waits until a condition holds
-CREATE FUNCTION t_scope_wait_until(condition text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-    done boolean;
-BEGIN
-    FOR i IN 1..3000 LOOP
-        EXECUTE 'SELECT ' || condition INTO done;
-        IF done THEN
-            RETURN 'reached';
-        END IF;
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    RETURN 'not reached';
-END $$;
-
 CREATE VIEW t_scope_leases AS
     SELECT resource, mode, scope, hold_count, expires_at IS NULL AND remaining IS NULL AS endless
       FROM dlock_list() WHERE client LIKE 't_scope%' ORDER BY resource;
@@ -175,7 +159,7 @@ CREATE TABLE t_scope_data (id int);
 BEGIN;
 SELECT dlock_acquire('t_scope:x', ttl := '1 ms', scope := 'transaction') > 0 AS acquired;
 INSERT INTO t_scope_data VALUES (1);
-SELECT t_scope_wait_until($$ status = 'free' FROM dlock_status('t_scope:x') $$);
+SELECT wait_until($$ status = 'free' FROM dlock_status('t_scope:x') $$);
 \set VERBOSITY terse
 COMMIT;
 \set VERBOSITY default
@@ -202,7 +186,7 @@ SELECT count(*) FROM t_scope_data;
 -- even if another client, or the same, has got the resource meanwhile
 BEGIN;
 SELECT dlock_acquire('t_scope:x', ttl := '1 ms', scope := 'transaction') > 0 AS acquired;
-SELECT t_scope_wait_until($$ status = 'free' FROM dlock_status('t_scope:x') $$);
+SELECT wait_until($$ status = 'free' FROM dlock_status('t_scope:x') $$);
 SELECT dlock_acquire('t_scope:x') > 0 AS acquired;
 \set VERBOSITY sqlstate
 COMMIT;
@@ -235,7 +219,7 @@ SELECT * FROM t_scope_leases;
 BEGIN;
 SAVEPOINT a;
 SELECT dlock_acquire('t_scope:x', ttl := '1 ms', scope := 'transaction') > 0 AS acquired;
-SELECT t_scope_wait_until($$ status = 'free' FROM dlock_status('t_scope:x') $$);
+SELECT wait_until($$ status = 'free' FROM dlock_status('t_scope:x') $$);
 ROLLBACK TO a;
 COMMIT;
 -- acquired in a deferred trigger, it is released like any other
@@ -427,4 +411,3 @@ SELECT dlock_release_all();
 SELECT count(*) FROM t_scope_leases;
 DROP PROCEDURE t_scope_procedure;
 DROP VIEW t_scope_leases;
-DROP FUNCTION t_scope_wait_until;
