@@ -22,7 +22,7 @@ use Time::HiRes qw(usleep time);
 our @EXPORT_OK = qw(dlock_node crash kill_postmaster poll_start poll_until
   limit session ask try_ask begin_ask end_ask is_waiting abandon backend_pid
   set_stop clear_stop wait_stopped log_position expect_log
-  worker_pid processes poll_ready rows try_rows poll_rows table_matches run_bounded);
+  worker_pid new_writer new_database sleeping processes poll_ready rows try_rows poll_rows table_matches run_bounded);
 
 # dlock_node(NAME, CONF, ...) gives a running server with dlock in database
 # postgres.  test/dlock.conf is in effect already (TEMP_CONFIG); CONF comes
@@ -242,6 +242,17 @@ sub poll_rows
 		});
 }
 
+# new_database(NODE, NAME) makes a database with the extension, ready to use.
+sub new_database
+{
+	my ($node, $name) = @_;
+
+	rows($node, "CREATE DATABASE $name TEMPLATE template0");
+	rows($node, 'CREATE EXTENSION dlock', $name);
+	poll_ready($node, $name);
+	return;
+}
+
 # poll_ready(NODE, DATABASE) waits until the server takes connections and the
 # leases are loaded.
 sub poll_ready
@@ -266,6 +277,34 @@ sub worker_pid
 	$where .= " AND datname = '$dbname'" if defined $dbname;
 	return poll_until("there is a $type",
 		sub { rows($node, "SELECT pid FROM pg_stat_activity WHERE $where") });
+}
+
+# new_writer(NODE, DATABASE) terminates a database's writer and gives the pid of
+# the next one, whose first pass over dlock.clients is at once.
+sub new_writer
+{
+	my ($node, $dbname) = @_;
+	my $old = worker_pid($node, 'dlock writer', $dbname);
+
+	rows($node, "SELECT pg_terminate_backend($old)");
+	return poll_until(
+		'there is another writer',
+		sub {
+			my $pid = worker_pid($node, 'dlock writer', $dbname);
+			return $pid != $old && $pid;
+		});
+}
+
+# sleeping(NODE, PID...) gives how many of these sessions sleep in a call of
+# dlock.
+sub sleeping
+{
+	my ($node, @pids) = @_;
+
+	return rows($node, sprintf q{
+		SELECT count(*) FROM pg_stat_activity
+		 WHERE state = 'active' AND wait_event_type = 'Extension'
+		   AND pid IN (%s)}, join ', ', 0, @pids);
 }
 
 # The monitor has no database, and so no row in pg_stat_activity.

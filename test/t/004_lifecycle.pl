@@ -14,8 +14,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use DlockNode qw(dlock_node crash session ask try_ask begin_ask end_ask
   is_waiting abandon set_stop clear_stop wait_stopped log_position
-  expect_log worker_pid rows try_rows poll_rows poll_ready table_matches
-  limit);
+  expect_log worker_pid new_database rows try_rows poll_rows poll_ready
+  table_matches limit);
 
 my $tempdir = PostgreSQL::Test::Utils::tempdir;
 my $token = qr/^\d+$/;
@@ -82,22 +82,11 @@ sub command
 	return try_rows($node, $sql, $dbname, $user);
 }
 
-# new_database(NAME) makes one with the extension, ready to use.
-sub new_database
-{
-	my ($name) = @_;
-
-	rows($node, "CREATE DATABASE $name");
-	rows($node, 'CREATE EXTENSION dlock', $name);
-	poll_ready($node, $name);
-	return;
-}
-
 #
 # Several databases
 #
 
-new_database("life_$_") foreach qw(a b);
+new_database($node, "life_$_") foreach qw(a b);
 foreach my $db (qw(life_a life_b))
 {
 	like(
@@ -300,7 +289,7 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 # entries does not run out.
 foreach my $n (1 .. 3)
 {
-	new_database('life_drop');
+	new_database($node, 'life_drop');
 	rows($node,
 		"SELECT dlock_acquire('drop/' || g, ttl := '1 h', client := 'drop') FROM generate_series(1, 20) g",
 		'life_drop');
@@ -312,7 +301,7 @@ foreach my $n (1 .. 3)
 	my %s;
 	my $writer;
 
-	new_database('life_drop');
+	new_database($node, 'life_drop');
 	%s = map { $_ => session($node, 'life_drop') } qw(holder waiter fresh);
 	ask($s{holder}, "SELECT dlock_acquire('force', ttl := '1 h', client := 'h')");
 	begin_ask($s{waiter}, "SELECT dlock_acquire('force', client := 'w')");
@@ -341,7 +330,7 @@ rows($node, "CREATE TABLESPACE life_space LOCATION ''");
 	my $before;
 	my $newest;
 
-	new_database('life_1');
+	new_database($node, 'life_1');
 	# released and not yet written, held, shared, long since written
 	$newest = rows(
 		$node,
@@ -432,7 +421,7 @@ foreach my $at (qw(batch_collected rows_written rows_flushed))
 	my $session;
 	my $position;
 
-	new_database('life_1');
+	new_database($node, 'life_1');
 	$session = session($node, 'life_1');
 	ask($session,
 		"SET dlock.durable = off; SELECT dlock_acquire('at', ttl := '1 h', client := 'at')"

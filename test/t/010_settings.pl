@@ -16,7 +16,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use DlockNode qw(dlock_node crash poll_until session ask try_ask begin_ask
   end_ask is_waiting backend_pid set_stop clear_stop wait_stopped log_position
-  expect_log worker_pid rows try_rows poll_rows poll_ready table_matches);
+  expect_log worker_pid new_writer new_database rows try_rows poll_rows
+  poll_ready table_matches);
 
 my $node = dlock_node('settings', <<'EOCONF');
 autovacuum = off
@@ -25,32 +26,6 @@ max_wal_senders = 4
 EOCONF
 my $tempdir = PostgreSQL::Test::Utils::tempdir;
 my $token = qr/\A\d+\z/;
-
-# new_database(NAME) makes one with the extension.
-sub new_database
-{
-	my ($name) = @_;
-
-	rows($node, "CREATE DATABASE $name TEMPLATE template0");
-	rows($node, 'CREATE EXTENSION dlock', $name);
-	poll_ready($node, $name);
-	return;
-}
-
-# new_writer(DATABASE) has another process write that database; gives its pid.
-sub new_writer
-{
-	my ($dbname) = @_;
-	my $old = worker_pid($node, 'dlock writer', $dbname);
-
-	rows($node, "SELECT pg_terminate_backend($old)");
-	return poll_until(
-		'there is another writer',
-		sub {
-			my $pid = worker_pid($node, 'dlock writer', $dbname);
-			return $pid != $old && $pid;
-		});
-}
 
 sub upto
 {
@@ -78,7 +53,7 @@ EOSQL
 # wait for the table for a moment, which is when time limits count.
 {
 	rows($node, 'CREATE ROLE settings_app');
-	new_database('settings_db');
+	new_database($node, 'settings_db');
 	foreach my $setting (
 		'default_transaction_read_only = on',
 		'default_transaction_isolation = serializable',
@@ -98,7 +73,7 @@ EOSQL
 		$before = upto('settings_db') || 0;
 		rows($node, "ALTER DATABASE settings_db SET $setting");
 		# without a block of tokens at hand
-		$writer = new_writer('settings_db');
+		$writer = new_writer($node, 'settings_db');
 		{
 			local $ENV{PGOPTIONS} =
 			  "-c default_transaction_read_only=off -c role=none -c statement_timeout=0 "
@@ -144,7 +119,7 @@ EOSQL
 {
 	my ($before, $first);
 
-	new_database('settings_pub');
+	new_database($node, 'settings_pub');
 	rows($node, 'CREATE PUBLICATION settings_all FOR ALL TABLES', 'settings_pub');
 	$first = rows($node,
 		"SELECT dlock_acquire('pub-1', ttl := '10 min', client := 'pub')",
@@ -227,7 +202,7 @@ my $at_work = qr/DETAIL:  (?:There is no writer process\.|Process \d+ is (?:load
 {
 	my $locker;
 
-	new_database('settings_first');
+	new_database($node, 'settings_first');
 	$locker = session($node, 'settings_first');
 	ask($locker, 'BEGIN; LOCK TABLE dlock.locks IN ACCESS EXCLUSIVE MODE');
 	foreach my $call (
@@ -347,7 +322,7 @@ EOSQL
 {
 	my ($old, @new);
 
-	new_database('settings_anew');
+	new_database($node, 'settings_anew');
 	foreach my $i (1 .. 20)
 	{
 		$old = rows($node, "SELECT dlock_acquire('anew/$i', ttl := '10 min', client := 'anew')", 'settings_anew');
@@ -383,7 +358,7 @@ EOSQL
 	# two blocks more than a new database has
 	foreach (1 .. 2)
 	{
-		new_writer('settings_anew');
+		new_writer($node, 'settings_anew');
 		rows($node, "SELECT dlock_acquire('dump', ttl := '10 min', client := 'dump')", 'settings_anew');
 	}
 	$bound = upto('settings_anew');
@@ -401,7 +376,7 @@ EOSQL
 {
 	my $writer;
 
-	new_database('settings_template');
+	new_database($node, 'settings_template');
 	rows($node, 'CREATE ROLE settings_creator LOGIN CREATEDB');
 	rows($node, "SELECT dlock_acquire('template', ttl := '10 min', client := 'template')", 'settings_template');
 	$writer = worker_pid($node, 'dlock writer', 'settings_template');

@@ -21,7 +21,7 @@ use strict;
 use warnings;
 
 use DlockNode qw(dlock_node expect_log poll_rows poll_until rows set_stop
-  clear_stop wait_stopped log_position table_matches);
+  clear_stop wait_stopped log_position sleeping table_matches);
 use DlockSession qw(error_parts sql_error);
 use DlockStandby qw($standby_conf add_standby set_synchronous hold let_go
   wait_streaming wait_sync_rep next_xid);
@@ -60,15 +60,6 @@ sub wait_until_idle
 		SELECT count(*) FROM dlock.locks WHERE status <> 'held'}, '0');
 }
 
-# sleeping(PID...) gives how many of these sessions sleep in a call of dlock.
-sub sleeping
-{
-	return on_primary(sprintf q{
-		SELECT count(*) FROM pg_stat_activity
-		 WHERE state = 'active' AND wait_event_type = 'Extension'
-		   AND pid IN (%s)}, join(', ', @_));
-}
-
 # waiting(SQL) gives a session in which that waits for the writer.
 sub waiting
 {
@@ -77,7 +68,7 @@ sub waiting
 
 	$session->tell($sql);
 	poll_until("there is waiting or an answer: $sql",
-		sub { $session->answered || sleeping($session->pid) });
+		sub { $session->answered || sleeping($primary, $session->pid) });
 	return $session;
 }
 
@@ -352,7 +343,7 @@ foreach my $name (sort keys %renewals)
 		$session->tell(q{SELECT waiters FROM dlock_renew(current_setting('dlock.client'))});
 		wait_sync_rep($primary) if $session == $sessions[0];
 	}
-	poll_until('all renewals wait', sub { sleeping(map { $_->pid } @sessions) == @sessions });
+	poll_until('all renewals wait', sub { sleeping($primary, map { $_->pid } @sessions) == @sessions });
 	let_go($east);
 	is(join(' ', map { scalar $_->answer } @sessions),
 		join(' ', (0) x @sessions), 'all renewals are answered');

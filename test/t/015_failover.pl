@@ -17,7 +17,7 @@ use warnings;
 
 use DlockNode qw(dlock_node expect_log poll_rows poll_until rows set_stop
   clear_stop wait_stopped log_position kill_postmaster poll_start table_matches
-  processes run_bounded);
+  processes sleeping run_bounded);
 use DlockSession qw(error_parts sql_error);
 use DlockStandby qw($standby_conf add_standby set_synchronous hold let_go
   wait_streaming wait_sync_rep);
@@ -100,17 +100,6 @@ sub waiting
 
 	$session->tell($sql);
 	return $session;
-}
-
-# sleeping(NODE, SESSION...) gives how many of these sleep in a call of dlock.
-sub sleeping
-{
-	my ($node, @sessions) = @_;
-
-	return rows($node, sprintf q{
-		SELECT count(*) FROM pg_stat_activity
-		 WHERE state = 'active' AND wait_event_type = 'Extension'
-		   AND pid IN (%s)}, join ', ', 0, map { $_->pid } @sessions);
 }
 
 # promote(NAME) makes the standby the primary, and the other way round; the old
@@ -242,7 +231,7 @@ sub killed_at
 	poll_until('all wait that are not answered', sub {
 		my @open = grep { !$_->answered } values %asker;
 
-		return sleeping($primary, @open) == @open });
+		return sleeping($primary, map { $_->pid } @open) == @open });
 	is(on_primary("SELECT dlock_release('hand/$p', client => 'dave'), dlock_release('free/$p', client => 'dave')"),
 		't|t', "$p: a release waits for nobody");
 	poll_rows($primary, "SELECT holder FROM dlock_status('hand/$p')", 'heir');
@@ -381,7 +370,7 @@ foreach my $point (qw(grant_flushed grant_acknowledged))
 	poll_until('all wait that are not answered', sub {
 		my @open = grep { !$_->answered } @late;
 
-		return sleeping($standby, @open) == @open });
+		return sleeping($standby, map { $_->pid } @open) == @open });
 	is(join(' ', map { $_->answered || 0 } @late), '0 0 0',
 		"$p: nothing is granted or shown before all is loaded");
 	clear_stop($standby);

@@ -14,7 +14,8 @@ use warnings;
 
 use DlockNode qw(dlock_node crash poll_until session ask try_ask begin_ask
   end_ask is_waiting backend_pid set_stop clear_stop wait_stopped log_position
-  expect_log worker_pid rows try_rows poll_rows poll_ready table_matches);
+  expect_log worker_pid new_writer rows try_rows poll_rows poll_ready
+  table_matches);
 use DlockStandby qw($standby_conf add_standby wait_streaming);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -91,21 +92,6 @@ SELECT (SELECT role FROM dlock.clients WHERE name = '$client'),
 EOSQL
 }
 
-# new_writer() has another process write; its first pass over dlock.clients is
-# at once.
-sub new_writer
-{
-	my $old = worker_pid($node, 'dlock writer', 'postgres');
-
-	rows($node, "SELECT pg_terminate_backend($old)");
-	return poll_until(
-		'there is another writer',
-		sub {
-			my $pid = worker_pid($node, 'dlock writer', 'postgres');
-			return $pid != $old && $pid;
-		});
-}
-
 #
 # Somebody has dlock.clients locked
 #
@@ -143,7 +129,7 @@ sub new_writer
 	is( rows($node, q{SELECT owner, owner_role FROM dlock.locks WHERE status = 'client' ORDER BY 1}),
 		"freed-held|clients_alice\nfreed-released|clients_alice", 'in place of their rows');
 	# neither of another writer, nor of another file of the table
-	new_writer();
+	new_writer($node, 'postgres');
 	rows($node, 'VACUUM FULL dlock.locks');
 	take('freed-held', 'freed-held-2');
 	is( rows($node, q{SELECT owner, owner_role FROM dlock.locks WHERE status = 'client' ORDER BY 1}),
@@ -411,7 +397,7 @@ is(rows($node, q{SELECT boot_val::int * '1 s'::interval FROM pg_settings WHERE n
 
 	# with 0, nobody is forgotten
 	set_retention('0');
-	new_writer();
+	new_writer($node, 'postgres');
 	# the next batch comes after whatever it begins with
 	take('new-after-pass');
 	take('new-after-pass');
@@ -466,7 +452,7 @@ INSERT INTO wanted SELECT id FROM dlock.clients WHERE name IN ('old-locked-500',
 EOSQL
 	age('^old-locked');
 	ask($locker, q{BEGIN; SELECT FROM dlock.clients WHERE name ~ '^old-locked-1' FOR UPDATE});
-	$writer = new_writer();
+	$writer = new_writer($node, 'postgres');
 	poll_rows($node, q{SELECT count(*) FROM dlock.clients WHERE name ~ '^old-locked'}, 112 + 2);
 	pass('rows that somebody has locked stay, and those that another table needs');
 	like(take('new-locked'), $token, 'grants go on');
@@ -474,7 +460,7 @@ EOSQL
 	$locker->quit;
 	is(worker_pid($node, 'dlock writer', 'postgres'), $writer, 'so does the writer');
 	rows($node, 'DROP TABLE wanted');
-	new_writer();
+	new_writer($node, 'postgres');
 	ok(eval { poll_rows($node, remaining('^old-locked'), '') }, 'and when nobody wants them, they go');
 }
 
@@ -520,7 +506,7 @@ EOSQL
 	age('^old-chosen');
 	$position = log_position($node);
 	set_stop($node, 'clients_chosen');
-	new_writer();
+	new_writer($node, 'postgres');
 	wait_stopped($node, 'clients_chosen', $position);
 	is(ask($session, q{SELECT dlock_release('nothing', client := 'old-chosen')}), 'f', 'a client is used that is about to be forgotten');
 	clear_stop($node);
@@ -543,7 +529,7 @@ EOSQL
 	age('^old-shutdown');
 	$position = log_position($node);
 	set_stop($node, 'clients_chosen');
-	new_writer();
+	new_writer($node, 'postgres');
 	wait_stopped($node, 'clients_chosen', $position);
 	is(ask($session, q{SELECT dlock_release('ended', client := 'ending')}), 't', 'its end is not written yet');
 	$session->quit;
@@ -587,7 +573,7 @@ EOSQL
 INSERT INTO dlock.clients (name, role, last_used_at)
 SELECT 'old-very-' || i, 'clients_alice', now() - interval '40 days' FROM generate_series(1, 100000) i
 EOSQL
-	new_writer();
+	new_writer($node, 'postgres');
 	while ($left)
 	{
 		# a grant that is not durable within a second is an error
