@@ -92,7 +92,7 @@ COMMIT;
 BEGIN;
 SELECT dlock_fence('t_fence:x', :token);
 SELECT dlock_set_options('t_fence:x', ttl := '1 ms');
-DO $$ BEGIN WHILE (SELECT status <> 'free' FROM dlock_status('t_fence:x')) LOOP END LOOP; END $$;
+SELECT wait_until($$ status = 'free' FROM dlock_status('t_fence:x') $$);
 INSERT INTO t_fence VALUES ('LOST, run out');
 COMMIT;
 -- lost in a deferred trigger, which runs at commit

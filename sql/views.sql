@@ -61,13 +61,7 @@ SELECT * FROM dlock_queue('t_views:2');
 
 -- a lease that has run out is shown no more
 SELECT dlock_acquire('t_views:3', ttl := '1 ms') > 0 AS acquired;
-DO $$
-BEGIN
-    FOR i IN 1..3000 LOOP
-        EXIT WHEN (SELECT status FROM dlock_status('t_views:3')) = 'free';
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-END $$;
+SELECT wait_until($$ status = 'free' FROM dlock_status('t_views:3') $$);
 SELECT status, holders, token, holder, expires_at, remaining FROM dlock_status('t_views:3');
 SELECT resource FROM dlock_list('t_views_a') ORDER BY resource;
 
