@@ -111,7 +111,7 @@ SELECT status, waiters FROM dlock_status('t_acquire:held');
 SELECT count(*) AS waiters FROM dlock_queue();
 SELECT dlock_release('t_acquire:held', :token);
 
--- whoever comes first after a lease has run out, gets it
+-- the first request after a lease has expired gets it
 SELECT dlock_acquire('t_acquire:short', ttl := '1 ms') AS token \gset
 SELECT wait_until($$ status = 'free' FROM dlock_status('t_acquire:short') $$);
 SELECT dlock_try_acquire('t_acquire:short', client := 't_acquire_b') > :token AS next;

@@ -1,7 +1,7 @@
 --
 -- Several resources in one call: all of them or none, whatever is in the way,
 -- each name once, each with its own token, and one wait for the disk.  A
--- resource taken before it is known that the next is not to be had, a hold
+-- resource taken before it is known that the next is not available, a hold
 -- counted for each mention of a name, a lease that was waited for and never
 -- acknowledged would show here.
 --
@@ -69,7 +69,7 @@ SELECT resource_name, owner, ttl FROM dlock.locks WHERE resource_name LIKE 't_al
 SELECT dlock_release_all('t_all_b'), dlock_release_all('t_all_c');
 
 --
--- One is not to be had
+-- One is not available
 --
 SELECT dlock_acquire('t_all:2', client := 't_all_b') > 0 AS other;
 SELECT count(*) AS tried FROM dlock_try_acquire_all('{t_all:3,t_all:2,t_all:1}');

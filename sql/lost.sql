@@ -1,6 +1,6 @@
 --
--- Whoever asks for a lease that is lost is told how that came about, as long as
--- it is remembered: what the program does next depends on it.  An answer that
+-- A client that asks for a lost lease is told how it was lost, as long as that
+-- is remembered: what the program does next depends on it.  An answer that
 -- guesses, or that is about another lease of the same name, would mislead.
 --
 \set SHOW_CONTEXT never

@@ -1,6 +1,6 @@
 --
--- A client belongs to the role that first used its name: whoever does not
--- have the privileges of that role can neither take, release, renew nor
+-- A client belongs to the role that first used its name: a role without the
+-- privileges of that role can neither take, release, renew nor
 -- change its leases.  A call that forgets to ask would let anybody end
 -- anybody's lease.  Ending leases by force is for those who were given it.
 --

@@ -3,7 +3,7 @@
 -- has committed, and nothing else: neither before, nor after ROLLBACK, nor
 -- the lease of another.  A release that takes effect at once would let the
 -- next holder read the old data; one that looks at the name only would free
--- the lease of whoever came next.
+-- the lease of the next holder.
 --
 \set SHOW_CONTEXT never
 \set VERBOSITY terse

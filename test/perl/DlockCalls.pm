@@ -76,8 +76,8 @@ sub new
 		session => 0,	# number of the connection
 		farewell => 0 }, $class;
 
-	# The server's farewell in a crash is a notice; whoever hears it knows that
-	# its session lived until then.
+	# The server's farewell in a crash is a notice.  A client that receives it
+	# knows that its session lived until then.
 	$SIG{__WARN__} = sub {
 		my ($text) = @_;
 

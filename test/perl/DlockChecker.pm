@@ -33,7 +33,7 @@
 #				 and whatever crashes came between
 #	 stale-work	 rows of a resource, by their ids, have tokens that do not go down
 #	 work		 what was committed is there, what was refused is not
-#	 lost-lease	 whoever has a lease for sure is told so, and the lease stands
+#	 lost-lease	 a client that has a lease for sure is told so, and the lease stands
 #				 in every list, also in those after a crash, with its token, and
 #				 no weaker and with no fewer holds than was acknowledged
 #	 ghost-lease	 nobody has what was not asked for, was refused, given back or
@@ -43,7 +43,7 @@
 #	 overtaken	 nobody is granted while one who came before, with the same or a
 #				 higher priority, waits for the same resource
 #	 out-of-turn	 those who wait are served as they stand
-#	 idle		 nobody waits for what nobody holds: whoever gives it up hands it over
+#	 idle		 no client waits for a free resource: a release hands it over
 #	 leak		 at the end nobody waits, nothing is held, no slot is in use
 package DlockChecker;
 

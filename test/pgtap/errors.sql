@@ -72,7 +72,7 @@ SELECT throws_ok(call, 'LK001', 'lease on resource "t_pgtap:' || resource || '" 
                ('held', format('SELECT dlock_set_options(''t_pgtap:held'', ttl := ''1 s'', token := %s)', :token + 1)))
        AS v (resource, call);
 
--- 55P03, not to be had in time
+-- 55P03, not available in time
 SELECT throws_ok($$ SELECT dlock_acquire('t_pgtap:held', '0', client := 't_pgtap_other') $$, '55P03',
                  'could not obtain a lease on resource "t_pgtap:held"', 'in no time');
 SELECT throws_ok($$ SELECT dlock_acquire('t_pgtap:held', '10 ms', client := 't_pgtap_other') $$, '55P03',

@@ -252,7 +252,7 @@ everything_released();
 	usleep(100_000) while time() < $down + 1.5;
 	$down = time();
 	poll_start($node);
-	# whoever waits for it gets it, but not before its time is over
+	# the next client gets it, but not before its time is over
 	rises(
 		rows(
 			$node,
@@ -342,8 +342,8 @@ EOSQL
 }
 
 # A token that is not durable must not be seen, even with dlock.durable off:
-# the very first one of a database, and the first one after a start; by whoever
-# made the writer extend them, and by who comes while it does.
+# the very first one of a database, and the first one after a start; by the
+# session that made the writer extend them, or by one that comes meanwhile.
 foreach my $at ('batch_collected', 'rows_written')
 {
 	my $dbname = "crash_$at";

@@ -138,7 +138,7 @@ foreach my $mode ('fast', 'immediate')
 }
 
 #
-# Smart shutdown: whoever is connected may finish, and dlock serves them
+# Smart shutdown: connected clients may finish, and dlock serves them
 #
 
 foreach my $at (qw(rest batch_collected rows_flushed))

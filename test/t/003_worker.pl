@@ -3,7 +3,7 @@
 #
 # It could fail if a new writer wrote only what changed after the old one's
 # last batch, if what an aborted batch carried (rows, clients, tokens) were
-# believed to be durable, if whoever waited for that batch were never told,
+# believed to be durable, if sessions that waited for that batch never heard,
 # if rows were looked for where they stood before the table was rewritten, or
 # if a dead waiter kept its place or took a grant with it.
 use strict;
@@ -224,7 +224,7 @@ foreach my $type ('dlock launcher', 'dlock monitor')
 	rises(rows($node, "SELECT dlock_acquire('next-$type', ttl := '1 min')"),
 		"$type terminated");
 }
-# whoever starts writers does so again
+# the launcher starts writers again
 rows($node, 'CREATE DATABASE worker_late');
 rows($node, 'CREATE EXTENSION dlock', 'worker_late');
 like(rows($node, "SELECT dlock_acquire('late')", 'worker_late'),
@@ -413,7 +413,7 @@ EOSQL
 		'ALTER TABLE dlock.locks SET TABLESPACE pg_default',
 		'ALTER TABLE dlock.locks SET (fillfactor = 50)');
 
-	# whoever is at the table for a second keeps a grant from being durable in time
+	# a lock on the table for a second keeps a grant from being durable in time
 	rows($node, <<'EOSQL');
 CREATE FUNCTION try_rewritten(resource text, client text) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN

@@ -210,7 +210,7 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 	is(end_ask($s{drop}), '', 'DROP EXTENSION while a batch is written');
 	# it may have been acknowledged before
 	like(end_ask($s{fresh}), qr/^\d+$|55000|42883/,
-		'whoever waited for the batch is told');
+		'a session that waited for the batch is told');
 	is(try_ask($s{drop}, 'CREATE EXTENSION dlock'), '', 'and back again');
 	like(ask($s{fresh}, "SELECT dlock_acquire('drop-flush')"),
 		$token, 'it works');

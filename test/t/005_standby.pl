@@ -1,8 +1,8 @@
 # What must hold: a standby shows the leases of its primary and changes none;
 # what was acknowledged is there after a promotion, with its full duration,
 # under tokens that are never given out again; with a synchronous standby
-# nothing is acknowledged that the standby has not confirmed, whoever or
-# whatever ends the wait for it, and what was not acknowledged does not stay.
+# nothing is acknowledged that the standby has not confirmed, in whatever way
+# the wait for it ends, and what was not acknowledged does not stay.
 #
 # Why it could fail: a standby has the table only, not the shared memory; a
 # wait for synchronous standbys that is cancelled has committed all the same,

@@ -1,5 +1,5 @@
-# What must hold: a lease ends when its time is over, not earlier, whether
-# anybody asks for it or not, and whoever waits for it is served; one that is
+# What must hold: a lease ends when its time is over, not earlier, with or
+# without another request for it, and the next waiter is served; one that is
 # renewed lives on; one of scope session lives as long as its session; the
 # wall clock has no say; with dlock.durable = off nobody waits for the disk.
 #

@@ -38,7 +38,7 @@ CREATE TABLE holds (resource text, token bigint, part int, mode text, kind text,
 	WITH (fillfactor = 50);
 CREATE TABLE outcomes (kind text, outcome text);
 
--- dlock_acquire whose time is over, and an upgrade that is not to be had; LK005
+-- dlock_acquire whose time is over, and an upgrade that is refused; LK005
 -- is for a machine that takes more than a second to flush
 CREATE FUNCTION acquire(resource text, timeout interval, client text) RETURNS bigint
 LANGUAGE plpgsql AS $$

@@ -194,7 +194,7 @@ my $at_work = qr/DETAIL:  (?:There is no writer process\.|Process \d+ is (?:load
 	ask($locker, 'COMMIT');
 	$locker->quit;
 	like(rows($node, "SELECT dlock_try_acquire('locked', client := 'locked-2')"),
-		$token, 'the resource is to be had again');
+		$token, 'the resource is available again');
 	table_matches($node);
 }
 
@@ -248,8 +248,8 @@ EOSQL
 		'the lease knows its client');
 }
 
-# A longer duration that was asked for and not waited for is not promised by
-# whoever asks for it again.
+# A request for a longer duration is cancelled before its flush.  The next
+# request for that duration waits for the flush as well.
 {
 	my $session = session($node);
 	my $position = log_position($node);

@@ -157,7 +157,7 @@ is( rows($copy, q{SELECT resource, token FROM dlock_list('busy') ORDER BY token}
 	rows($source, "SELECT resource, token FROM dlock_list('busy') ORDER BY token LIMIT $taken"),
 	'copy: of what was taken during the backup, all up to one moment');
 
-is(rows($copy, q{SELECT dlock_try_acquire('long', client := 'thief')}), '', 'copy: what is held is not to be had');
+is(rows($copy, q{SELECT dlock_try_acquire('long', client := 'thief')}), '', 'copy: what is held is not available');
 cmp_ok(rows($copy, q{SELECT dlock_acquire('new', ttl := '1 h', client := 'thief')}),
 	'>', $upto, 'copy: its first token is above all that the original may have given out by then');
 short_ones_end($copy);

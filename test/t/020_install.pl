@@ -165,8 +165,8 @@ EOSQL
 }
 
 rows($node, 'CREATE ROLE mallory LOGIN');
-# "'process ' || 1" takes a text and an integer only where two integers are not
-# to be had: these come later
+# "'process ' || 1" takes a text and an integer only where there is none for two
+# integers: these come later
 poisoned('poisoned', q{l <> r OR l = 'text'});
 like(
 	try_rows($node, q{SET search_path = poison; SELECT 'process ' || 1}, 'poisoned'),

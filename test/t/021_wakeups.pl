@@ -4,7 +4,7 @@
 # work for long, the log says so.
 #
 # It could fail because all waits of a process share one latch: a wait for a
-# lock or a standby resets it, whoever had set it.  A wake-up that comes during
+# lock or a standby resets it, whichever process had set it.  A wake-up during
 # such a wait is gone, and who has seen that the writer was told already does
 # not tell it again.
 #
@@ -290,7 +290,7 @@ sub idle_phase
 	%request = new_requests('idle');
 	clear_stop($node);
 	wait_for_locks(\%locker, 'locks', $first ? 'token_blocks' : ());
-	answered($first ? 'first request of a database' : 'about to doze', \%locker, \%request);
+	answered($first ? 'first request of a database' : 'about to sleep', \%locker, \%request);
 
 	%known = known_clients();
 	idle_writers();
@@ -299,7 +299,7 @@ sub idle_phase
 	ask_known(values %known);
 	%request = new_requests('idle');
 	wait_for_locks(\%locker, 'locks');
-	answered('dozing', \%locker, \%request, \%known);
+	answered('idle', \%locker, \%request, \%known);
 	return;
 }
 
@@ -355,7 +355,7 @@ sub trim_phase
 }
 
 # stops_when_unlocked(WHAT, LOCKER) has the configuration tell the writers to
-# stop before they doze, and tests that they do once the locks have gone.
+# stop before they sleep, and tests that they do once the locks have gone.
 sub stops_when_unlocked
 {
 	my ($what, $locker) = @_;

@@ -1,6 +1,6 @@
 # A client's name belongs to the role that used it first, from the first durable
-# grant on, whatever happens to the server and whoever has dlock.clients locked;
-# until nobody has used it for dlock.client_retention: then it is anybody's.
+# grant on, whatever happens to the server and even while dlock.clients is locked.
+# When it was not used for dlock.client_retention, any role can have it.
 #
 # It could fail if a grant were acknowledged whose client is noted nowhere
 # durable, or only in the row of a lease that ends; if what could not be written
@@ -547,8 +547,8 @@ EOSQL
 	is(rows($node, q{SELECT count(*) FROM dlock_list() WHERE resource = 'ended'}), '0', 'and it was written');
 }
 
-# The setting in force, and time: whoever is not used for a second goes, and
-# who has a lease stays for as long.
+# The setting in force, and time: a client that is not used for a second is
+# forgotten, and one that has a lease stays for as long.
 {
 	take('short-lease');
 	take('short-unused');

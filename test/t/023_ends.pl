@@ -1,7 +1,7 @@
 # Nothing is acknowledged over an end that could still be undone.
 #
 # A durable lease that has ended comes back after a crash until its end is
-# durable as well.  Whoever is granted the resource before that must not be
+# durable as well.  A client that is granted the resource before that must not be
 # told, whatever the grant itself needs: scope transaction and dlock.durable =
 # off wait for nothing of their own, and so overtook the end of the lease before
 # them.  Their data was durable, the end was not, and after a crash the old
@@ -315,7 +315,7 @@ foreach my $before (0, 1)
 
 # The first session of client x upgrades its shared lease and waits for the
 # flush.  The second writes what only an exclusive holder may, and its commit is
-# under way when the first gives up.  Whoever comes next reads what it wrote.
+# under way when the first gives up.  The next holder reads what it wrote.
 rows($node, 'CREATE TABLE account (balance int); INSERT INTO account VALUES (100)');
 expect_log($node,
 	qr/client backend .*ERROR:  (?:canceling statement|could not make a lease on resource "undo-timeout" durable|could not commit|no quorum)/,

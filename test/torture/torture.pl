@@ -619,8 +619,8 @@ sub disturb_for
 #
 # The end
 #
-# stop_clients tells all to finish; whoever cannot waits for something that
-# never comes.
+# stop_clients tells all clients to finish.  A client that cannot do so waits
+# for something that never comes.
 sub stop_clients
 {
 	wake_up(time() + $limit);
