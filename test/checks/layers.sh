@@ -26,6 +26,11 @@ LWLock|LWTRANCHE|\bLW_(SHARED|EXCLUSIVE) | ^src/(shared/|dlock\.c) | lock order 
 \bDefineCustom | ^src/base/config\.c | a setting is found where the others are
 '
 
+# what (extended regular expression) | where it may not stand | why
+never_in='
+\b(ereport|elog)\(|\b(re|MemoryContext)?p?alloc[0-9a-z_]*\(|\bMemoryContextAlloc|\bpfree\(|\b(psprintf|pstrdup|pnstrdup|makeStringInfo|initStringInfo|appendStringInfo)|\blappend|\bPG_TRY|\b(WaitLatch|WaitEventSetWait|ConditionVariable[A-Z]|pg_usleep|dlock_sleep_|dlock_futex_wait|dlock_flush_)|\bCHECK_FOR_INTERRUPTS|\bSPI_|\b(table|relation|systable|index|heap)_[a-z]+\(|\bSearchSysCache|\bLock(Acquire|Relation) | ^src/engine/ | it runs under a partition lock: it may not sleep, allocate, throw or read a table
+'
+
 findings=0
 
 finding()
@@ -70,19 +75,32 @@ sources=$(find src -name '*.c' | sed 's/c$/o/' | LC_ALL=C sort)
 [ "$objects" = "$sources" ] ||
 	finding "Makefile: OBJS is not the sorted list of src/: $(diff <(echo "$objects") <(echo "$sources") | grep '^[<>]' | paste -sd ' ')"
 
-while IFS= read -r rule; do
-	[ -n "$rule" ] || continue
-	why=${rule##* | }
-	rule=${rule% | *}
-	where=${rule##* | }
-	what=${rule% | *}
-	for file in $files; do
-		[[ $file =~ $where ]] && continue
-		while IFS= read -r hit; do
-			[ -z "$hit" ] || finding "$file:$hit   <- not here: $why"
-		done < <(code "$file" | grep -nE "$what" || true)
-	done
-done <<<"$only_in"
+# check_rules TABLE VERDICT looks for what the table lists in the files that its
+# second column names (VERDICT "never"), or in all others ("only").
+check_rules()
+{
+	local rule why where what file hit
+	while IFS= read -r rule; do
+		[ -n "$rule" ] || continue
+		why=${rule##* | }
+		rule=${rule% | *}
+		where=${rule##* | }
+		what=${rule% | *}
+		for file in $files; do
+			if [[ $file =~ $where ]]; then
+				[ "$2" = never ] || continue
+			else
+				[ "$2" = only ] || continue
+			fi
+			while IFS= read -r hit; do
+				[ -z "$hit" ] || finding "$file:$hit   <- not here: $why"
+			done < <(code "$file" | grep -nE "$what" || true)
+		done
+	done <<<"$1"
+}
+
+check_rules "$only_in" only
+check_rules "$never_in" never
 
 if [ "$findings" -gt 0 ]; then
 	echo "layers: $findings findings"
