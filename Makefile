@@ -156,7 +156,8 @@ help:
 	@echo 'make sanitize          tests with compiler sanitizers and assertions (minutes)'
 	@echo 'make memcheck          tests under valgrind (minutes)'
 	@echo 'make model             walk through the models in docs/model with Spin (minutes; QUICK=1, TESTS="name ...")'
-	@echo 'make check-all         layers, exports, checkver, whitespace, lint'
+	@echo 'make check-all         layers, exports, checkver, whitespace, indent-check, lint'
+	@echo 'make indent            format src/ as PostgreSQL formats its own'
 	@echo 'make packages          install the Debian packages that all this needs'
 
 packages:
@@ -219,11 +220,17 @@ whitespace:
 lint:
 	@test/checks/lint.sh
 
-check-all: layers checkver whitespace exports lint
+indent:
+	@test/checks/indent.sh fix
+
+indent-check:
+	@test/checks/indent.sh
+
+check-all: layers checkver whitespace exports indent-check lint
 
 # For the scripts in test/, which ask for the lists above.
 print-%:
 	@echo '$($*)'
 
 .PHONY: help packages quickstart quickstart-stop install-test test regress isolation \
-	pgtap tap torture sanitize memcheck model bench bench-deps ha-demo ha-demo-stop ha-test layers exports checkver whitespace lint check-all FORCE
+	pgtap tap torture sanitize memcheck model bench bench-deps ha-demo ha-demo-stop ha-test layers exports checkver whitespace lint indent indent-check check-all FORCE

@@ -102,14 +102,14 @@ dlock_session_holds_reserve(DlockGate gate, int count)
 void
 dlock_session_holds_note(DlockGate gate, const DlockLeaseRef *ref)
 {
-	Entry	   *entry = &entries[nentries];
+	Entry		entry;
 
-	if (nentries > 0 && by_lease(entry - 1, &(Entry) {gate, *ref}) == 0)
+	entry.gate = gate;
+	entry.ref = *ref;
+	if (nentries > 0 && by_lease(&entries[nentries - 1], &entry) == 0)
 		return;
 	Assert(nentries < capacity);
-	entry->gate = gate;
-	entry->ref = *ref;
-	nentries++;
+	entries[nentries++] = entry;
 }
 
 static void

@@ -38,6 +38,7 @@ model | spin                    | spin                                   | walks
 memory | valgrind                | valgrind                               | make memcheck
 lint  | git                      | git                                    | whitespace check
 lint  | binutils                 | nm                                     | lists the exported symbols
+lint  | bzip2                    | bzip2                                  | unpacks the sources with pgindent
 lint  | cppcheck                 | cppcheck                               | static analysis
 lint  | clang-tidy               | clang-tidy                             | static analysis
 lint  | shellcheck               | shellcheck                             | checks these scripts
