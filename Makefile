@@ -77,6 +77,7 @@ OBJS = \
 	src/worker/hooks.o \
 	src/worker/launcher.o \
 	src/worker/monitor.o \
+	src/worker/worker.o \
 	src/worker/writer.o
 
 # pg_regress: sql/NAME.sql against expected/NAME.out, in this order.

@@ -27,19 +27,16 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "storage/ipc.h"
-#include "storage/latch.h"
 #include "storage/proc.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/wait_event.h"
 
 #include "base/clock.h"
 #include "base/config.h"
 #include "engine/maintenance.h"
 #include "shared/database.h"
 #include "worker/launcher.h"
+#include "worker/worker.h"
 #include "worker/writer.h"
 
 /* how long to leave a start alone that failed */
@@ -56,7 +53,7 @@ static Start *starts;			/* by registry entry */
 static List *unprobed = NIL;	/* databases not looked into since we started */
 
 static void
-at_exit(int code, Datum arg)
+detach_launcher(int code, Datum arg)
 {
 	dlock_database_detach_launcher();
 }
@@ -127,19 +124,16 @@ database_name(Oid dboid, char *name, Size size)
 static bool
 start_writer(Start *start, Oid dboid, const char *name)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 	MemoryContext old_context;
 	bool		started;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	dlock_worker_describe(&worker, "dlock writer", DLOCK_WRITER_MAIN,
+						  BGWORKER_BACKEND_DATABASE_CONNECTION);
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_main_arg = ObjectIdGetDatum(dboid);
 	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "dlock", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, DLOCK_WRITER_MAIN, BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "dlock writer %s", name);
-	strlcpy(worker.bgw_type, "dlock writer", BGW_MAXLEN);
 	strlcpy(worker.bgw_extra, name, BGW_EXTRALEN);
 
 	old_context = MemoryContextSwitchTo(TopMemoryContext);
@@ -221,9 +215,7 @@ serve_entry(int slot, DlockTime *next)
 void
 dlock_launcher_main(Datum main_arg)
 {
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	before_shmem_exit(at_exit, (Datum) 0);
+	dlock_worker_init(detach_launcher);
 	dlock_database_attach_launcher(MyProc->pgprocno);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
@@ -237,46 +229,24 @@ dlock_launcher_main(Datum main_arg)
 	{
 		DlockTime	next = DLOCK_NEVER;
 		bool		again = false;
-		long		timeout;
-		int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
 
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		dlock_worker_serve_signals();
 		want_unprobed();
 		for (int i = 0; i < dlock_max_databases; i++)
 			again |= serve_entry(i, &next);
 		/* sleep only after a look at everything that has not waited itself */
-		if (again)
-			continue;
-
-		timeout = dlock_clock_ms_until(next, dlock_clock_now());
-		if (timeout >= 0)
-			events |= WL_TIMEOUT;
-		(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
+		if (!again)
+			(void) dlock_worker_sleep(next);
 	}
-	/* not 0: if the server is not going down, start us again */
-	proc_exit(1);
+	dlock_worker_exit();
 }
 
 /*
- * dlock_launcher_register has the server start the launcher.
+ * dlock_launcher_register makes the server start the launcher.
  */
 void
 dlock_launcher_register(void)
 {
-	BackgroundWorker worker = {0};
-
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "dlock", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dlock_launcher_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "dlock launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "dlock launcher", BGW_MAXLEN);
-	RegisterBackgroundWorker(&worker);
+	dlock_worker_register("dlock launcher", "dlock_launcher_main",
+						  BGWORKER_BACKEND_DATABASE_CONNECTION);
 }

@@ -21,16 +21,11 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "storage/ipc.h"
-#include "storage/latch.h"
 #include "storage/proc.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "base/clock.h"
 #include "base/config.h"
@@ -44,6 +39,7 @@
 #include "shared/waits.h"
 #include "shared/writer_watch.h"
 #include "worker/monitor.h"
+#include "worker/worker.h"
 
 /* a writer of which the log says that it has had work for too long */
 typedef struct Stall
@@ -56,7 +52,7 @@ typedef struct Stall
 static Stall *stalls;			/* by registry entry */
 
 static void
-at_exit(int code, Datum arg)
+detach_monitor(int code, Datum arg)
 {
 	dlock_alarm_detach();
 }
@@ -190,9 +186,7 @@ dlock_monitor_main(Datum main_arg)
 {
 	bool		woken = false;
 
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	before_shmem_exit(at_exit, (Datum) 0);
+	dlock_worker_init(detach_monitor);
 	dlock_alarm_attach(MyProc->pgprocno);
 	BackgroundWorkerUnblockSignals();
 	stalls = MemoryContextAllocZero(TopMemoryContext,
@@ -201,15 +195,8 @@ dlock_monitor_main(Datum main_arg)
 	while (!ShutdownRequestPending)
 	{
 		DlockTime	due;
-		long		timeout;
-		int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
 
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		dlock_worker_serve_signals();
 
 		/*
 		 * While we look, everything new that has a time wakes us.  The first
@@ -221,32 +208,16 @@ dlock_monitor_main(Datum main_arg)
 		due = Min(due, break_deadlocks());
 		due = Min(due, watch_writers(woken));
 		dlock_alarm_set_due(due);
-
-		timeout = dlock_clock_ms_until(due, dlock_clock_now());
-		if (timeout >= 0)
-			events |= WL_TIMEOUT;
-		woken = (WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION) &
-				 WL_LATCH_SET) != 0;
-		ResetLatch(MyLatch);
+		woken = dlock_worker_sleep(due);
 	}
-	/* not 0: if the server is not going down, start us again */
-	proc_exit(1);
+	dlock_worker_exit();
 }
 
 /*
- * dlock_monitor_register has the server start the monitor.
+ * dlock_monitor_register makes the server start the monitor.
  */
 void
 dlock_monitor_register(void)
 {
-	BackgroundWorker worker = {0};
-
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "dlock", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dlock_monitor_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "dlock monitor", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "dlock monitor", BGW_MAXLEN);
-	RegisterBackgroundWorker(&worker);
+	dlock_worker_register("dlock monitor", "dlock_monitor_main", 0);
 }

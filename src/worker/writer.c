@@ -36,8 +36,6 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
-#include "utils/snapmgr.h"
-#include "utils/wait_event.h"
 
 #include "base/clock.h"
 #include "base/debug_point.h"
@@ -48,6 +46,7 @@
 #include "shared/pending.h"
 #include "shared/slots.h"
 #include "worker/clients.h"
+#include "worker/worker.h"
 #include "worker/writer.h"
 
 /* how long a release may stay unwritten */
@@ -169,36 +168,21 @@ dlock_writer_is_leaving(void)
 }
 
 static void
-at_exit(int code, Datum arg)
+detach_writer(int code, Datum arg)
 {
 	dlock_pending_flush_ends(db);
 	dlock_database_detach(db, MyProcPid, !finished);
 }
 
-static void
-begin(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-end(void)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-}
-
 /*
- * end_durably is end for what is to be flushed, and confirmed by the standbys:
- * who waits for us is told how long that takes.
+ * end_durably ends a transaction that is to be flushed, and confirmed by the
+ * standbys.  Backends that wait for it can see how long that takes.
  */
 static void
 end_durably(void)
 {
 	dlock_pending_flush_begins(db);
-	end();
+	dlock_worker_end_transaction();
 	dlock_pending_flush_ends(db);
 }
 
@@ -319,7 +303,7 @@ check_extension(void)
 
 	if (OidIsValid(relation) && relation == db->relation)
 		return;
-	end();
+	dlock_worker_end_transaction();
 	dlock_maintenance_purge(db);
 	if (!OidIsValid(relation))
 		dlock_database_forget(db);
@@ -335,7 +319,7 @@ load(void)
 	DlockImage	image;
 	int			count;
 
-	begin();
+	dlock_worker_begin_transaction();
 	if (pg_atomic_read_u32(&db->open) == 0)
 		db->relation = dlock_store_relation();
 	check_extension();
@@ -346,13 +330,13 @@ load(void)
 		 * for its batch waits for ours.
 		 */
 		dlock_pending_wake_writer(db, true);
-		end();
+		dlock_worker_end_transaction();
 		return;
 	}
 	dlock_store_read(&image);
 	restore_all(&image);
 	count = image.foreign ? 0 : image.nrecords;
-	end();
+	dlock_worker_end_transaction();
 
 	DLOCK_DEBUG_POINT(DLOCK_STOP_LEASES_LOADED);
 	dlock_maintenance_start_clocks(db);
@@ -408,7 +392,7 @@ open_store(bool nowait)
 	/* dropped while we waited for the lock, most likely */
 	if (status == DLOCK_STORE_GONE)
 		check_extension();
-	end();
+	dlock_worker_end_transaction();
 	return false;
 }
 
@@ -446,7 +430,7 @@ write_batch(bool nowait, DlockTime late_before)
 	bool		flushed;
 	bool		anew;
 
-	begin();
+	dlock_worker_begin_transaction();
 	if (!open_store(nowait))
 		return;
 	anew = dlock_store_is_stale();
@@ -508,7 +492,7 @@ trim(DlockTime before)
 		DLOCK_DEBUG_POINT(DLOCK_STOP_SLOTS_TRIMMED);
 	if (rows)
 	{
-		begin();
+		dlock_worker_begin_transaction();
 		/* nobody waits for that: neither shall we, for disk or standbys */
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
@@ -518,7 +502,7 @@ trim(DlockTime before)
 			if (!dlock_store_is_stale())
 				dlock_store_remove(slots, count);
 			dlock_store_close();
-			end();
+			dlock_worker_end_transaction();
 		}
 	}
 	for (int i = 0; i < count; i++)
@@ -536,7 +520,7 @@ tend_clients(bool busy)
 	if (!dlock_clients_due(db, busy))
 		return false;
 	in_portion = true;
-	begin();
+	dlock_worker_begin_transaction();
 	/* nobody waits for that */
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
@@ -544,7 +528,7 @@ tend_clients(bool busy)
 	{
 		dlock_clients_write(db);
 		dlock_store_close();
-		end();
+		dlock_worker_end_transaction();
 		dlock_clients_written(db);
 		pgstat_report_stat(false);
 	}
@@ -585,8 +569,6 @@ static void
 sleep_for_work(DlockTime until)
 {
 	bool		dozing = until == DLOCK_NEVER;
-	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
-	long		timeout;
 
 	if (!dozing && dlock_pending_nap_for_work(db))
 		return;
@@ -596,13 +578,7 @@ sleep_for_work(DlockTime until)
 		dlock_pending_doze(db, true);
 	}
 	if (!is_wanted(dozing))
-	{
-		timeout = dlock_clock_ms_until(until, dlock_clock_now());
-		if (timeout >= 0)
-			events |= WL_TIMEOUT;
-		(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-	}
+		(void) dlock_worker_sleep(until);
 	if (dozing)
 		dlock_pending_doze(db, false);
 }
@@ -715,7 +691,7 @@ start(Oid dboid)
 	if (db == NULL)
 		proc_exit(0);
 	/* registered first, so called last: we are off the list of processes */
-	on_shmem_exit(at_exit, (Datum) 0);
+	on_shmem_exit(detach_writer, (Datum) 0);
 
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid,
 											  BGWORKER_BYPASS_ALLOWCONN);
@@ -740,19 +716,14 @@ dlock_writer_main(Datum main_arg)
 
 		if (ProcDiePending)
 			finish();
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		dlock_worker_serve_signals();
 		if (dlock_database_take_recheck(db))
 		{
-			begin();
+			dlock_worker_begin_transaction();
 			/* whoever woke us tells of its changes only after it has */
 			InvalidateSystemCaches();
 			check_extension();
-			end();
+			dlock_worker_end_transaction();
 		}
 		until = attend();
 		if (!tend_clients(until == 0) && until != 0)
