@@ -29,8 +29,12 @@ OBJS = \
 	src/deadlock/digraph.o \
 	src/deadlock/waitgraph.o \
 	src/dlock.o \
-	src/durable/clients.o \
+	src/durable/client_rows.o \
+	src/durable/extension.o \
+	src/durable/image.o \
 	src/durable/store.o \
+	src/durable/tables.o \
+	src/durable/tokens.o \
 	src/engine/enqueue.o \
 	src/engine/grant.o \
 	src/engine/holding.o \

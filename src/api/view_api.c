@@ -23,7 +23,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/interval.h"
-#include "durable/store.h"
+#include "durable/image.h"
 #include "session/access.h"
 #include "shared/snapshot.h"
 
@@ -222,7 +222,7 @@ read_resource(const DlockKey *key, DlockResourceCopy *copy, Now *now)
 	{
 		DlockImage	image;
 
-		dlock_store_read(&image);
+		dlock_image_read(&image);
 		*now = get_now();
 		return standby_resource(&image, key, *now, copy);
 	}
@@ -289,7 +289,7 @@ list_table(FunctionCallInfo fcinfo, const char *client)
 	Now			now = get_now();
 	DlockImage	image;
 
-	dlock_store_read(&image);
+	dlock_image_read(&image);
 	for (int i = 0; i < image.nrecords; i++)
 	{
 		DlockHolderCopy holder;

@@ -1,24 +1,22 @@
 /*
  * store.c
- *	  The rows of dlock's tables.
+ *	  Writing the rows of dlock.locks.
  *
- * dlock.locks is written below the executor: the store remembers where the
- * row of each lease slot is and updates it there, without an index and, since
- * no column is indexed, in place (HOT).  Nobody else writes the table, so the
- * place is always right; VACUUM FULL and the like move everything and are
- * noticed by the table's new file, upon which all rows are written anew.
+ * Rows are written below the executor.  The store remembers where the row of
+ * each lease slot is and updates it there, without an index and, since no
+ * column is indexed, in place (HOT).  No other process writes the table, so the
+ * place is always right.  VACUUM FULL and the like move the rows; the store
+ * notices that by the table's new file, and then all rows are written anew.
  *
- * Updating by place passes by what prunes dead row versions in an ordinary
- * update, so that is done here: otherwise a page that only ever sees updates
- * would fill up and the table would grow.
+ * In an ordinary update, the executor prunes dead row versions when it looks for
+ * the row.  An update by place does not look, so the store prunes by itself:
+ * otherwise a page that is only updated would fill up, and the table would grow.
  *
- * A client whose row in dlock.clients cannot be added at the moment has one
- * here, so that its name stays with its role whatever happens.
+ * If the row of a client in dlock.clients cannot be added at the moment, the
+ * client has a row here, so that its name stays with its role after a crash.
  *
- * The table of tokens changes rarely; for it SQL does.
- *
- * Each table is looked at before it is read or written: one whose columns were
- * changed is refused, and what is known of its rows is not believed any more.
+ * The table is checked before it is written: if its columns were changed, it is
+ * an error, and the store forgets what it knows of the rows.
  *
  * IDENTIFICATION
  *	  src/durable/store.c
@@ -32,10 +30,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
-#include "commands/extension.h"
-#include "executor/spi.h"
-#include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "replication/message.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -64,200 +59,6 @@ static Oid	known_file;			/* the file that places refer to */
 static Places lease_places;
 static Places client_places;
 static BlockNumber pruned_block;	/* looked after in this batch */
-
-/*
- * dlock_store_relation gives dlock.locks, which tells one installation of the
- * extension from the next; InvalidOid where it is not installed here.
- */
-Oid
-dlock_store_relation(void)
-{
-	Oid			schema = get_namespace_oid("dlock", true);
-
-	if (!OidIsValid(schema) || !OidIsValid(get_extension_oid("dlock", true)))
-		return InvalidOid;
-	return get_relname_relid("locks", schema);
-}
-
-/*
- * open_table opens one of dlock's tables that is as it should be.
- */
-static Relation
-open_table(const DlockShape *shape, LOCKMODE lock, AttrNumber *numbers)
-{
-	Relation	rel = table_open(dlock_shape_relation(shape), lock);
-
-	dlock_shape_check(shape, rel, numbers);
-	return rel;
-}
-
-/*
- * Reading
- */
-
-/*
- * take_apart gives the columns of a row, in the order of the shape.
- */
-static void
-take_apart(const DlockShape *shape, const AttrNumber *numbers, HeapTuple tuple,
-		   TupleDesc desc, Datum *values, bool *nulls)
-{
-	for (int c = 0; c < shape->ncolumns; c++)
-	{
-		values[c] = heap_getattr(tuple, numbers[c], desc, &nulls[c]);
-		if (nulls[c] && !shape->columns[c].nullable)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("row (%u,%u) of table \"dlock.%s\" has a null in column \"%s\"",
-							ItemPointerGetBlockNumber(&tuple->t_self),
-							ItemPointerGetOffsetNumber(&tuple->t_self),
-							shape->table, shape->columns[c].name)));
-	}
-}
-
-static void
-read_name(Datum value, char *name)
-{
-	text_to_cstring_buffer(DatumGetTextPP(value), name, DLOCK_NAME_MAX + 1);
-}
-
-/*
- * read_client notes the role of a client that may have no row of its own.
- */
-static void
-read_client(const Datum *values, DlockImage *image)
-{
-	DlockClientRecord *client;
-
-	if (image->nclients == image->client_capacity)
-	{
-		image->client_capacity = Max(64, 2 * image->client_capacity);
-		image->clients = image->clients == NULL ?
-			palloc(image->client_capacity * sizeof(DlockClientRecord)) :
-			repalloc_huge(image->clients,
-						  image->client_capacity * sizeof(DlockClientRecord));
-	}
-	client = &image->clients[image->nclients++];
-	client->row.id = 0;
-	client->row.role = DatumGetObjectId(values[Anum_locks_owner_role - 1]);
-	client->row.used_at = 0;
-	read_name(values[Anum_locks_owner - 1], client->name);
-}
-
-/*
- * read_record takes a row apart; false where it does not stand for a lease.
- */
-static bool
-read_record(HeapTuple tuple, TupleDesc desc, const AttrNumber *numbers,
-			DlockImage *image, DlockRecord *record)
-{
-	Datum		values[Natts_locks];
-	bool		nulls[Natts_locks];
-	char		word[DLOCK_NAME_MAX + 1];
-
-	take_apart(&dlock_locks_shape, numbers, tuple, desc, values, nulls);
-	read_name(values[Anum_locks_status - 1], word);
-	if (strcmp(word, DLOCK_STATUS_CLIENT) == 0)
-		read_client(values, image);
-	if (strcmp(word, DLOCK_STATUS_HELD) != 0)
-		return false;
-
-	record->slot = (uint32) DatumGetInt64(values[Anum_locks_id - 1]);
-	record->held = true;
-	record->token = DatumGetInt64(values[Anum_locks_token - 1]);
-	record->client_id = nulls[Anum_locks_owner_id - 1] ? 0 :
-		DatumGetInt64(values[Anum_locks_owner_id - 1]);
-	record->client_is_new = !nulls[Anum_locks_owner_id - 1] &&
-		record->client_id == 0;
-	record->role = DatumGetObjectId(values[Anum_locks_owner_role - 1]);
-	record->hold_count = DatumGetInt32(values[Anum_locks_hold_count - 1]);
-	record->acquired_at = DatumGetTimestampTz(values[Anum_locks_acquired_at - 1]);
-	record->expires_at = nulls[Anum_locks_expiration_at - 1] ? DT_NOEND :
-		DatumGetTimestampTz(values[Anum_locks_expiration_at - 1]);
-	read_name(values[Anum_locks_resource_name - 1], record->resource);
-	read_name(values[Anum_locks_owner - 1], record->client);
-	if (!dlock_interval_to_us(DatumGetIntervalP(values[Anum_locks_ttl - 1]),
-							  &record->duration))
-		elog(ERROR, "unexpected duration in dlock.locks");
-	read_name(values[Anum_locks_mode - 1], word);
-	if (!dlock_mode_parse(word, &record->mode))
-		elog(ERROR, "unexpected mode \"%s\" in dlock.locks", word);
-	read_name(values[Anum_locks_scope - 1], word);
-	if (!dlock_scope_parse(word, &record->scope))
-		elog(ERROR, "unexpected scope \"%s\" in dlock.locks", word);
-	return true;
-}
-
-static void
-read_locks(DlockImage *image)
-{
-	AttrNumber	numbers[Natts_locks];
-	Relation	rel = open_table(&dlock_locks_shape, AccessShareLock, numbers);
-	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
-	HeapTuple	tuple;
-
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-	{
-		if (image->nrecords == image->capacity)
-		{
-			image->capacity = Max(64, 2 * image->capacity);
-			image->records = image->records == NULL ?
-				palloc(image->capacity * sizeof(DlockRecord)) :
-				repalloc_huge(image->records,
-							  image->capacity * sizeof(DlockRecord));
-		}
-		if (read_record(tuple, RelationGetDescr(rel), numbers, image,
-						&image->records[image->nrecords]))
-			image->nrecords++;
-	}
-	table_endscan(scan);
-	table_close(rel, AccessShareLock);
-}
-
-static void
-read_tokens(DlockImage *image)
-{
-	AttrNumber	numbers[Natts_token_blocks];
-	Relation	rel = open_table(&dlock_token_blocks_shape, AccessShareLock,
-								 numbers);
-	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
-	HeapTuple	tuple;
-	bool		own = false;
-	bool		any = false;
-
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-	{
-		Datum		values[Natts_token_blocks];
-		bool		nulls[Natts_token_blocks];
-
-		take_apart(&dlock_token_blocks_shape, numbers, tuple,
-				   RelationGetDescr(rel), values, nulls);
-		any = true;
-		own |= DatumGetObjectId(values[Anum_token_blocks_database - 1]) == MyDatabaseId;
-		image->token_upto = Max(image->token_upto,
-								DatumGetInt64(values[Anum_token_blocks_upto - 1]));
-	}
-	table_endscan(scan);
-	table_close(rel, AccessShareLock);
-	image->foreign = any && !own;
-}
-
-/*
- * dlock_store_read reads what the tables say.  An active snapshot is needed.
- */
-void
-dlock_store_read(DlockImage *image)
-{
-	memset(image, 0, sizeof(*image));
-	read_locks(image);
-	read_tokens(image);
-	for (int i = 0; i < image->nrecords; i++)
-		image->token_upto = Max(image->token_upto, image->records[i].token);
-}
-
-/*
- * Writing
- */
 
 /*
  * look_at_locks checks that rows can be written as we mean to.  Rows written
@@ -360,7 +161,7 @@ dlock_store_clear(void)
 }
 
 static ItemPointer
-place_of(Places *places, uint32 slot)
+place_for(Places *places, uint32 slot)
 {
 	if (slot >= places->count)
 	{
@@ -379,7 +180,7 @@ place_of(Places *places, uint32 slot)
 }
 
 static bool
-has_row(const Places *places, uint32 slot)
+has_place(const Places *places, uint32 slot)
 {
 	return slot < places->count && ItemPointerIsValid(&places->items[slot]);
 }
@@ -387,7 +188,7 @@ has_row(const Places *places, uint32 slot)
 static void
 remove_row(Places *places, uint32 slot)
 {
-	if (!has_row(places, slot))
+	if (!has_place(places, slot))
 		return;
 	delete_row(&places->items[slot]);
 	ItemPointerSetInvalid(&places->items[slot]);
@@ -399,7 +200,7 @@ remove_row(Places *places, uint32 slot)
 bool
 dlock_store_has_row(uint32 slot)
 {
-	return has_row(&lease_places, slot);
+	return has_place(&lease_places, slot);
 }
 
 static void
@@ -472,7 +273,7 @@ form_row(const DlockRecord *record)
 static void
 write_row(const DlockRecord *record)
 {
-	ItemPointer place = place_of(&lease_places, record->slot);
+	ItemPointer place = place_for(&lease_places, record->slot);
 	HeapTuple	tuple;
 
 	if (!ItemPointerIsValid(place) && !record->held)
@@ -545,7 +346,7 @@ dlock_store_remove(const uint32 *slots, int count)
 void
 dlock_store_bind(const DlockClientRecord *client)
 {
-	ItemPointer place = place_of(&client_places, client->slot);
+	ItemPointer place = place_for(&client_places, client->slot);
 	Datum		values[Natts_locks] = {0};
 	bool		nulls[Natts_locks] = {false};
 	Interval	none = {0};
@@ -580,70 +381,4 @@ void
 dlock_store_unbind(const DlockClientRecord *client)
 {
 	remove_row(&client_places, client->slot);
-}
-
-/*
- * Tokens, by SQL.  Everything in it is schema-qualified, since nothing is
- * known of the database's search_path.
- */
-
-/*
- * check_table checks a table that a statement is going to change.
- */
-static void
-check_table(const DlockShape *shape)
-{
-	AttrNumber	numbers[MaxHeapAttributeNumber];
-
-	table_close(open_table(shape, RowExclusiveLock, numbers), NoLock);
-}
-
-static bool
-run(const char *query, int nargs, Oid *types, Datum *args)
-{
-	if (SPI_execute_with_args(query, nargs, types, args, NULL, false, 0) < 0)
-		elog(ERROR, "could not run \"%s\"", query);
-	return SPI_tuptable != NULL && SPI_processed > 0;
-}
-
-/*
- * result gives a column of the first row; 0 for null.
- */
-static Datum
-result(int column)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0],
-									  SPI_tuptable->tupdesc, column, &isnull);
-
-	return isnull ? (Datum) 0 : value;
-}
-
-/*
- * dlock_store_extend_tokens makes room for another block of tokens above the
- * newest one and above all that the table knows of (found); gives the new
- * bound.  A restored dump brings a row of its own, hence the maximum.
- */
-int64
-dlock_store_extend_tokens(int64 last_token, int64 *found)
-{
-	Oid			types[2] = {OIDOID, INT8OID};
-	Datum		args[2];
-	int64		upto;
-
-	check_table(&dlock_token_blocks_shape);
-	SPI_connect();
-	*found = 0;
-	if (run("WITH gone AS (DELETE FROM dlock.token_blocks RETURNING upto)"
-			" SELECT pg_catalog.max(upto) FROM gone",
-			0, NULL, NULL))
-		*found = DatumGetInt64(result(1));
-	upto = Max(last_token, *found) + DLOCK_TOKEN_BLOCK;
-	args[0] = ObjectIdGetDatum(MyDatabaseId);
-	args[1] = Int64GetDatum(upto);
-	(void) run("INSERT INTO dlock.token_blocks (database, upto)"
-			   " VALUES ($1, $2)",
-			   2, types, args);
-	SPI_finish();
-	return upto;
 }

@@ -33,6 +33,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/debug_point.h"
+#include "durable/client_rows.h"
 #include "shared/client.h"
 #include "worker/clients.h"
 #include "worker/writer.h"
@@ -140,25 +141,25 @@ typedef void (*Work) (DlockClientRecord *some, int count);
 static void
 insert(DlockClientRecord *some, int count)
 {
-	dlock_store_insert_clients(some, count);
+	dlock_client_rows_insert(some, count);
 }
 
 static void
 add(DlockClientRecord *some, int count)
 {
-	dlock_store_add_clients(some, count);
+	dlock_client_rows_add(some, count);
 }
 
 static void
 note(DlockClientRecord *some, int count)
 {
-	dlock_store_note_clients(some, count, note_before);
+	dlock_client_rows_note(some, count, note_before);
 }
 
 static void
 delete(DlockClientRecord *some, int count)
 {
-	dlock_store_delete_clients(some, count, horizon);
+	dlock_client_rows_delete(some, count, horizon);
 }
 
 /*
@@ -367,7 +368,7 @@ dlock_clients_add(DlockDatabase *db, DlockBatch *batch, bool all, bool nowait)
 	take_new(db, batch, all);
 	if (nclients == 0)
 		return;
-	if (!nowait && dlock_store_lock_clients())
+	if (!nowait && dlock_client_rows_lock())
 		add_all(clients, nclients);
 	for (int i = 0; i < nclients; i++)
 	{
@@ -533,7 +534,7 @@ write_pass(DlockDatabase *db)
 		dlock_client_retention * (int64) USECS_PER_SEC;
 	dlock_client_set_horizon(horizon);
 	nclients = 0;
-	dlock_store_scan_clients(&pass_block, busy ? SCAN_BLOCKS_BUSY : SCAN_BLOCKS,
+	dlock_client_rows_scan(&pass_block, busy ? SCAN_BLOCKS_BUSY : SCAN_BLOCKS,
 							 note_before, take_row);
 	choose(db);
 	if (ndue > 0)
@@ -642,7 +643,7 @@ dlock_clients_write(DlockDatabase *db)
 {
 	portion = PORTION_NONE;
 	portion_at = dlock_clock_now();
-	if (!dlock_store_lock_clients())
+	if (!dlock_client_rows_lock())
 		return;
 	(void) dlock_clients_note_before();
 	if (portion_at < next_owed(db, portion_at))

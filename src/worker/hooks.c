@@ -35,7 +35,7 @@
 #include "utils/syscache.h"
 
 #include "base/clock.h"
-#include "durable/store.h"
+#include "durable/extension.h"
 #include "session/access.h"
 #include "session/session_holds.h"
 #include "shared/database.h"
@@ -284,7 +284,7 @@ static void
 xact_callback(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_PRE_COMMIT && extension_changed)
-		relation_after = dlock_store_relation();
+		relation_after = dlock_extension_relation();
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
 		event == XACT_EVENT_PREPARE)
 		at_end(event == XACT_EVENT_COMMIT);

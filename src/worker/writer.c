@@ -39,7 +39,10 @@
 
 #include "base/clock.h"
 #include "base/debug_point.h"
+#include "durable/extension.h"
+#include "durable/image.h"
 #include "durable/store.h"
+#include "durable/tokens.h"
 #include "engine/maintenance.h"
 #include "shared/client.h"
 #include "shared/database.h"
@@ -299,7 +302,7 @@ restore_all(DlockImage *image)
 static void
 check_extension(void)
 {
-	Oid			relation = dlock_store_relation();
+	Oid			relation = dlock_extension_relation();
 
 	if (OidIsValid(relation) && relation == db->relation)
 		return;
@@ -321,7 +324,7 @@ load(void)
 
 	dlock_worker_begin_transaction();
 	if (pg_atomic_read_u32(&db->open) == 0)
-		db->relation = dlock_store_relation();
+		db->relation = dlock_extension_relation();
 	check_extension();
 	if (pg_atomic_read_u32(&db->open) != 0)
 	{
@@ -333,7 +336,7 @@ load(void)
 		dlock_worker_end_transaction();
 		return;
 	}
-	dlock_store_read(&image);
+	dlock_image_read(&image);
 	restore_all(&image);
 	count = image.foreign ? 0 : image.nrecords;
 	dlock_worker_end_transaction();
@@ -360,7 +363,7 @@ extend_tokens(int64 *found)
 	if (batch.last_token + DLOCK_TOKEN_BLOCK / 2 <
 		(int64) pg_atomic_read_u64(&db->token_limit))
 		return 0;
-	return dlock_store_extend_tokens(batch.last_token, found);
+	return dlock_tokens_extend(batch.last_token, found);
 }
 
 /*

@@ -1,21 +1,25 @@
 /*
- * clients.c
+ * client_rows.c
  *	  The rows of dlock.clients.
  *
- * Sessions read them (see session/access.c), the writer adds and deletes them.
- * Anybody with the privileges may change the table as well, so everything in
- * here may wait for others, or fail: it belongs in a subtransaction.
+ * Sessions look for a client's row here; the writer adds, updates and deletes
+ * rows.  Any role with the privileges may lock or change the table as well.
+ * So the writer's functions may wait for other transactions, or fail, and the
+ * writer calls them in a subtransaction.
  *
  * IDENTIFICATION
- *	  src/durable/clients.c
+ *	  src/durable/client_rows.c
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
@@ -24,6 +28,7 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -32,7 +37,8 @@
 #include "base/clock.h"
 #include "base/shape.h"
 #include "durable/catalog.h"
-#include "durable/store.h"
+#include "durable/client_rows.h"
+#include "durable/tables.h"
 
 /* rows added in one go */
 #define INSERT_MAX 64
@@ -44,11 +50,11 @@ clients_oid(void)
 }
 
 /*
- * dlock_store_lock_clients locks the table for changes, if that can be done
+ * dlock_client_rows_lock locks the table for changes, if that can be done
  * without waiting.
  */
 bool
-dlock_store_lock_clients(void)
+dlock_client_rows_lock(void)
 {
 	Oid			relid = clients_oid();
 
@@ -63,20 +69,6 @@ dlock_store_lock_clients(void)
  * Everything in it is schema-qualified, since nothing is known of the
  * database's search_path.
  */
-
-/*
- * check_shape refuses a table that was changed, for statements would go on.
- */
-static void
-check_shape(void)
-{
-	AttrNumber	numbers[Natts_clients];
-	Relation	rel = table_open(dlock_shape_relation(&dlock_clients_shape),
-								 RowExclusiveLock);
-
-	dlock_shape_check(&dlock_clients_shape, rel, numbers);
-	table_close(rel, NoLock);
-}
 
 static ArrayType *
 names_of(const DlockClientRecord *clients, int count)
@@ -100,10 +92,10 @@ roles_of(const DlockClientRecord *clients, int count)
 }
 
 /*
- * run runs a statement, and keeps its plan for the next time.
+ * run_plan runs a statement, and keeps its plan for the next time.
  */
 static void
-run(SPIPlanPtr *plan, const char *query, int nargs, Oid *types, Datum *args)
+run_plan(SPIPlanPtr *plan, const char *query, int nargs, Oid *types, Datum *args)
 {
 	if (*plan == NULL)
 	{
@@ -167,7 +159,7 @@ read_rows(DlockClientRecord *clients, int count)
 	Datum		args[1];
 
 	args[0] = PointerGetDatum(names_of(clients, count));
-	run(&plan,
+	run_plan(&plan,
 		"SELECT id, name, role, last_used_at FROM dlock.clients"
 		" WHERE name OPERATOR(pg_catalog.=) ANY ($1)",
 		1, types, args);
@@ -175,21 +167,21 @@ read_rows(DlockClientRecord *clients, int count)
 }
 
 /*
- * dlock_store_add_clients adds clients, of different names, that are not there
+ * dlock_client_rows_add adds clients, of different names, that are not there
  * already, and notes what the rows of all of them say.
  */
 void
-dlock_store_add_clients(DlockClientRecord *clients, int count)
+dlock_client_rows_add(DlockClientRecord *clients, int count)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {TEXTARRAYOID, REGROLEARRAYOID};
 	Datum		args[2];
 
-	check_shape();
+	dlock_tables_check(&dlock_clients_shape);
 	SPI_connect();
 	args[0] = PointerGetDatum(names_of(clients, count));
 	args[1] = PointerGetDatum(roles_of(clients, count));
-	run(&plan,
+	run_plan(&plan,
 		"INSERT INTO dlock.clients (name, role)"
 		" SELECT u.name, u.role"
 		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
@@ -204,23 +196,23 @@ dlock_store_add_clients(DlockClientRecord *clients, int count)
 }
 
 /*
- * dlock_store_note_clients has the rows say that the clients are in use now
+ * dlock_client_rows_note has the rows say that the clients are in use now
  * where they do not say that they were at that time or later, and notes what
  * the rows say then; id 0 where there is none.  Locked rows are passed over.
  */
 void
-dlock_store_note_clients(DlockClientRecord *clients, int count,
+dlock_client_rows_note(DlockClientRecord *clients, int count,
 						 TimestampTz before)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {TEXTARRAYOID, TIMESTAMPTZOID};
 	Datum		args[2];
 
-	check_shape();
+	dlock_tables_check(&dlock_clients_shape);
 	SPI_connect();
 	args[0] = PointerGetDatum(names_of(clients, count));
 	args[1] = TimestampTzGetDatum(before);
-	run(&plan,
+	run_plan(&plan,
 		"UPDATE dlock.clients SET last_used_at = pg_catalog.now()"
 		" WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY("
 		"SELECT id FROM dlock.clients"
@@ -238,11 +230,11 @@ dlock_store_note_clients(DlockClientRecord *clients, int count,
 }
 
 /*
- * dlock_store_delete_clients deletes the rows of clients that were not used
+ * dlock_client_rows_delete deletes the rows of clients that were not used
  * since then, but for those that somebody has locked.
  */
 void
-dlock_store_delete_clients(const DlockClientRecord *clients, int count,
+dlock_client_rows_delete(const DlockClientRecord *clients, int count,
 						   TimestampTz before)
 {
 	static SPIPlanPtr plan = NULL;
@@ -250,7 +242,7 @@ dlock_store_delete_clients(const DlockClientRecord *clients, int count,
 	Datum	   *ids;
 	Datum		args[2];
 
-	check_shape();
+	dlock_tables_check(&dlock_clients_shape);
 	SPI_connect();
 	ids = palloc(count * sizeof(Datum));
 	for (int i = 0; i < count; i++)
@@ -259,7 +251,7 @@ dlock_store_delete_clients(const DlockClientRecord *clients, int count,
 											  sizeof(int64), FLOAT8PASSBYVAL,
 											  TYPALIGN_DOUBLE));
 	args[1] = TimestampTzGetDatum(before);
-	run(&plan,
+	run_plan(&plan,
 		"DELETE FROM dlock.clients"
 		" WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY("
 		"SELECT id FROM dlock.clients"
@@ -350,12 +342,12 @@ insert_some(Relation rel, CatalogIndexState indexes, Oid sequence,
 }
 
 /*
- * dlock_store_insert_clients adds clients, of different names, and notes what
+ * dlock_client_rows_insert adds clients, of different names, and notes what
  * their rows say.  It is for those that are not there, most likely: if one is,
  * that is an error.  Where it cannot be done so quickly, nothing is done.
  */
 void
-dlock_store_insert_clients(DlockClientRecord *clients, int count)
+dlock_client_rows_insert(DlockClientRecord *clients, int count)
 {
 	Relation	rel = table_open(clients_oid(), RowExclusiveLock);
 	Oid			sequence = get_relname_relid("clients_id_seq",
@@ -374,12 +366,12 @@ dlock_store_insert_clients(DlockClientRecord *clients, int count)
 }
 
 /*
- * dlock_store_scan_clients looks through some blocks of the table, from *block
+ * dlock_client_rows_scan looks through some blocks of the table, from *block
  * on, for clients whose row says that they were not used since then.  It hands
  * them over one by one, and moves *block on; InvalidBlockNumber at the end.
  */
 void
-dlock_store_scan_clients(BlockNumber *block, BlockNumber nblocks,
+dlock_client_rows_scan(BlockNumber *block, BlockNumber nblocks,
 						 TimestampTz before,
 						 void (*take) (const DlockClientRecord *client))
 {

@@ -1,0 +1,187 @@
+/*
+ * image.c
+ *	  Reading what dlock's tables say.
+ *
+ * The writer reads them to load the leases, and a session on a standby to show
+ * them.
+ *
+ * IDENTIFICATION
+ *	  src/durable/image.c
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/interval.h"
+#include "durable/catalog.h"
+#include "durable/image.h"
+#include "durable/tables.h"
+
+/*
+ * take_apart gives the columns of a row, in the order of the shape.
+ */
+static void
+take_apart(const DlockShape *shape, const AttrNumber *numbers, HeapTuple tuple,
+		   TupleDesc desc, Datum *values, bool *nulls)
+{
+	for (int c = 0; c < shape->ncolumns; c++)
+	{
+		values[c] = heap_getattr(tuple, numbers[c], desc, &nulls[c]);
+		if (nulls[c] && !shape->columns[c].nullable)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("row (%u,%u) of table \"dlock.%s\" has a null in column \"%s\"",
+							ItemPointerGetBlockNumber(&tuple->t_self),
+							ItemPointerGetOffsetNumber(&tuple->t_self),
+							shape->table, shape->columns[c].name)));
+	}
+}
+
+static void
+read_name(Datum value, char *name)
+{
+	text_to_cstring_buffer(DatumGetTextPP(value), name, DLOCK_NAME_MAX + 1);
+}
+
+/*
+ * read_client notes the role of a client that may have no row of its own.
+ */
+static void
+read_client(const Datum *values, DlockImage *image)
+{
+	DlockClientRecord *client;
+
+	if (image->nclients == image->client_capacity)
+	{
+		image->client_capacity = Max(64, 2 * image->client_capacity);
+		image->clients = image->clients == NULL ?
+			palloc(image->client_capacity * sizeof(DlockClientRecord)) :
+			repalloc_huge(image->clients,
+						  image->client_capacity * sizeof(DlockClientRecord));
+	}
+	client = &image->clients[image->nclients++];
+	client->row.id = 0;
+	client->row.role = DatumGetObjectId(values[Anum_locks_owner_role - 1]);
+	client->row.used_at = 0;
+	read_name(values[Anum_locks_owner - 1], client->name);
+}
+
+/*
+ * read_record takes a row apart; false where it does not stand for a lease.
+ */
+static bool
+read_record(HeapTuple tuple, TupleDesc desc, const AttrNumber *numbers,
+			DlockImage *image, DlockRecord *record)
+{
+	Datum		values[Natts_locks];
+	bool		nulls[Natts_locks];
+	char		word[DLOCK_NAME_MAX + 1];
+
+	take_apart(&dlock_locks_shape, numbers, tuple, desc, values, nulls);
+	read_name(values[Anum_locks_status - 1], word);
+	if (strcmp(word, DLOCK_STATUS_CLIENT) == 0)
+		read_client(values, image);
+	if (strcmp(word, DLOCK_STATUS_HELD) != 0)
+		return false;
+
+	record->slot = (uint32) DatumGetInt64(values[Anum_locks_id - 1]);
+	record->held = true;
+	record->token = DatumGetInt64(values[Anum_locks_token - 1]);
+	record->client_id = nulls[Anum_locks_owner_id - 1] ? 0 :
+		DatumGetInt64(values[Anum_locks_owner_id - 1]);
+	record->client_is_new = !nulls[Anum_locks_owner_id - 1] &&
+		record->client_id == 0;
+	record->role = DatumGetObjectId(values[Anum_locks_owner_role - 1]);
+	record->hold_count = DatumGetInt32(values[Anum_locks_hold_count - 1]);
+	record->acquired_at = DatumGetTimestampTz(values[Anum_locks_acquired_at - 1]);
+	record->expires_at = nulls[Anum_locks_expiration_at - 1] ? DT_NOEND :
+		DatumGetTimestampTz(values[Anum_locks_expiration_at - 1]);
+	read_name(values[Anum_locks_resource_name - 1], record->resource);
+	read_name(values[Anum_locks_owner - 1], record->client);
+	if (!dlock_interval_to_us(DatumGetIntervalP(values[Anum_locks_ttl - 1]),
+							  &record->duration))
+		elog(ERROR, "unexpected duration in dlock.locks");
+	read_name(values[Anum_locks_mode - 1], word);
+	if (!dlock_mode_parse(word, &record->mode))
+		elog(ERROR, "unexpected mode \"%s\" in dlock.locks", word);
+	read_name(values[Anum_locks_scope - 1], word);
+	if (!dlock_scope_parse(word, &record->scope))
+		elog(ERROR, "unexpected scope \"%s\" in dlock.locks", word);
+	return true;
+}
+
+static void
+read_locks(DlockImage *image)
+{
+	AttrNumber	numbers[Natts_locks];
+	Relation	rel = dlock_tables_open(&dlock_locks_shape, AccessShareLock,
+										numbers);
+	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	HeapTuple	tuple;
+
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		if (image->nrecords == image->capacity)
+		{
+			image->capacity = Max(64, 2 * image->capacity);
+			image->records = image->records == NULL ?
+				palloc(image->capacity * sizeof(DlockRecord)) :
+				repalloc_huge(image->records,
+							  image->capacity * sizeof(DlockRecord));
+		}
+		if (read_record(tuple, RelationGetDescr(rel), numbers, image,
+						&image->records[image->nrecords]))
+			image->nrecords++;
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+static void
+read_tokens(DlockImage *image)
+{
+	AttrNumber	numbers[Natts_token_blocks];
+	Relation	rel = dlock_tables_open(&dlock_token_blocks_shape,
+										AccessShareLock, numbers);
+	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	HeapTuple	tuple;
+	bool		own = false;
+	bool		any = false;
+
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Datum		values[Natts_token_blocks];
+		bool		nulls[Natts_token_blocks];
+
+		take_apart(&dlock_token_blocks_shape, numbers, tuple,
+				   RelationGetDescr(rel), values, nulls);
+		any = true;
+		own |= DatumGetObjectId(values[Anum_token_blocks_database - 1]) == MyDatabaseId;
+		image->token_upto = Max(image->token_upto,
+								DatumGetInt64(values[Anum_token_blocks_upto - 1]));
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	image->foreign = any && !own;
+}
+
+/*
+ * dlock_image_read reads what the tables say.  An active snapshot is needed.
+ */
+void
+dlock_image_read(DlockImage *image)
+{
+	memset(image, 0, sizeof(*image));
+	read_locks(image);
+	read_tokens(image);
+	for (int i = 0; i < image->nrecords; i++)
+		image->token_upto = Max(image->token_upto, image->records[i].token);
+}
