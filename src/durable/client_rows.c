@@ -263,6 +263,59 @@ dlock_client_rows_delete(const DlockClientRecord *clients, int count,
 }
 
 /*
+ * dlock_client_rows_find looks up the row of a client by its name, and returns
+ * whether there is one.  A session calls it.
+ *
+ * The lock is not kept: the row only says what a name stands for, and DROP
+ * EXTENSION must not wait for our transaction.
+ */
+bool
+dlock_client_rows_find(const char *name, DlockClientRow *row)
+{
+	AttrNumber	numbers[Natts_clients];
+	Oid			index = get_relname_relid("clients_name_key",
+										  get_namespace_oid("dlock", false));
+	Relation	rel = table_open(dlock_shape_relation(&dlock_clients_shape),
+								 AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	dlock_shape_check(&dlock_clients_shape, rel, numbers);
+	ScanKeyInit(&key, numbers[Anum_clients_name - 1], BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(name));
+	key.sk_collation = DEFAULT_COLLATION_OID;
+	scan = systable_beginscan(rel, index, OidIsValid(index), snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		bool		isnull;
+
+		/* a row of our own may be rolled back: the client is to have one */
+		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+			row->id = DatumGetInt64(heap_getattr(tuple,
+												 numbers[Anum_clients_id - 1],
+												 RelationGetDescr(rel),
+												 &isnull));
+		row->role = DatumGetObjectId(heap_getattr(tuple,
+												  numbers[Anum_clients_role - 1],
+												  RelationGetDescr(rel),
+												  &isnull));
+		row->used_at = DatumGetTimestampTz(heap_getattr(tuple,
+														numbers[Anum_clients_last_used_at - 1],
+														RelationGetDescr(rel),
+														&isnull));
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/*
  * Without SQL
  */
 

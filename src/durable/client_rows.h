@@ -12,6 +12,9 @@
 
 #include "base/record.h"
 
+/* called by sessions */
+extern bool dlock_client_rows_find(const char *name, DlockClientRow *row);
+
 /* called by the writer */
 extern bool dlock_client_rows_lock(void);
 extern void dlock_client_rows_insert(DlockClientRecord *clients, int count);

@@ -9,5 +9,6 @@
 #define DLOCK_DURABLE_EXTENSION_H
 
 extern Oid	dlock_extension_relation(void);
+extern bool dlock_extension_created_here(void);
 
 #endif							/* DLOCK_DURABLE_EXTENSION_H */

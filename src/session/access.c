@@ -16,37 +16,21 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/parallel.h"
-#include "access/table.h"
-#include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/indexing.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_collation.h"
-#include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "replication/walreceiver.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/spin.h"
 #include "utils/acl.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/relcache.h"
-#include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 #include "base/config.h"
 #include "base/debug_point.h"
 #include "base/message.h"
-#include "base/shape.h"
-#include "durable/catalog.h"
+#include "durable/client_rows.h"
+#include "durable/extension.h"
 #include "session/access.h"
 #include "shared/client.h"
 #include "shared/session_map.h"
@@ -172,30 +156,6 @@ dlock_access_on_first_use(void (*callback) (void))
 	first_use = callback;
 }
 
-/*
- * created_here tells whether the current transaction has created the
- * extension: no other process can see its tables then.
- */
-static bool
-created_here(void)
-{
-	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		result = false;
-
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
-				F_NAMEEQ, CStringGetDatum("dlock"));
-	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		result = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
-}
-
 static void
 not_ready(const char *detail, const char *hint)
 {
@@ -217,7 +177,7 @@ wait_for_gate(void)
 	DlockDatabase *db;
 	uint32		epoch;
 
-	if (created_here())
+	if (dlock_extension_created_here())
 		not_ready("The extension was created by the current transaction.",
 				  "Commit the transaction first.");
 	for (;;)
@@ -349,58 +309,6 @@ check_name(const char *name)
 						   strlen(name), DLOCK_NAME_MAX)));
 }
 
-/*
- * read_row looks a name up in dlock.clients.
- *
- * The lock is not kept: the row is about a name, and DROP EXTENSION must not
- * wait for our transaction.
- */
-static bool
-read_row(const char *name, DlockClientRow *row)
-{
-	AttrNumber	numbers[Natts_clients];
-	Oid			index = get_relname_relid("clients_name_key",
-										  get_namespace_oid("dlock", false));
-	Relation	rel = table_open(dlock_shape_relation(&dlock_clients_shape),
-								 AccessShareLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found;
-
-	dlock_shape_check(&dlock_clients_shape, rel, numbers);
-	ScanKeyInit(&key, numbers[Anum_clients_name - 1], BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(name));
-	key.sk_collation = DEFAULT_COLLATION_OID;
-	scan = systable_beginscan(rel, index, OidIsValid(index), snapshot, 1, &key);
-	tuple = systable_getnext(scan);
-	found = HeapTupleIsValid(tuple);
-	if (found)
-	{
-		bool		isnull;
-
-		/* a row of our own may be rolled back: the client is to have one */
-		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
-			row->id = DatumGetInt64(heap_getattr(tuple,
-												 numbers[Anum_clients_id - 1],
-												 RelationGetDescr(rel),
-												 &isnull));
-		row->role = DatumGetObjectId(heap_getattr(tuple,
-												  numbers[Anum_clients_role - 1],
-												  RelationGetDescr(rel),
-												  &isnull));
-		row->used_at = DatumGetTimestampTz(heap_getattr(tuple,
-														numbers[Anum_clients_last_used_at - 1],
-														RelationGetDescr(rel),
-														&isnull));
-	}
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(rel, AccessShareLock);
-	return found;
-}
-
 static void
 out_of_clients(void)
 {
@@ -429,7 +337,7 @@ find_named(DlockGate gate, const char *name, bool create)
 		idx = dlock_client_find(&key, gate.epoch, GetUserId(), &evictions);
 		if (idx != DLOCK_NONE)
 			return idx;
-		if (!read_row(name, &row) && !create)
+		if (!dlock_client_rows_find(name, &row) && !create)
 			return DLOCK_NONE;
 		DLOCK_DEBUG_POINT(DLOCK_STOP_CLIENT_LOOKED_UP);
 		idx = dlock_client_create(&key, gate.epoch, &row, true, &evictions,
