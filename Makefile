@@ -80,8 +80,10 @@ OBJS = \
 	src/worker/clients.o \
 	src/worker/hooks.o \
 	src/worker/launcher.o \
+	src/worker/load.o \
 	src/worker/monitor.o \
 	src/worker/worker.o \
+	src/worker/write.o \
 	src/worker/writer.o
 
 # pg_regress: sql/NAME.sql against expected/NAME.out, in this order.

@@ -887,7 +887,7 @@ inline collect()
 
 #define YOUNG(c) (L[c].plain > 0 && !L[c].promised && !L[c].written)
 
-/* code: write_batch */
+/* code: dlock_write_batch */
 active proctype Writer()
 {
 	end:
@@ -956,7 +956,7 @@ active proctype Writer()
 
 	/*
 	 * It fails; the next writer writes all rows anew.
-	 * code: load, dlock_pending_mark_all
+	 * code: dlock_load_all, dlock_pending_mark_all
 	 */
 	:: d_step {
 		writer > 0 ->

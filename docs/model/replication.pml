@@ -100,7 +100,7 @@ Client C[3];
 
 /*
  * append writes a record; its flush begins now.
- * code: write_batch, end_durably, dlock_pending_flush_begins
+ * code: dlock_write_batch, end_durably, dlock_pending_flush_begins
  */
 inline append(k, what)
 {

@@ -283,7 +283,7 @@ active [BACKENDS] proctype Backend()
  * The writer
  */
 
-/* code: open_store */
+/* code: dlock_write_open */
 #define OPEN_STORE CORE_WAITS(WRITER)
 
 /*
@@ -309,7 +309,7 @@ inline publish()
 }
 
 /*
- * code: dlock_writer_main, attend, write_batch, trim, sleep_for_work
+ * code: dlock_writer_main, attend, dlock_write_batch, dlock_write_trim, sleep_for_work
  */
 active proctype Writer()
 {
@@ -325,7 +325,7 @@ loop:
 	:: skip
 	fi;
 #endif
-	/* code: dlock_database_take_recheck, check_extension */
+	/* code: dlock_database_take_recheck, dlock_load_check_extension */
 	if
 	:: atomic { recheck -> recheck = 0 }; CORE_WAITS(WRITER)
 	:: else
@@ -344,7 +344,7 @@ loop:
 	:: !work && !dirty -> skip
 	fi;
 
-	/* Rows of free slots.  code: trim, dlock_slots_trim_lease, dlock_slots_retire_lease */
+	/* Rows of free slots.  code: dlock_write_trim, dlock_slots_trim_lease, dlock_slots_retire_lease */
 	if
 	:: any_free ->
 		any_free = 0;
@@ -419,7 +419,7 @@ dead:
 	WAKE(LAUNCHER);
 	reaped = 1;
 	WAKE(LAUNCHER);				/* by the postmaster */
-	/* The launcher starts the next one.  code: dlock_database_attach, load */
+	/* The launcher starts the next one.  code: dlock_database_attach, dlock_load_all */
 end_dead:
 	writer_status == STARTING;
 	writer_status = RUNNING;

@@ -15,5 +15,6 @@ extern PGDLLEXPORT void dlock_writer_main(Datum main_arg);
 
 extern void dlock_writer_allow_cancel(bool allowed);
 extern bool dlock_writer_is_leaving(void);
+extern void dlock_writer_leave(void) pg_attribute_noreturn();
 
 #endif							/* DLOCK_WORKER_WRITER_H */

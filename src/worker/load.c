@@ -1,0 +1,166 @@
+/*
+ * load.c
+ *	  How the writer loads the leases of its database.
+ *
+ * IDENTIFICATION
+ *	  src/worker/load.c
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+
+#include "base/debug_point.h"
+#include "durable/extension.h"
+#include "durable/image.h"
+#include "engine/maintenance.h"
+#include "shared/client.h"
+#include "shared/pending.h"
+#include "worker/load.h"
+#include "worker/worker.h"
+#include "worker/writer.h"
+
+static int
+newest_first(const void *a, const void *b)
+{
+	int64		left = ((const DlockRecord *) a)->token;
+	int64		right = ((const DlockRecord *) b)->token;
+
+	return left < right ? 1 : left > right ? -1 : 0;
+}
+
+static void
+report_no_room(DlockDatabase *db)
+{
+	/* other databases can use what we do not get along with */
+	dlock_maintenance_purge(db);
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("could not load the leases of database \"%s\"",
+					MyBgworkerEntry->bgw_extra),
+			 errdetail("There are more leases or clients than shared memory has room for."),
+			 errhint("Increase \"dlock.max_leases\" or \"dlock.max_clients\".")));
+}
+
+/*
+ * restore_client gives a client by name, pinned.
+ */
+static uint32
+restore_client(DlockDatabase *db, const char *name, const DlockClientRow *row,
+			   bool named, uint32 epoch)
+{
+	DlockKey	key = dlock_key_make(db->dboid, name, (int) strlen(name));
+	bool		created;
+	uint32		client = dlock_client_create(&key, epoch, row, named, NULL,
+											 &created);
+
+	if (client == DLOCK_NONE)
+		report_no_room(db);
+	return client;
+}
+
+static void
+restore_lease(DlockDatabase *db, const DlockRecord *record, uint32 epoch)
+{
+	DlockClientRow row = {.id = record->client_id,.role = record->role,.used_at = 0};
+	uint32		client = restore_client(db, record->client, &row,
+										record->client_id != 0 ||
+										record->client_is_new,
+										epoch);
+	DlockRestoreResult result = dlock_maintenance_restore(db, record, client);
+
+	dlock_client_unpin(client);
+	if (result == DLOCK_RESTORE_NO_SLOT)
+		report_no_room(db);
+	if (result == DLOCK_RESTORE_CONFLICT)
+		ereport(WARNING,
+				(errmsg("lease on resource \"%s\" with token %lld is out of date and was not loaded",
+						record->resource, (long long) record->token)));
+}
+
+/*
+ * restore_all puts every lease into memory; those of another database, of
+ * which this one is a copy, are not ours.  Its clients are, also those that
+ * have no row of their own yet.
+ */
+static void
+restore_all(DlockDatabase *db, DlockImage *image)
+{
+	uint32		epoch;
+
+	/* what an attempt that failed half way has left */
+	dlock_maintenance_purge(db);
+	epoch = dlock_database_new_epoch(db);
+	for (int i = 0; i < image->nclients; i++)
+	{
+		uint32		client = restore_client(db, image->clients[i].name,
+											&image->clients[i].row, true,
+											epoch);
+
+		dlock_client_owe(client);
+		dlock_client_unpin(client);
+	}
+	if (!image->foreign && image->nrecords > 0)
+	{
+		qsort(image->records, image->nrecords, sizeof(DlockRecord),
+			  newest_first);
+		for (int i = 0; i < image->nrecords; i++)
+			restore_lease(db, &image->records[i], epoch);
+	}
+	pg_atomic_write_u64(&db->next_token, image->token_upto);
+	pg_atomic_write_u64(&db->token_limit, image->token_upto);
+}
+
+/*
+ * dlock_load_check_extension ends the process where the database does not have the
+ * extension, or not the one any more that memory is about.  In the latter case
+ * the launcher starts another writer, which loads.  In a transaction.
+ */
+void
+dlock_load_check_extension(DlockDatabase *db)
+{
+	Oid			relation = dlock_extension_relation();
+
+	if (OidIsValid(relation) && relation == db->relation)
+		return;
+	dlock_worker_end_transaction();
+	dlock_maintenance_purge(db);
+	if (!OidIsValid(relation))
+		dlock_database_forget(db);
+	dlock_writer_leave();
+}
+
+/*
+ * dlock_load_all makes memory say what the tables say, and opens the gate.
+ */
+void
+dlock_load_all(DlockDatabase *db)
+{
+	DlockImage	image;
+	int			count;
+
+	dlock_worker_begin_transaction();
+	if (pg_atomic_read_u32(&db->open) == 0)
+		db->relation = dlock_extension_relation();
+	dlock_load_check_extension(db);
+	if (pg_atomic_read_u32(&db->open) != 0)
+	{
+		/*
+		 * The process before us failed; memory is the truth.  Whoever waited
+		 * for its batch waits for ours.
+		 */
+		dlock_pending_wake_writer(db, true);
+		dlock_worker_end_transaction();
+		return;
+	}
+	dlock_image_read(&image);
+	restore_all(db, &image);
+	count = image.foreign ? 0 : image.nrecords;
+	dlock_worker_end_transaction();
+
+	DLOCK_DEBUG_POINT(DLOCK_STOP_LEASES_LOADED);
+	dlock_maintenance_start_clocks(db);
+	dlock_database_open(db);
+	if (count > 0)
+		ereport(LOG, (errmsg("dlock loaded %d leases", count)));
+}

@@ -1,0 +1,215 @@
+/*
+ * write.c
+ *	  How the writer makes changes of leases durable.
+ *
+ * IDENTIFICATION
+ *	  src/worker/write.c
+ */
+#include "postgres.h"
+
+#include <sched.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "base/debug_point.h"
+#include "durable/store.h"
+#include "durable/tokens.h"
+#include "shared/pending.h"
+#include "shared/slots.h"
+#include "worker/clients.h"
+#include "worker/load.h"
+#include "worker/worker.h"
+#include "worker/write.h"
+
+/*
+ * From how many rows in the last batch on to wait for others, as commit_siblings
+ * does for commits, and how often at most.
+ */
+#define GATHER_SIBLINGS 8
+#define GATHER_MAX 8
+
+static DlockBatch batch;
+
+/*
+ * dlock_write_init is called when the writer starts.
+ */
+void
+dlock_write_init(void)
+{
+	dlock_pending_init_batch(&batch);
+}
+
+/*
+ * end_durably ends a transaction that is to be flushed, and confirmed by the
+ * standbys.  Backends that wait for it can see how long that takes.
+ */
+static void
+end_durably(DlockDatabase *db)
+{
+	dlock_pending_flush_begins(db);
+	dlock_worker_end_transaction();
+	dlock_pending_flush_ends(db);
+}
+
+/*
+ * extend_tokens makes the next block of tokens durable long before the last
+ * one is used up, and the first before any token is given out.  Gives the new
+ * bound, 0 where none is due.
+ */
+static int64
+extend_tokens(DlockDatabase *db, int64 *found)
+{
+	if (batch.last_token + DLOCK_TOKEN_BLOCK / 2 <
+		(int64) pg_atomic_read_u64(&db->token_limit))
+		return 0;
+	return dlock_tokens_extend(batch.last_token, found);
+}
+
+/*
+ * raise_tokens lets tokens up to the bound be given out, none of them below
+ * what a restored dump says was given out before.
+ */
+static void
+raise_tokens(DlockDatabase *db, int64 upto, int64 found)
+{
+	uint64		next = pg_atomic_read_u64(&db->next_token);
+
+	while (next < (uint64) found &&
+		   !pg_atomic_compare_exchange_u64(&db->next_token, &next, found))
+		;
+	pg_atomic_write_u64(&db->token_limit, upto);
+}
+
+/*
+ * dlock_write_open makes ready for writing; false, and out of the transaction, where
+ * that cannot be.
+ */
+bool
+dlock_write_open(DlockDatabase *db, bool nowait)
+{
+	DlockStoreStatus status = dlock_store_open(db->relation, nowait);
+
+	if (status == DLOCK_STORE_OPEN)
+		return true;
+	/* dropped while we waited for the lock, most likely */
+	if (status == DLOCK_STORE_GONE)
+		dlock_load_check_extension(db);
+	dlock_worker_end_transaction();
+	return false;
+}
+
+/*
+ * dlock_write_gather lets others have the processor before a batch is closed, as long as
+ * more requests come of that.  Where many come anyway, and processors are
+ * short, fewer and larger batches cost less; else this is over at once.
+ */
+void
+dlock_write_gather(DlockDatabase *db)
+{
+	uint32		before;
+
+	if (batch.nrecords < GATHER_SIBLINGS)
+		return;
+	for (int i = 0; i < GATHER_MAX; i++)
+	{
+		before = dlock_pending_count(db);
+		sched_yield();
+		if (dlock_pending_count(db) == before)
+			return;
+	}
+}
+
+/*
+ * dlock_write_batch makes everything durable that has changed; nothing where nowait
+ * is asked for and somebody has the table locked.  For late_before see
+ * dlock_pending_collect.
+ */
+void
+dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
+{
+	int64		token_upto;
+	int64		found = 0;
+	bool		flushed;
+	bool		anew;
+
+	dlock_worker_begin_transaction();
+	if (!dlock_write_open(db, nowait))
+		return;
+	anew = dlock_store_is_stale();
+	if (anew)
+	{
+		dlock_store_clear();
+		dlock_pending_mark_all(db);
+	}
+	batch.note_before = dlock_clients_note_before();
+	dlock_pending_collect(db, &batch, late_before);
+	DLOCK_DEBUG_POINT(DLOCK_STOP_BATCH_COLLECTED);
+
+	token_upto = extend_tokens(db, &found);
+	dlock_clients_add(db, &batch, anew, nowait);
+	dlock_store_write(batch.records, batch.nrecords);
+	if (batch.barrier)
+		dlock_store_barrier();
+	dlock_store_close();
+	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_WRITTEN);
+
+	/*
+	 * Acknowledged means flushed, and confirmed by the standbys if there are
+	 * any that are synchronous, even where transactions are set to wait for
+	 * less.
+	 */
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
+	/* without an XID the commit neither flushes nor waits for standbys */
+	flushed = TransactionIdIsValid(GetTopTransactionIdIfAny());
+	end_durably(db);
+	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_FLUSHED);
+
+	/* told to go: the wait for the standbys may have been cut short */
+	if (ProcDiePending)
+		return;
+	if (token_upto != 0)
+		raise_tokens(db, token_upto, found);
+	dlock_clients_added();
+	dlock_pending_publish(db, batch.number, flushed);
+}
+
+/*
+ * dlock_write_trim deletes the rows of slots that have been free for a while; tells how
+ * many slots these are, DLOCK_WRITE_TRIM_MAX where there may be more.
+ */
+int
+dlock_write_trim(DlockDatabase *db, DlockTime before)
+{
+	static uint32 slots[DLOCK_WRITE_TRIM_MAX];
+	bool		rows = false;
+	int			count = 0;
+
+	while (count < DLOCK_WRITE_TRIM_MAX &&
+		   (slots[count] = dlock_slots_trim_lease(db, before)) != DLOCK_NONE)
+		rows |= dlock_store_has_row(slots[count++]);
+	if (count > 0)
+		DLOCK_DEBUG_POINT(DLOCK_STOP_SLOTS_TRIMMED);
+	if (rows)
+	{
+		dlock_worker_begin_transaction();
+		/* nobody waits for that: neither shall we, for disk or standbys */
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
+		if (dlock_write_open(db, false))
+		{
+			if (!dlock_store_is_stale())
+				dlock_store_remove(slots, count);
+			dlock_store_close();
+			dlock_worker_end_transaction();
+		}
+	}
+	for (int i = 0; i < count; i++)
+		dlock_slots_retire_lease(slots[i]);
+	return count;
+}
