@@ -77,7 +77,10 @@ OBJS = \
 	src/shared/table.o \
 	src/shared/waits.o \
 	src/shared/writer_watch.o \
-	src/worker/clients.o \
+	src/worker/client_batch.o \
+	src/worker/client_changes.o \
+	src/worker/client_maintenance.o \
+	src/worker/client_set.o \
 	src/worker/hooks.o \
 	src/worker/launcher.o \
 	src/worker/load.o \

@@ -117,12 +117,15 @@ static const struct config_enum_entry stop_point_options[] = {
 	{NULL, 0, false}
 };
 
+#endif							/* DLOCK_DEBUG_POINTS */
+
 /*
  * define_debug_points defines the settings of a build for tests.
  */
 static void
 define_debug_points(void)
 {
+#ifdef DLOCK_DEBUG_POINTS
 	DefineCustomEnumVariable("dlock.debug_stop",
 							 "Makes processes stop at a named point, for tests.",
 							 NULL,
@@ -137,16 +140,8 @@ define_debug_points(void)
 							 /* bootValue */ false,
 							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
+#endif
 }
-
-#else
-
-static void
-define_debug_points(void)
-{
-}
-
-#endif							/* DLOCK_DEBUG_POINTS */
 
 /*
  * dlock_config_define registers all settings with the server.

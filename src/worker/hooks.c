@@ -281,7 +281,7 @@ at_end(bool committed)
 }
 
 static void
-xact_callback(XactEvent event, void *arg)
+hooks_xact_callback(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_PRE_COMMIT && extension_changed)
 		relation_after = dlock_extension_relation();
@@ -300,5 +300,5 @@ dlock_hooks_install(void)
 	ProcessUtility_hook = utility;
 	previous_object_access = object_access_hook;
 	object_access_hook = object_access;
-	RegisterXactCallback(xact_callback, NULL);
+	RegisterXactCallback(hooks_xact_callback, NULL);
 }

@@ -18,7 +18,8 @@
 #include "durable/tokens.h"
 #include "shared/pending.h"
 #include "shared/slots.h"
-#include "worker/clients.h"
+#include "worker/client_batch.h"
+#include "worker/client_maintenance.h"
 #include "worker/load.h"
 #include "worker/worker.h"
 #include "worker/write.h"
@@ -143,12 +144,12 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 		dlock_store_clear();
 		dlock_pending_mark_all(db);
 	}
-	batch.note_before = dlock_clients_note_before();
+	batch.note_before = dlock_client_maintenance_note_before();
 	dlock_pending_collect(db, &batch, late_before);
 	DLOCK_DEBUG_POINT(DLOCK_STOP_BATCH_COLLECTED);
 
 	token_upto = extend_tokens(db, &found);
-	dlock_clients_add(db, &batch, anew, nowait);
+	dlock_client_batch_add(db, &batch, anew, nowait);
 	dlock_store_write(batch.records, batch.nrecords);
 	if (batch.barrier)
 		dlock_store_barrier();
@@ -174,7 +175,7 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 		return;
 	if (token_upto != 0)
 		raise_tokens(db, token_upto, found);
-	dlock_clients_added();
+	dlock_client_batch_added(&batch);
 	dlock_pending_publish(db, batch.number, flushed);
 }
 

@@ -42,7 +42,7 @@
 #include "shared/database.h"
 #include "shared/pending.h"
 #include "shared/slots.h"
-#include "worker/clients.h"
+#include "worker/client_maintenance.h"
 #include "worker/load.h"
 #include "worker/worker.h"
 #include "worker/write.h"
@@ -179,7 +179,7 @@ dlock_writer_leave(void)
 static bool
 tend_clients(bool busy)
 {
-	if (!dlock_clients_due(db, busy))
+	if (!dlock_client_maintenance_due(db, busy))
 		return false;
 	in_portion = true;
 	dlock_worker_begin_transaction();
@@ -188,14 +188,14 @@ tend_clients(bool busy)
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	if (dlock_write_open(db, true))
 	{
-		dlock_clients_write(db);
+		dlock_client_maintenance_write(db);
 		dlock_store_close();
 		dlock_worker_end_transaction();
-		dlock_clients_written(db);
+		dlock_client_maintenance_written(db);
 		pgstat_report_stat(false);
 	}
 	else
-		dlock_clients_put_off();
+		dlock_client_maintenance_put_off();
 	go_if_told();
 	return true;
 }
@@ -359,7 +359,7 @@ start_up(Oid dboid)
 											  BGWORKER_BYPASS_ALLOWCONN);
 	isolate_from_settings();
 	dlock_write_init();
-	dlock_clients_init();
+	dlock_client_maintenance_init();
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 

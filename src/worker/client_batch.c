@@ -1,0 +1,100 @@
+/*
+ * client_batch.c
+ *	  Rows for the new clients of a batch.
+ *
+ * A new client gets its row in the batch of its first lease.  Nobody waits for
+ * long where that cannot be: somebody has the table locked, say.  Then a row
+ * of dlock.locks notes the client's role, in the same batch, and the client
+ * is owed its row, which is tried again and again.
+ *
+ * IDENTIFICATION
+ *	  src/worker/client_batch.c
+ */
+#include "postgres.h"
+
+#include "durable/client_rows.h"
+#include "durable/store.h"
+#include "shared/client.h"
+#include "worker/client_batch.h"
+#include "worker/client_changes.h"
+#include "worker/client_maintenance.h"
+#include "worker/client_set.h"
+
+static DlockClientSet clients;	/* the new ones of the batch */
+
+static void
+take_new(DlockDatabase *db, const DlockBatch *batch, bool all)
+{
+	uint32		slot = DLOCK_NONE;
+
+	dlock_client_set_clear(&clients);
+	for (int i = 0; i < batch->nrecords; i++)
+	{
+		const DlockRecord *record = &batch->records[i];
+
+		if (record->held && record->client_is_stale)
+			dlock_client_maintenance_request();
+		if (record->held && record->client_is_new)
+			(void) dlock_client_set_take(&clients, record->client_slot);
+	}
+	if (all)
+		slot = dlock_client_next_owed(db->dboid, 0);
+	while (slot != DLOCK_NONE)
+	{
+		if (dlock_client_at(slot)->row.id == 0)
+			(void) dlock_client_set_take(&clients, slot);
+		slot = dlock_client_next_owed(db->dboid, slot + 1);
+	}
+}
+
+/*
+ * dlock_client_batch_add gives the new clients of a batch their rows, and notes
+ * them in the rows of the leases.  Who gets none has its role noted in
+ * dlock.locks; with "all" so has everybody who is owed a row, for that table
+ * is written anew.
+ */
+void
+dlock_client_batch_add(DlockDatabase *db, DlockBatch *batch, bool all,
+					   bool nowait)
+{
+	take_new(db, batch, all);
+	if (clients.count == 0)
+		return;
+	if (!nowait && dlock_client_rows_lock())
+		dlock_client_changes_add(clients.records, clients.count);
+	for (int i = 0; i < clients.count; i++)
+	{
+		const DlockClientRecord *client = &clients.records[i];
+
+		if (client->known && client->row.id != 0)
+			dlock_store_unbind(client);
+		else
+			dlock_store_bind(client);
+	}
+	for (int i = 0; i < batch->nrecords; i++)
+	{
+		DlockRecord *record = &batch->records[i];
+
+		if (record->held && record->client_is_new)
+		{
+			const DlockClientRecord *client = dlock_client_set_take(&clients, record->client_slot);
+
+			record->client_id = client->row.id;
+			record->role = client->row.role;
+		}
+	}
+}
+
+/*
+ * dlock_client_batch_added is called when the batch is durable: memory is to
+ * say what the rows of the clients say.
+ */
+void
+dlock_client_batch_added(const DlockBatch *batch)
+{
+	if (clients.count > 0 &&
+		dlock_client_settle(clients.records, clients.count,
+							batch->note_before) > 0)
+		dlock_client_maintenance_request();
+	dlock_client_set_clear(&clients);
+}

@@ -1,0 +1,212 @@
+/*
+ * client_changes.c
+ *	  Changing rows of dlock.clients, which others may have locked.
+ *
+ * IDENTIFICATION
+ *	  src/worker/client_changes.c
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "base/clock.h"
+#include "durable/client_rows.h"
+#include "shared/client.h"
+#include "worker/client_changes.h"
+#include "worker/writer.h"
+
+/* how long to wait for somebody else's lock on a row of dlock.clients */
+#define LOCK_TIMEOUT_SETTING "10ms"
+
+/* after so many clients whose name was locked, the others have to wait */
+#define LOCKED_MAX 4
+
+/* of the same error, complain again after that time */
+#define COMPLAIN_TIME (60 * USECS_PER_SEC)
+
+static DlockTime complain_at;
+
+/*
+ * What is to be done with some rows.  The time is for those that need one.
+ */
+typedef void (*Work) (DlockClientRecord *some, int count, TimestampTz time);
+
+static void
+insert_rows(DlockClientRecord *some, int count, TimestampTz time)
+{
+	dlock_client_rows_insert(some, count);
+}
+
+static void
+add_rows(DlockClientRecord *some, int count, TimestampTz time)
+{
+	dlock_client_rows_add(some, count);
+}
+
+static void
+note_rows(DlockClientRecord *some, int count, TimestampTz time)
+{
+	dlock_client_rows_note(some, count, time);
+}
+
+static void
+delete_rows(DlockClientRecord *some, int count, TimestampTz time)
+{
+	dlock_client_rows_delete(some, count, time);
+}
+
+/*
+ * forget_what_failed undoes what work has noted that was rolled back.
+ */
+static void
+forget_what_failed(DlockClientRecord *some, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		some[i].known = false;
+		if (some[i].slot != DLOCK_NONE)
+			some[i].row = dlock_client_at(some[i].slot)->row;
+	}
+}
+
+/*
+ * complain tells of an error; of the same one not too often, since all is tried
+ * again.
+ */
+static void
+complain(void)
+{
+	static char last[256];
+	DlockTime	now = dlock_clock_now();
+	ErrorData  *error = CopyErrorData();
+	const char *detail = error->detail != NULL ? error->detail : "";
+
+	if (now >= complain_at || strncmp(last, detail, sizeof(last) - 1) != 0)
+	{
+		complain_at = now + COMPLAIN_TIME;
+		strlcpy(last, detail, sizeof(last));
+		EmitErrorReport();
+	}
+	FreeErrorData(error);
+}
+
+typedef enum Result
+{
+	DONE,
+	LOCKED,						/* somebody else has a lock */
+	FAILED,						/* any other error */
+} Result;
+
+/*
+ * attempt does some work in a subtransaction, and tells what became of it.
+ */
+static Result
+attempt(Work work, DlockClientRecord *some, int count, TimestampTz time,
+		bool last)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile Result result = DONE;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		(void) set_config_option("lock_timeout", LOCK_TIMEOUT_SETTING,
+								 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+								 true, 0, false);
+		dlock_writer_allow_cancel(true);
+		work(some, count, time);
+		dlock_writer_allow_cancel(false);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		dlock_writer_allow_cancel(false);
+		/* told to go: a new process will see to it */
+		if (ProcDiePending)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		result = geterrcode() == ERRCODE_LOCK_NOT_AVAILABLE ? LOCKED : FAILED;
+		if (result == FAILED && last && !dlock_writer_is_leaving())
+			complain();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		forget_what_failed(some, count);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return result;
+}
+
+/*
+ * one_by_one does some work for each, until too many were locked; it begins
+ * with another one each time, so that these are not always the same.
+ */
+static void
+one_by_one(Work work, DlockClientRecord *some, int count, TimestampTz time)
+{
+	static uint32 turn = 0;
+	int			first = (int) (turn++ % count);
+	int			nlocked = 0;
+
+	for (int i = 0; i < count && nlocked < LOCKED_MAX &&
+		 !dlock_writer_is_leaving(); i++)
+		if (attempt(work, &some[(first + i) % count], 1, time, true) == LOCKED)
+			nlocked++;
+}
+
+/*
+ * work_on does some work for all at once, or one by one where that fails.
+ */
+static void
+work_on(Work work, DlockClientRecord *some, int count, TimestampTz time)
+{
+	if (count > 0 && attempt(work, some, count, time, count == 1) != DONE &&
+		count > 1)
+		one_by_one(work, some, count, time);
+}
+
+/*
+ * dlock_client_changes_add gives clients their rows, as far as possible, and in the quickest way
+ * that is.
+ */
+void
+dlock_client_changes_add(DlockClientRecord *some, int count)
+{
+	Result		result;
+
+	if (count == 0)
+		return;
+	result = attempt(insert_rows, some, count, 0, false);
+	if (result == LOCKED)
+		one_by_one(add_rows, some, count, 0);
+	else if (!some[0].known)
+		work_on(add_rows, some, count, 0);
+}
+
+/*
+ * dlock_client_changes_note brings last_used_at up to date for clients whose
+ * rows say less than the given time.
+ */
+void
+dlock_client_changes_note(DlockClientRecord *some, int count,
+						  TimestampTz before)
+{
+	work_on(note_rows, some, count, before);
+}
+
+/*
+ * dlock_client_changes_delete deletes the rows of clients that were not used
+ * since the given time.
+ */
+void
+dlock_client_changes_delete(DlockClientRecord *some, int count,
+							TimestampTz before)
+{
+	work_on(delete_rows, some, count, before);
+}

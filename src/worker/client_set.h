@@ -1,0 +1,25 @@
+/*
+ * client_set.h
+ *	  Clients that the writer works on: of a batch, or of a portion of maintenance.
+ *
+ * IDENTIFICATION
+ *	  src/worker/client_set.h
+ */
+#ifndef DLOCK_WORKER_CLIENT_SET_H
+#define DLOCK_WORKER_CLIENT_SET_H
+
+#include "base/record.h"
+
+typedef struct DlockClientSet
+{
+	DlockClientRecord *records; /* allocated for the life of the process */
+	int			count;
+	int			capacity;
+} DlockClientSet;
+
+extern void dlock_client_set_clear(DlockClientSet *set);
+extern DlockClientRecord *dlock_client_set_append(DlockClientSet *set);
+extern DlockClientRecord *dlock_client_set_take(DlockClientSet *set,
+												uint32 slot);
+
+#endif							/* DLOCK_WORKER_CLIENT_SET_H */
