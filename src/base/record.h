@@ -13,9 +13,7 @@
 #include "base/key.h"
 #include "base/mode.h"
 #include "base/scope.h"
-
-/* no such slot */
-#define DLOCK_NONE PG_UINT32_MAX
+#include "base/slot.h"
 
 /* what the row of one lease slot should say */
 typedef struct DlockRecord

@@ -31,7 +31,7 @@
 #include "port/atomics.h"
 #include "storage/shmem.h"
 
-#include "base/record.h"
+#include "base/slot.h"
 #include "shared/alarm.h"
 #include "shared/latch.h"
 

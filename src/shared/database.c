@@ -26,7 +26,7 @@
 #include "utils/wait_event.h"
 
 #include "base/config.h"
-#include "base/record.h"
+#include "base/slot.h"
 #include "shared/alarm.h"
 #include "shared/database.h"
 #include "shared/latch.h"

@@ -10,7 +10,7 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 
-#include "base/record.h"
+#include "base/slot.h"
 #include "shared/latch.h"
 
 /*

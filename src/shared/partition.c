@@ -14,7 +14,7 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
-#include "base/record.h"
+#include "base/slot.h"
 #include "shared/partition.h"
 
 #define TRANCHE_PARTITION "dlock_partition"

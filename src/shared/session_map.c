@@ -17,7 +17,7 @@
 #include "storage/proc.h"
 #include "storage/shmem.h"
 
-#include "base/record.h"
+#include "base/slot.h"
 #include "shared/session_map.h"
 
 static pg_atomic_uint32 (*client_of)[DLOCK_SESSION_MAP_KINDS];
