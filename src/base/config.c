@@ -107,7 +107,7 @@ static const struct config_enum_entry stop_point_options[] = {
 	{"leases_loaded", DLOCK_STOP_LEASES_LOADED, false},
 	{"writer_starting", DLOCK_STOP_WRITER_STARTING, false},
 	{"slots_trimmed", DLOCK_STOP_SLOTS_TRIMMED, false},
-	{"writer_dozing", DLOCK_STOP_WRITER_DOZING, false},
+	{"writer_idle", DLOCK_STOP_WRITER_IDLE, false},
 	{"slot_seen", DLOCK_STOP_SLOT_SEEN, false},
 	{"slot_checked", DLOCK_STOP_SLOT_CHECKED, false},
 	{"client_looked_up", DLOCK_STOP_CLIENT_LOOKED_UP, false},

@@ -27,7 +27,7 @@ typedef enum DlockStopPoint
 	DLOCK_STOP_LEASES_LOADED,	/* writer: leases restored, gate still shut */
 	DLOCK_STOP_WRITER_STARTING, /* writer: running, not attached */
 	DLOCK_STOP_SLOTS_TRIMMED,	/* writer: free slots taken, rows still there */
-	DLOCK_STOP_WRITER_DOZING,	/* writer: about to sleep without a timeout */
+	DLOCK_STOP_WRITER_IDLE,		/* writer: about to sleep without a timeout */
 	DLOCK_STOP_SLOT_SEEN,		/* a slot was looked at, its lock is not taken */
 	DLOCK_STOP_SLOT_CHECKED,	/* the lock is taken and the slot known to be
 								 * in use or not, but not yet whose it is */

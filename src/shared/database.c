@@ -76,8 +76,8 @@ entry_init(DlockDatabase *db, uint16 slot)
 	pg_atomic_init_u32(&db->dirty_count, 0);
 	pg_atomic_init_u32(&db->late_head, DLOCK_NONE);
 	pg_atomic_init_u32(&db->urgent, 0);
-	pg_atomic_init_u32(&db->napping, 0);
-	pg_atomic_init_u32(&db->dozing, 0);
+	pg_atomic_init_u32(&db->in_futex_wait, 0);
+	pg_atomic_init_u32(&db->idle, 0);
 	pg_atomic_init_u64(&db->work_since, 0);
 	pg_atomic_init_u32(&db->stall_told, 0);
 	pg_atomic_init_u64(&db->open_batch, 1);
@@ -87,8 +87,8 @@ entry_init(DlockDatabase *db, uint16 slot)
 	pg_atomic_init_u64(&db->confirmed_since, 0);
 	pg_atomic_init_u32(&db->barrier, 0);
 	pg_atomic_init_u64(&db->ends_upto, 0);
-	for (int i = 0; i < DLOCK_TIDES; i++)
-		pg_atomic_init_u32(&db->tides[i], 0);
+	for (int i = 0; i < DLOCK_WAIT_WORDS; i++)
+		pg_atomic_init_u32(&db->wait_words[i], 0);
 	SpinLockInit(&db->free_lock);
 	db->free_head = DLOCK_NONE;
 	db->free_tail = DLOCK_NONE;

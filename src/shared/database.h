@@ -38,10 +38,12 @@ typedef struct DlockWriterReport
 } DlockWriterReport;
 
 /*
- * Requests wait for the batch that is being written or the one that is open;
- * more tides than that keep them from waking with another.
+ * Wait words of a database: a backend that waits for a batch waits for the word
+ * at the batch's number modulo this to change.  At any time backends wait for
+ * the batch that is being written and for the open one; with more words than
+ * two, they are not woken by an earlier one.
  */
-#define DLOCK_TIDES 4
+#define DLOCK_WAIT_WORDS 4
 
 /*
  * Fields without a note are guarded by the control lock.
@@ -78,8 +80,8 @@ typedef struct DlockDatabase
 	pg_atomic_uint32 urgent;	/* 0, or since when somebody waits for the
 								 * next batch; taken back with all partition
 								 * locks held, with the cut */
-	pg_atomic_uint32 napping;	/* the writer naps on urgent */
-	pg_atomic_uint32 dozing;	/* the writer sleeps without a timeout */
+	pg_atomic_uint32 in_futex_wait; /* the writer waits for urgent to change */
+	pg_atomic_uint32 idle;		/* the writer sleeps without a timeout */
 	pg_atomic_uint64 work_since;	/* since when somebody waits for what the
 									 * writer is at: a batch, or the loading;
 									 * 0: nobody does.  Written by the writer,
@@ -97,8 +99,8 @@ typedef struct DlockDatabase
 	pg_atomic_uint32 barrier;	/* the open batch is to be flushed even if
 								 * nothing is to be written; under a partition
 								 * lock, taken back with all held */
-	pg_atomic_uint32 tides[DLOCK_TIDES];	/* of batches: who waits for a
-											 * batch naps on its tide */
+	pg_atomic_uint32 wait_words[DLOCK_WAIT_WORDS];	/* changed when a batch is
+													 * published */
 
 	pg_atomic_uint64 ends_upto; /* see ends.c; raised under any partition
 								 * lock */

@@ -207,7 +207,7 @@ hurry_writer(DlockDatabase *db)
 		stamp = PG_UINT32_MAX;	/* a millisecond ago */
 	if (!pg_atomic_compare_exchange_u32(&db->urgent, &none, stamp))
 		return;
-	if (pg_atomic_read_u32(&db->napping) != 0)
+	if (pg_atomic_read_u32(&db->in_futex_wait) != 0)
 		dlock_futex_wake(&db->urgent);
 	else
 		dlock_latch_set_by_procno(pg_atomic_read_u32(&db->writer_procno));
@@ -226,7 +226,7 @@ dlock_pending_wake_writer(DlockDatabase *db, bool urgent)
 {
 	if (urgent)
 		hurry_writer(db);
-	else if (pg_atomic_read_u32(&db->dozing) != 0)
+	else if (pg_atomic_read_u32(&db->idle) != 0)
 		dlock_latch_set_by_procno(pg_atomic_read_u32(&db->writer_procno));
 }
 
@@ -246,7 +246,7 @@ dlock_pending_is_durable(DlockDatabase *db, uint64 batch)
 void
 dlock_pending_nap(DlockDatabase *db, uint64 batch)
 {
-	pg_atomic_uint32 *tide = &db->tides[batch % DLOCK_TIDES];
+	pg_atomic_uint32 *tide = &db->wait_words[batch % DLOCK_WAIT_WORDS];
 	uint32		value = pg_atomic_read_u32(tide);
 
 	/* it changes after durable_batch does, so we cannot miss that */
@@ -332,10 +332,10 @@ dlock_pending_count(DlockDatabase *db)
 bool
 dlock_pending_nap_for_work(DlockDatabase *db)
 {
-	pg_atomic_exchange_u32(&db->napping, 1);
+	pg_atomic_exchange_u32(&db->in_futex_wait, 1);
 	if (pg_atomic_read_u32(&db->urgent) == 0)
 		dlock_futex_wait(&db->urgent, 0);
-	pg_atomic_exchange_u32(&db->napping, 0);
+	pg_atomic_exchange_u32(&db->in_futex_wait, 0);
 	return pg_atomic_read_u32(&db->urgent) != 0;
 }
 
@@ -346,7 +346,7 @@ dlock_pending_nap_for_work(DlockDatabase *db)
 void
 dlock_pending_doze(DlockDatabase *db, bool dozing)
 {
-	pg_atomic_exchange_u32(&db->dozing, dozing ? 1 : 0);
+	pg_atomic_exchange_u32(&db->idle, dozing ? 1 : 0);
 }
 
 /*
@@ -543,11 +543,11 @@ dlock_pending_flush_ends(DlockDatabase *db)
 static void
 turn_tides(DlockDatabase *db, uint64 old, uint64 batch)
 {
-	if (batch - old > DLOCK_TIDES)
-		old = batch - DLOCK_TIDES;
+	if (batch - old > DLOCK_WAIT_WORDS)
+		old = batch - DLOCK_WAIT_WORDS;
 	while (old < batch)
 	{
-		pg_atomic_uint32 *tide = &db->tides[++old % DLOCK_TIDES];
+		pg_atomic_uint32 *tide = &db->wait_words[++old % DLOCK_WAIT_WORDS];
 
 		pg_atomic_fetch_add_u32(tide, 1);
 		dlock_futex_wake(tide);

@@ -206,7 +206,7 @@ dlock_slots_put_lease(DlockDatabase *db, uint32 idx, DlockTime now)
 
 	/* a writer that sleeps without a timeout would never trim it */
 	pg_memory_barrier();
-	if (pg_atomic_read_u32(&db->dozing) != 0)
+	if (pg_atomic_read_u32(&db->idle) != 0)
 		dlock_latch_set_by_procno(pg_atomic_read_u32(&db->writer_procno));
 }
 

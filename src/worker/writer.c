@@ -211,12 +211,12 @@ tend_clients(bool busy)
  * reason only where no time was set for it.
  */
 static bool
-has_work(bool dozing)
+has_work(bool idle)
 {
 	if (InterruptPending || ProcDiePending || ConfigReloadPending ||
 		dlock_pending_is_urgent(db) || dlock_database_wants_recheck(db))
 		return true;
-	return dozing && (dlock_pending_any(db) || dlock_pending_any_late(db) ||
+	return idle && (dlock_pending_any(db) || dlock_pending_any_late(db) ||
 					  dlock_slots_any_free_lease(db));
 }
 
@@ -230,18 +230,18 @@ has_work(bool dozing)
 static void
 sleep_for_work(DlockTime until)
 {
-	bool		dozing = until == DLOCK_NEVER;
+	bool		idle = until == DLOCK_NEVER;
 
-	if (!dozing && dlock_pending_nap_for_work(db))
+	if (!idle && dlock_pending_nap_for_work(db))
 		return;
-	if (dozing)
+	if (idle)
 	{
-		DLOCK_DEBUG_POINT(DLOCK_STOP_WRITER_DOZING);
+		DLOCK_DEBUG_POINT(DLOCK_STOP_WRITER_IDLE);
 		dlock_pending_doze(db, true);
 	}
-	if (!has_work(dozing))
+	if (!has_work(idle))
 		(void) dlock_worker_sleep(until);
-	if (dozing)
+	if (idle)
 		dlock_pending_doze(db, false);
 }
 

@@ -116,7 +116,7 @@ sub stop_writers
 # wakes them; they stay there until clear_stop or another set_stop.
 sub idle_writers
 {
-	stop_writers('writer_dozing');
+	stop_writers('writer_idle');
 	return;
 }
 
@@ -361,13 +361,13 @@ sub stops_when_unlocked
 	my ($what, $locker) = @_;
 	my $position = log_position($node);
 
-	set_stop($node, 'writer_dozing');
+	set_stop($node, 'writer_idle');
 	ask($_, 'COMMIT') foreach values %$locker;
 	foreach my $table (@tables)
 	{
 		my $pid = writer_of(database_of($table));
 
-		ok(eval { wait_stopped_at('writer_dozing', $position, $pid); 1 },
+		ok(eval { wait_stopped_at('writer_idle', $position, $pid); 1 },
 			"$round: a reload, $what, $table locked");
 	}
 	clear_stop($node);
