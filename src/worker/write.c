@@ -33,6 +33,10 @@
 
 static DlockBatch batch;
 
+/* slots taken out of the free list, whose rows are being deleted */
+static uint32 trimmed[DLOCK_WRITE_TRIM_MAX];
+static int	ntrimmed = 0;
+
 /*
  * dlock_write_init is called when the writer starts.
  */
@@ -180,20 +184,37 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 }
 
 /*
- * dlock_write_trim deletes the rows of slots that have been free for a while; tells how
- * many slots these are, DLOCK_WRITE_TRIM_MAX where there may be more.
+ * dlock_write_put_back returns the slots that dlock_write_trim has taken to the
+ * database's free list.  Called when their rows cannot be deleted, and at the
+ * exit of the process: a request that finds no slot waits for those that are
+ * being trimmed, also in other databases, and would wait until another writer
+ * has written its first batch.  Nobody else refers to such a slot, so no
+ * partition lock is needed.
+ */
+void
+dlock_write_put_back(DlockDatabase *db)
+{
+	DlockTime	now = dlock_clock_now();
+
+	while (ntrimmed > 0)
+		dlock_slots_put_lease(db, trimmed[--ntrimmed], now);
+}
+
+/*
+ * dlock_write_trim deletes the rows of slots that have been free for a while, and
+ * returns how many it gave to the pool.  It does not wait for a lock on the
+ * table, since requests may be waiting for the slots.
  */
 int
 dlock_write_trim(DlockDatabase *db, DlockTime before)
 {
-	static uint32 slots[DLOCK_WRITE_TRIM_MAX];
 	bool		rows = false;
-	int			count = 0;
+	int			count;
 
-	while (count < DLOCK_WRITE_TRIM_MAX &&
-		   (slots[count] = dlock_slots_trim_lease(db, before)) != DLOCK_NONE)
-		rows |= dlock_store_has_row(slots[count++]);
-	if (count > 0)
+	while (ntrimmed < DLOCK_WRITE_TRIM_MAX &&
+		   (trimmed[ntrimmed] = dlock_slots_trim_lease(db, before)) != DLOCK_NONE)
+		rows |= dlock_store_has_row(trimmed[ntrimmed++]);
+	if (ntrimmed > 0)
 		DLOCK_DEBUG_POINT(DLOCK_STOP_SLOTS_TRIMMED);
 	if (rows)
 	{
@@ -202,15 +223,18 @@ dlock_write_trim(DlockDatabase *db, DlockTime before)
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
-		if (dlock_write_open(db, false))
+		if (!dlock_write_open(db, true))
 		{
-			if (!dlock_store_is_stale())
-				dlock_store_remove(slots, count);
-			dlock_store_close();
-			dlock_worker_end_transaction();
+			dlock_write_put_back(db);
+			return 0;
 		}
+		if (!dlock_store_is_stale())
+			dlock_store_remove(trimmed, ntrimmed);
+		dlock_store_close();
+		dlock_worker_end_transaction();
 	}
-	for (int i = 0; i < count; i++)
-		dlock_slots_retire_lease(slots[i]);
+	count = ntrimmed;
+	while (ntrimmed > 0)
+		dlock_slots_retire_lease(trimmed[--ntrimmed]);
 	return count;
 }

@@ -20,5 +20,6 @@ extern void dlock_write_gather(DlockDatabase *db);
 extern void dlock_write_batch(DlockDatabase *db, bool nowait,
 							  DlockTime late_before);
 extern int	dlock_write_trim(DlockDatabase *db, DlockTime before);
+extern void dlock_write_put_back(DlockDatabase *db);
 
 #endif							/* DLOCK_WORKER_WRITE_H */

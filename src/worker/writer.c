@@ -159,6 +159,7 @@ static void
 detach_writer(int code, Datum arg)
 {
 	dlock_pending_flush_ends(db);
+	dlock_write_put_back(db);
 	dlock_database_detach(db, MyProcPid, !finished);
 }
 

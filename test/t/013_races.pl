@@ -268,6 +268,33 @@ foreach my $how (sort keys %death)
 	$session->quit;
 }
 
+# They are not waited for where the writer has ended, and none can take its
+# place: a request elsewhere is told that there is no slot.
+{
+	my @dbnames = qw(races_slots_stay races_slots_wanted);
+	my ($position, $writer, $answer);
+
+	create_database($_) foreach @dbnames;
+	fresh(@dbnames);
+	rows($node, "SELECT count(dlock_acquire('trim:' || i, client := 'trim')) FROM generate_series(1, 15) i", $dbnames[0]);
+	$writer = worker_pid($node, 'dlock writer', $dbnames[0]);
+	$position = log_position($node);
+	set_stop($node, 'slots_trimmed');
+	rows($node, "SELECT dlock_release_all('trim')", $dbnames[0]);
+	wait_stopped($node, 'slots_trimmed', $position);
+	rows($node, 'CREATE INDEX slots_stay ON dlock.locks (id)', $dbnames[0]);
+	rows($node, "SELECT pg_terminate_backend($writer)");
+	poll_rows($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $writer", '0');
+	clear_stop($node);
+	$answer = try_rows($node, q{
+		SET statement_timeout = '60 s';
+		SELECT count(dlock_acquire('want:' || i, client := 'want')) FROM generate_series(1, 16) i}, $dbnames[1]);
+	like($answer, qr/53200: out of dlock lease slots/, 'slots that a dead writer was trimming are not waited for');
+	rows($node, 'DROP INDEX dlock.slots_stay', $dbnames[0]);
+	rows($node, q{SELECT dlock_release_all('want')}, $dbnames[1]);
+	ok(eval { usable() }, 'and none of them is lost');
+}
+
 #
 # The launcher dies while a writer is starting
 #
