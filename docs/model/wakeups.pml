@@ -115,7 +115,7 @@ inline mention()
 
 /*
  * await sleeps until a batch is durable.
- * code: dlock_flush_wait, is_settled, dlock_pending_nap, dlock_pending_notify
+ * code: dlock_flush_wait, is_settled, dlock_pending_futex_wait, dlock_pending_notify
  */
 inline await()
 {
@@ -359,7 +359,7 @@ loop:
 
 	/*
 	 * It becomes idle, and sleeps until it is woken.  First it announces that,
-	 * then it checks every reason to stay awake.  code: dlock_pending_doze,
+	 * then it checks every reason to stay awake.  code: dlock_pending_set_idle,
 	 * sleep_for_work
 	 */
 #ifndef F_LOOK_BEFORE_DOZE
@@ -385,7 +385,7 @@ awake:
 	/*
 	 * It sleeps for a time: first in a futex wait on "urgent", then on its
 	 * latch.
-	 * code: dlock_pending_nap_for_work, dlock_futex_wait
+	 * code: dlock_pending_futex_wait_for_work, dlock_futex_wait
 	 */
 alert:
 	napping = 1;

@@ -45,7 +45,7 @@ dlock_flush_wait(DlockGate gate, uint64 batch, DlockTime until)
 
 	if (is_settled(gate, batch))
 		return DLOCK_FLUSH_DONE;
-	dlock_pending_nap(gate.db, batch);
+	dlock_pending_futex_wait(gate.db, batch);
 	CHECK_FOR_INTERRUPTS();
 	if (is_settled(gate, batch))
 		return DLOCK_FLUSH_DONE;

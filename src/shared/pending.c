@@ -26,7 +26,7 @@
  * never written cannot come back after a crash, so its end need not be waited
  * for either (see ends.c).
  *
- * Whoever waits for a batch naps on its tide first, a word that changes once
+ * Whoever waits for a batch sleeps on its wait word first, which changes once
  * the batch is durable: one call wakes all of them.  If that takes longer than
  * a flush should, or if it stands in line as well, it has a notice in its
  * process's name; the writer looks through the notices and sets latches.  A
@@ -186,7 +186,7 @@ dlock_pending_unnotify(uint32 procno)
  * Who finds it urgent already leaves the waking to whoever said so first.  The
  * writer takes "urgent" back with the cut, so what was said before stands for
  * us as well: what we wait for is in that batch.  The writer looks at "urgent"
- * after it has said that it does not nap any more, and before each sleep:
+ * after it has said that its futex wait is over, and before each sleep:
  * either it sees what we say, or we see that it needs its latch set.  The same
  * goes for the monitor, which announces until when it sleeps.
  */
@@ -219,7 +219,8 @@ hurry_writer(DlockDatabase *db)
  *
  * What nobody waits for is left to the writer's next turn; it is woken only
  * if it sleeps without a timeout.  Pushing to the list is a full barrier, and
- * so is dlock_pending_doze: either we see that it dozes, or it sees the list.
+ * so is dlock_pending_set_idle: either we see that it is idle, or it sees the
+ * list.
  */
 void
 dlock_pending_wake_writer(DlockDatabase *db, bool urgent)
@@ -241,18 +242,18 @@ dlock_pending_is_durable(DlockDatabase *db, uint64 batch)
 }
 
 /*
- * dlock_pending_nap sleeps for a flush, or until the batch is durable.
+ * dlock_pending_futex_wait sleeps for a flush, or until the batch is durable.
  */
 void
-dlock_pending_nap(DlockDatabase *db, uint64 batch)
+dlock_pending_futex_wait(DlockDatabase *db, uint64 batch)
 {
-	pg_atomic_uint32 *tide = &db->wait_words[batch % DLOCK_WAIT_WORDS];
-	uint32		value = pg_atomic_read_u32(tide);
+	pg_atomic_uint32 *word = &db->wait_words[batch % DLOCK_WAIT_WORDS];
+	uint32		value = pg_atomic_read_u32(word);
 
 	/* it changes after durable_batch does, so we cannot miss that */
 	pg_read_barrier();
 	if (!dlock_pending_is_durable(db, batch))
-		dlock_futex_wait(tide, value);
+		dlock_futex_wait(word, value);
 }
 
 /*
@@ -326,11 +327,11 @@ dlock_pending_count(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_nap_for_work sleeps shortly, or until somebody waits; tells
- * whether that is so.
+ * dlock_pending_futex_wait_for_work sleeps shortly, or until somebody waits;
+ * tells whether that is so.
  */
 bool
-dlock_pending_nap_for_work(DlockDatabase *db)
+dlock_pending_futex_wait_for_work(DlockDatabase *db)
 {
 	pg_atomic_exchange_u32(&db->in_futex_wait, 1);
 	if (pg_atomic_read_u32(&db->urgent) == 0)
@@ -340,13 +341,13 @@ dlock_pending_nap_for_work(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_doze says whether the writer is to be woken for every change.
- * After announcing that it is, the writer must look for changes once more.
+ * dlock_pending_set_idle says whether the writer is to be woken for every
+ * change.  After announcing that it is, the writer must look for changes once more.
  */
 void
-dlock_pending_doze(DlockDatabase *db, bool dozing)
+dlock_pending_set_idle(DlockDatabase *db, bool idle)
 {
-	pg_atomic_exchange_u32(&db->idle, dozing ? 1 : 0);
+	pg_atomic_exchange_u32(&db->idle, idle ? 1 : 0);
 }
 
 /*
@@ -538,19 +539,20 @@ dlock_pending_flush_ends(DlockDatabase *db)
 }
 
 /*
- * turn_tides wakes who naps for one of the batches after old, up to batch.
+ * change_wait_words wakes who sleeps for one of the batches after old, up to
+ * batch.
  */
 static void
-turn_tides(DlockDatabase *db, uint64 old, uint64 batch)
+change_wait_words(DlockDatabase *db, uint64 old, uint64 batch)
 {
 	if (batch - old > DLOCK_WAIT_WORDS)
 		old = batch - DLOCK_WAIT_WORDS;
 	while (old < batch)
 	{
-		pg_atomic_uint32 *tide = &db->wait_words[++old % DLOCK_WAIT_WORDS];
+		pg_atomic_uint32 *word = &db->wait_words[++old % DLOCK_WAIT_WORDS];
 
-		pg_atomic_fetch_add_u32(tide, 1);
-		dlock_futex_wake(tide);
+		pg_atomic_fetch_add_u32(word, 1);
+		dlock_futex_wake(word);
 	}
 }
 
@@ -570,7 +572,7 @@ tell_waiters(DlockDatabase *db, uint64 batch, bool confirmed)
 		pg_atomic_write_u64(&db->confirmed_since,
 							pg_atomic_read_u64(&db->flush_began));
 	old = pg_atomic_exchange_u64(&db->durable_batch, batch);
-	turn_tides(db, old, batch);
+	change_wait_words(db, old, batch);
 	for (int i = 0; i < MaxBackends; i++)
 	{
 		uint64		notice = pg_atomic_read_u64(&notices[i]);

@@ -34,7 +34,7 @@ extern void dlock_pending_notify(DlockDatabase *db, uint32 procno,
 extern void dlock_pending_unnotify(uint32 procno);
 extern void dlock_pending_wake_writer(DlockDatabase *db, bool urgent);
 extern bool dlock_pending_is_durable(DlockDatabase *db, uint64 batch);
-extern void dlock_pending_nap(DlockDatabase *db, uint64 batch);
+extern void dlock_pending_futex_wait(DlockDatabase *db, uint64 batch);
 extern DlockTime dlock_pending_flush_since(DlockDatabase *db);
 extern DlockTime dlock_pending_confirmed_since(DlockDatabase *db);
 
@@ -43,8 +43,8 @@ extern void dlock_pending_init_batch(DlockBatch *batch);
 extern bool dlock_pending_is_urgent(DlockDatabase *db);
 extern bool dlock_pending_any(DlockDatabase *db);
 extern uint32 dlock_pending_count(DlockDatabase *db);
-extern bool dlock_pending_nap_for_work(DlockDatabase *db);
-extern void dlock_pending_doze(DlockDatabase *db, bool dozing);
+extern bool dlock_pending_futex_wait_for_work(DlockDatabase *db);
+extern void dlock_pending_set_idle(DlockDatabase *db, bool idle);
 extern bool dlock_pending_any_late(DlockDatabase *db);
 extern void dlock_pending_collect(DlockDatabase *db, DlockBatch *batch,
 								  DlockTime late_before);

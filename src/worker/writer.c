@@ -233,17 +233,17 @@ sleep_for_work(DlockTime until)
 {
 	bool		idle = until == DLOCK_NEVER;
 
-	if (!idle && dlock_pending_nap_for_work(db))
+	if (!idle && dlock_pending_futex_wait_for_work(db))
 		return;
 	if (idle)
 	{
 		DLOCK_DEBUG_POINT(DLOCK_STOP_WRITER_IDLE);
-		dlock_pending_doze(db, true);
+		dlock_pending_set_idle(db, true);
 	}
 	if (!has_work(idle))
 		(void) dlock_worker_sleep(until);
 	if (idle)
-		dlock_pending_doze(db, false);
+		dlock_pending_set_idle(db, false);
 }
 
 /*
