@@ -60,6 +60,7 @@ OBJS = \
 	src/session/sleep.o \
 	src/session/xact.o \
 	src/shared/alarm.o \
+	src/shared/batch.o \
 	src/shared/causes.o \
 	src/shared/client.o \
 	src/shared/database.o \

@@ -199,7 +199,7 @@ SCRATCH byte before;
 SCRATCH byte choice;
 SCRATCH byte old;
 
-/* code: dlock_pending_collect; each noted number of the batch changes */
+/* code: dlock_batch_collect; each noted number of the batch changes */
 inline turn(from, to)
 {
 	if :: L[0].row == from -> L[0].row = to :: else fi;
@@ -901,7 +901,7 @@ active proctype Writer()
 		if :: cut[0] != 0 -> L[0].written = 1 :: else fi
 	   }
 #endif
-	/* code: dlock_pending_collect */
+	/* code: dlock_batch_collect */
 	:: atomic {
 		writer == 0 ->
 		if

@@ -395,7 +395,7 @@ alert:
 	:: else -> latch[WRITER] = 0; goto loop
 	fi;
 
-	/* code: dlock_pending_collect, take_slots, end_durably */
+	/* code: dlock_batch_collect, take_slots, end_durably */
 write:
 	OPEN_STORE;
 	atomic {

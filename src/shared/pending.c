@@ -8,14 +8,6 @@
  * Whoever marks a slot learns the number of the batch that will carry the
  * change: the one that is open.
  *
- * The writer collects under all partition locks at once: it copies what each
- * dirty slot should say, empties the list and opens the next batch.  So a
- * batch is a cut through the histories of all resources at one instant, and
- * two rows that exclude each other are never durable together: the release
- * that made room for a grant is in the same batch as the grant, or in an
- * earlier one.  The collecting is some hundred nanoseconds for each dirty
- * slot; nothing is written or allocated meanwhile.
- *
  * The list is pushed to with compare-and-swap, since holders of different
  * partition locks do it at the same time, and emptied under all of these
  * locks, so no pop ever races with a push (there is no ABA).
@@ -40,11 +32,9 @@
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
-#include "utils/memutils.h"
 
 #include "base/futex.h"
 #include "shared/alarm.h"
-#include "shared/client.h"
 #include "shared/latch.h"
 #include "shared/partition.h"
 #include "shared/pending.h"
@@ -280,15 +270,6 @@ dlock_pending_confirmed_since(DlockDatabase *db)
  * Writer
  */
 
-void
-dlock_pending_init_batch(DlockBatch *batch)
-{
-	memset(batch, 0, sizeof(*batch));
-	batch->capacity = 256;
-	batch->records = MemoryContextAlloc(TopMemoryContext,
-										batch->capacity * sizeof(DlockRecord));
-}
-
 /*
  * dlock_pending_is_urgent tells whether somebody waits for the open batch.
  */
@@ -351,88 +332,11 @@ dlock_pending_set_idle(DlockDatabase *db, bool idle)
 }
 
 /*
- * lease_has_row tells whether a slot's row shows a lease.  One whose row may come later
- * is not in it yet: the batch may be about the lease before it in the slot, and
- * what no batch has shown leaves nothing to wait for when it ends.
+ * dlock_pending_take_late marks what stands in the late list and was to have a
+ * row before a time; younger ones stay.  All partition locks held.
  */
-static bool
-lease_has_row(const DlockLease *lease)
-{
-	return lease->durable &&
-		(lease->state == DLOCK_LEASE_PENDING ||
-		 lease->state == DLOCK_LEASE_HELD) &&
-		(lease->promised || lease->written || !lease->on_late);
-}
-
-/*
- * copy_slot notes what a slot's row should say, and what its client is owed.
- * All partition locks held; a lease keeps its client's name alive.
- */
-static void
-copy_slot(uint32 idx, DlockRecord *record, TimestampTz note_before,
-		  DlockTime now, TimestampTz wall)
-{
-	DlockLease *lease = dlock_table_lease(idx);
-
-	record->slot = idx;
-	record->held = lease_has_row(lease);
-	record->token = lease->token;
-	lease->written = record->held;
-	if (record->held)
-	{
-		DlockResource *res = dlock_table_resource(lease->resource);
-		DlockClient *client = dlock_client_at(lease->client);
-		DlockTime	due = lease->deadline;
-
-		if (lease->state == DLOCK_LEASE_PENDING && lease->kept == 0)
-			due = dlock_clock_after(now, lease->duration);
-		record->client_slot = lease->client;
-		record->client_is_new = client->named && client->row.id == 0;
-		record->client_id = client->row.id;
-		record->role = client->row.role;
-		record->client_is_stale = client->named && !record->client_is_new &&
-			client->row.used_at < note_before;
-		/* the lease may be gone before its client's row is right */
-		if (record->client_is_new || record->client_is_stale)
-			dlock_client_owe(lease->client);
-		record->mode = lease->row_mode;
-		record->scope = lease->scope;
-		if (lease->scope == DLOCK_SCOPE_TRANSACTION)
-			record->scope = lease->session_holds > 0 ?
-				DLOCK_SCOPE_SESSION : DLOCK_SCOPE_LEASE;
-		record->hold_count = lease->hold_count - lease->transaction_holds;
-		record->acquired_at = lease->acquired_at;
-		record->duration = lease->duration;
-		record->expires_at = dlock_clock_to_wall(due, now, wall);
-		memcpy(record->resource, res->name, res->name_len);
-		record->resource[res->name_len] = '\0';
-		memcpy(record->client, client->name, client->name_len);
-		record->client[client->name_len] = '\0';
-	}
-}
-
-/*
- * make_room grows the batch, outside any lock, to take what there is.
- */
-static void
-make_batch_room(DlockDatabase *db, DlockBatch *batch)
-{
-	uint32		wanted = pg_atomic_read_u32(&db->dirty_count);
-
-	if (wanted <= (uint32) batch->capacity)
-		return;
-	batch->capacity = (int) Min((Size) wanted * 2, (Size) PG_INT32_MAX);
-	pfree(batch->records);
-	batch->records = MemoryContextAllocHuge(TopMemoryContext,
-											batch->capacity * sizeof(DlockRecord));
-}
-
-/*
- * take_late marks what stands in the late list and was to have a row before a
- * time; younger ones stay.  All partition locks held.
- */
-static void
-take_late(DlockDatabase *db, DlockTime before)
+void
+dlock_pending_take_late(DlockDatabase *db, DlockTime before)
 {
 	uint32		idx = pg_atomic_read_u32(&db->late_head);
 
@@ -453,70 +357,6 @@ take_late(DlockDatabase *db, DlockTime before)
 		}
 		idx = next;
 	}
-}
-
-static void
-take_slots(DlockDatabase *db, DlockBatch *batch)
-{
-	DlockTime	now = dlock_clock_now();
-	TimestampTz wall = dlock_clock_wall();
-	uint32		idx = pg_atomic_read_u32(&db->dirty_head);
-
-	batch->nrecords = 0;
-	while (idx != DLOCK_NONE)
-	{
-		DlockLease *lease = dlock_table_lease(idx);
-
-		copy_slot(idx, &batch->records[batch->nrecords++], batch->note_before,
-				  now, wall);
-		lease->on_dirty = false;
-		idx = lease->dirty_next;
-	}
-	pg_atomic_write_u32(&db->dirty_head, DLOCK_NONE);
-	pg_atomic_write_u32(&db->dirty_count, 0);
-}
-
-/*
- * take_urgent takes back that somebody waits for the open batch, since that is
- * being cut, and notes since when.  All partition locks held.
- */
-static void
-take_urgent(DlockDatabase *db)
-{
-	/* who says so from now on is served by the next turn */
-	if (pg_atomic_read_u32(&db->urgent) == 0)
-		return;
-	pg_atomic_write_u64(&db->work_since,
-						(uint64) dlock_writer_watch_since(db));
-	pg_write_barrier();
-	pg_atomic_exchange_u32(&db->urgent, 0);
-}
-
-/*
- * dlock_pending_collect cuts off the open batch and opens the next one.  What
- * may come late is in it if it was to have a row before a time; 0: not at all.
- */
-void
-dlock_pending_collect(DlockDatabase *db, DlockBatch *batch,
-					  DlockTime late_before)
-{
-	for (;;)
-	{
-		make_batch_room(db, batch);
-		dlock_partition_lock_all(DLOCK_LOCK_WRITE);
-		if (late_before != 0)
-			take_late(db, late_before);
-		if (pg_atomic_read_u32(&db->dirty_count) <= (uint32) batch->capacity)
-			break;
-		dlock_partition_unlock_all();
-	}
-	take_urgent(db);
-	take_slots(db, batch);
-	batch->number = pg_atomic_read_u64(&db->open_batch);
-	pg_atomic_write_u64(&db->open_batch, batch->number + 1);
-	batch->last_token = (int64) pg_atomic_read_u64(&db->next_token);
-	batch->barrier = pg_atomic_exchange_u32(&db->barrier, 0) != 0;
-	dlock_partition_unlock_all();
 }
 
 /*
@@ -648,7 +488,7 @@ dlock_pending_discard(DlockDatabase *db)
 		dlock_table_lease(i)->on_dirty = false;
 	pg_atomic_write_u32(&db->dirty_head, DLOCK_NONE);
 	pg_atomic_write_u32(&db->dirty_count, 0);
-	take_late(db, 0);
+	dlock_pending_take_late(db, 0);
 	pg_atomic_write_u32(&db->barrier, 0);
 	pg_atomic_write_u32(&db->urgent, 0);
 	number = pg_atomic_read_u64(&db->open_batch);

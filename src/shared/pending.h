@@ -8,21 +8,7 @@
 #ifndef DLOCK_SHARED_PENDING_H
 #define DLOCK_SHARED_PENDING_H
 
-#include "base/record.h"
 #include "shared/database.h"
-
-/* one consistent cut through all changes of a database, as copied facts */
-typedef struct DlockBatch
-{
-	uint64		number;
-	int			nrecords;
-	int			capacity;
-	DlockRecord *records;
-	int64		last_token;		/* newest token at the time of the cut */
-	bool		barrier;		/* to be flushed in any case */
-	TimestampTz note_before;	/* set before the cut: whose row was not used
-								 * since then is owed that, if it has a lease */
-} DlockBatch;
 
 /* called with a partition lock held */
 extern uint64 dlock_pending_mark(DlockDatabase *db, uint32 lease);
@@ -39,15 +25,13 @@ extern DlockTime dlock_pending_flush_since(DlockDatabase *db);
 extern DlockTime dlock_pending_confirmed_since(DlockDatabase *db);
 
 /* called by the writer */
-extern void dlock_pending_init_batch(DlockBatch *batch);
 extern bool dlock_pending_is_urgent(DlockDatabase *db);
 extern bool dlock_pending_any(DlockDatabase *db);
 extern uint32 dlock_pending_count(DlockDatabase *db);
 extern bool dlock_pending_futex_wait_for_work(DlockDatabase *db);
 extern void dlock_pending_set_idle(DlockDatabase *db, bool idle);
 extern bool dlock_pending_any_late(DlockDatabase *db);
-extern void dlock_pending_collect(DlockDatabase *db, DlockBatch *batch,
-								  DlockTime late_before);
+extern void dlock_pending_take_late(DlockDatabase *db, DlockTime before);
 extern void dlock_pending_flush_begins(DlockDatabase *db);
 extern void dlock_pending_flush_ends(DlockDatabase *db);
 extern void dlock_pending_publish(DlockDatabase *db, uint64 batch,

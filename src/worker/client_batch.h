@@ -8,7 +8,7 @@
 #ifndef DLOCK_WORKER_CLIENT_BATCH_H
 #define DLOCK_WORKER_CLIENT_BATCH_H
 
-#include "shared/pending.h"
+#include "shared/batch.h"
 
 /* called before the rows of a batch are written, and once it is durable */
 extern void dlock_client_batch_add(DlockDatabase *db, DlockBatch *batch,

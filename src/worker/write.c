@@ -16,6 +16,7 @@
 #include "base/debug_point.h"
 #include "durable/store.h"
 #include "durable/tokens.h"
+#include "shared/batch.h"
 #include "shared/pending.h"
 #include "shared/slots.h"
 #include "worker/client_batch.h"
@@ -43,7 +44,7 @@ static int	ntrimmed = 0;
 void
 dlock_write_init(void)
 {
-	dlock_pending_init_batch(&batch);
+	dlock_batch_init(&batch);
 }
 
 /*
@@ -129,7 +130,7 @@ dlock_write_gather(DlockDatabase *db)
 /*
  * dlock_write_batch makes everything durable that has changed; nothing where nowait
  * is asked for and somebody has the table locked.  For late_before see
- * dlock_pending_collect.
+ * dlock_batch_collect.
  */
 void
 dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
@@ -149,7 +150,7 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 		dlock_pending_mark_all(db);
 	}
 	batch.note_before = dlock_client_maintenance_note_before();
-	dlock_pending_collect(db, &batch, late_before);
+	dlock_batch_collect(db, &batch, late_before);
 	DLOCK_DEBUG_POINT(DLOCK_STOP_BATCH_COLLECTED);
 
 	token_upto = extend_tokens(db, &found);
