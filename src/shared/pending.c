@@ -459,7 +459,6 @@ dlock_pending_mark_all(DlockDatabase *db)
 	uint32		used = dlock_slots_leases_used();
 
 	dlock_partition_lock_all(DLOCK_LOCK_WRITE);
-	untrim(db);
 	for (uint32 i = 0; i < used; i++)
 	{
 		DlockLease *lease = dlock_table_lease(i);

@@ -270,6 +270,21 @@ dlock_slots_any_free_lease(DlockDatabase *db)
 }
 
 /*
+ * dlock_slots_put_back_lease returns a slot that the writer of a database has
+ * trimmed to the free list; it does nothing where that was done already, because
+ * the database was taken down in between.
+ */
+void
+dlock_slots_put_back_lease(DlockDatabase *db, uint32 idx, DlockTime now)
+{
+	const DlockLease *lease = dlock_table_lease(idx);
+
+	/* nobody but the writer of a database trims its slots */
+	if (lease->state == DLOCK_LEASE_TRIMMED && lease->database == db->slot)
+		dlock_slots_put_lease(db, idx, now);
+}
+
+/*
  * dlock_slots_retire_lease gives a trimmed slot, whose row is gone, to the pool.
  */
 void

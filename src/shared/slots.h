@@ -25,6 +25,8 @@ extern void dlock_slots_put_resource(uint32 idx);
 extern uint32 dlock_slots_trim_lease(DlockDatabase *db, DlockTime before);
 extern bool dlock_slots_any_free_lease(DlockDatabase *db);
 extern void dlock_slots_retire_lease(uint32 idx);
+extern void dlock_slots_put_back_lease(DlockDatabase *db, uint32 idx,
+									   DlockTime now);
 extern uint32 dlock_slots_trimmed(uint32 *untrimmed);
 
 /* bounds of the slots that were ever used, and how many waiters there are */

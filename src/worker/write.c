@@ -198,7 +198,7 @@ dlock_write_put_back(DlockDatabase *db)
 	DlockTime	now = dlock_clock_now();
 
 	while (ntrimmed > 0)
-		dlock_slots_put_lease(db, trimmed[--ntrimmed], now);
+		dlock_slots_put_back_lease(db, trimmed[--ntrimmed], now);
 }
 
 /*

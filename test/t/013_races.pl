@@ -215,13 +215,18 @@ my %death = (
 		rows($node, 'DROP EXTENSION dlock', $dbname);
 		rows($node, "SELECT pg_terminate_backend($writer)");
 	},
+	'the extension is dropped, and it finds that' => sub {
+		my ($dbname, $writer) = @_;
+		rows($node, 'DROP EXTENSION dlock', $dbname);
+		clear_stop($node);
+	},
 	'the database is dropped' => sub {
 		my ($dbname, $writer) = @_;
 		rows($node, "DROP DATABASE $dbname");
 	});
 foreach my $how (sort keys %death)
 {
-	my $dbname = 'races_' . $how =~ tr/ /_/r;
+	my $dbname = 'races_' . $how =~ tr/ ,/_/dr;
 	my ($position, $writer);
 
 	create_database($dbname);
@@ -282,6 +287,8 @@ foreach my $how (sort keys %death)
 	set_stop($node, 'slots_trimmed');
 	rows($node, "SELECT dlock_release_all('trim')", $dbnames[0]);
 	wait_stopped($node, 'slots_trimmed', $position);
+	# the next writer says why it cannot go on
+	expect_log($node, qr/dlock writer .*ERROR:  cannot write leases because table "dlock.locks" has an index/);
 	rows($node, 'CREATE INDEX slots_stay ON dlock.locks (id)', $dbnames[0]);
 	rows($node, "SELECT pg_terminate_backend($writer)");
 	poll_rows($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $writer", '0');
