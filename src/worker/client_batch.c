@@ -2,10 +2,11 @@
  * client_batch.c
  *	  Rows for the new clients of a batch.
  *
- * A new client gets its row in the batch of its first lease.  Nobody waits for
- * long where that cannot be: somebody has the table locked, say.  Then a row
- * of dlock.locks notes the client's role, in the same batch, and the client
- * is owed its row, which is tried again and again.
+ * A new client gets its row in the batch of its first lease.  If that is not
+ * possible without waiting for long, because another session has the table
+ * locked, for example, a row of dlock.locks notes the client's role in the
+ * same batch.  The client is then owed its row, and maintenance tries again
+ * until the client has it.
  *
  * IDENTIFICATION
  *	  src/worker/client_batch.c
@@ -22,6 +23,10 @@
 
 static DlockClientSet clients;	/* the new ones of the batch */
 
+/*
+ * take_new collects the clients of a batch that have no row yet.  With all, it
+ * adds every client that is owed one.
+ */
 static void
 take_new(DlockDatabase *db, const DlockBatch *batch, bool all)
 {
@@ -48,10 +53,12 @@ take_new(DlockDatabase *db, const DlockBatch *batch, bool all)
 }
 
 /*
- * dlock_client_batch_add gives the new clients of a batch their rows, and notes
- * them in the rows of the leases.  Who gets none has its role noted in
- * dlock.locks; with "all" so has everybody who is owed a row, for that table
- * is written anew.
+ * dlock_client_batch_add gives the new clients of a batch their rows, and
+ * notes them in the records of the leases.
+ *
+ * If a client gets no row, its role is noted in dlock.locks.  With all, that
+ * is done for every client that is owed a row, since dlock.locks is written
+ * anew.
  */
 void
 dlock_client_batch_add(DlockDatabase *db, DlockBatch *batch, bool all,
@@ -86,8 +93,8 @@ dlock_client_batch_add(DlockDatabase *db, DlockBatch *batch, bool all,
 }
 
 /*
- * dlock_client_batch_added is called when the batch is durable: memory is to
- * say what the rows of the clients say.
+ * dlock_client_batch_added is called when the batch is durable.  It notes in
+ * shared memory what the rows of the clients say.
  */
 void
 dlock_client_batch_added(const DlockBatch *batch)

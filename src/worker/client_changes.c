@@ -1,6 +1,11 @@
 /*
  * client_changes.c
- *	  Changing rows of dlock.clients, which others may have locked.
+ *	  Changing rows of dlock.clients.
+ *
+ * Other sessions may have locked the rows, or may have given the table
+ * triggers and constraints.  So each change is tried in a subtransaction with
+ * a short lock_timeout, first for all clients at once, and then one by one, so
+ * that one client cannot keep the others from their rows.
  *
  * IDENTIFICATION
  *	  src/worker/client_changes.c
@@ -19,20 +24,18 @@
 #include "worker/client_changes.h"
 #include "worker/writer.h"
 
-/* how long to wait for somebody else's lock on a row of dlock.clients */
+/* how long to wait for another session's lock on a row of dlock.clients */
 #define LOCK_TIMEOUT_SETTING "10ms"
 
-/* after so many clients whose name was locked, the others have to wait */
+/* after so many clients whose rows were locked, leave the others for later */
 #define LOCKED_MAX 4
 
-/* of the same error, complain again after that time */
+/* the same error is reported again after that time */
 #define COMPLAIN_TIME (60 * USECS_PER_SEC)
 
 static DlockTime complain_at;
 
-/*
- * What is to be done with some rows.  The time is for those that need one.
- */
+/* what is to be done with some rows; not all need the time */
 typedef void (*Work) (DlockClientRecord *some, int count, TimestampTz time);
 
 static void
@@ -60,7 +63,8 @@ delete_rows(DlockClientRecord *some, int count, TimestampTz time)
 }
 
 /*
- * forget_what_failed undoes what work has noted that was rolled back.
+ * forget_what_failed undoes what was noted in records by work that was rolled
+ * back.
  */
 static void
 forget_what_failed(DlockClientRecord *some, int count)
@@ -74,8 +78,8 @@ forget_what_failed(DlockClientRecord *some, int count)
 }
 
 /*
- * complain tells of an error; of the same one not too often, since all is tried
- * again.
+ * complain reports an error.  The same error is reported once in
+ * COMPLAIN_TIME, since all that fails is tried again.
  */
 static void
 complain(void)
@@ -97,12 +101,13 @@ complain(void)
 typedef enum Result
 {
 	DONE,
-	LOCKED,						/* somebody else has a lock */
+	LOCKED,						/* another session has a lock */
 	FAILED,						/* any other error */
 } Result;
 
 /*
- * attempt does some work in a subtransaction, and tells what became of it.
+ * attempt does some work in a subtransaction, and returns how that ended.  An
+ * error is reported if this is the last attempt.
  */
 static Result
 attempt(Work work, DlockClientRecord *some, int count, TimestampTz time,
@@ -126,7 +131,7 @@ attempt(Work work, DlockClientRecord *some, int count, TimestampTz time,
 	PG_CATCH();
 	{
 		dlock_writer_allow_cancel(false);
-		/* told to go: a new process will see to it */
+		/* SIGTERM: another process will do it */
 		if (ProcDiePending)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
@@ -144,8 +149,9 @@ attempt(Work work, DlockClientRecord *some, int count, TimestampTz time,
 }
 
 /*
- * one_by_one does some work for each, until too many were locked; it begins
- * with another one each time, so that these are not always the same.
+ * one_by_one does some work for each client, until too many rows were locked.
+ * It begins with another client each time, so that it is not always the same
+ * ones that are left.
  */
 static void
 one_by_one(Work work, DlockClientRecord *some, int count, TimestampTz time)
@@ -161,7 +167,8 @@ one_by_one(Work work, DlockClientRecord *some, int count, TimestampTz time)
 }
 
 /*
- * work_on does some work for all at once, or one by one where that fails.
+ * work_on does some work for all clients at once or, if that fails, one by
+ * one.
  */
 static void
 work_on(Work work, DlockClientRecord *some, int count, TimestampTz time)
@@ -172,8 +179,8 @@ work_on(Work work, DlockClientRecord *some, int count, TimestampTz time)
 }
 
 /*
- * dlock_client_changes_add gives clients their rows, as far as possible, and in the quickest way
- * that is.
+ * dlock_client_changes_add gives clients their rows, as far as possible.  The
+ * quickest way is tried first.
  */
 void
 dlock_client_changes_add(DlockClientRecord *some, int count)
@@ -190,8 +197,8 @@ dlock_client_changes_add(DlockClientRecord *some, int count)
 }
 
 /*
- * dlock_client_changes_note brings last_used_at up to date for clients whose
- * rows say less than the given time.
+ * dlock_client_changes_note sets last_used_at of clients that are in use, if
+ * their rows say that they were last used before the given time.
  */
 void
 dlock_client_changes_note(DlockClientRecord *some, int count,

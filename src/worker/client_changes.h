@@ -1,6 +1,6 @@
 /*
  * client_changes.h
- *	  Changing rows of dlock.clients, which others may have locked.
+ *	  Changing rows of dlock.clients.
  *
  * IDENTIFICATION
  *	  src/worker/client_changes.h

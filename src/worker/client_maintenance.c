@@ -1,19 +1,19 @@
 /*
  * client_maintenance.c
- *	  Keeping the rows of clients up to date between batches.
+ *	  Maintenance of the rows of clients between batches.
  *
- * Some clients are owed something: a row that could not be added in the batch of
- * their first lease, or a row that says that they are in use.
+ * A client is "owed" something if its row could not be added in the batch of
+ * its first lease, or if its row does not yet say that the client is in use.
  *
- * A client that nobody has used for dlock.client_retention is forgotten.  That
- * goes by last_used_at of its row, which is brought up to date once a day, or
- * more often where the time is short: for a client with a lease in a batch,
- * and, in a pass over the table, for whoever is in use.  The pass also deletes
- * what is due.
+ * A client that was not used for dlock.client_retention is forgotten, by
+ * last_used_at of its row.  That column is brought up to date once a day, or
+ * more often if the retention is short: for a client with a lease in a batch,
+ * and, in a pass over the whole table, for each client in use.  The pass also
+ * deletes the rows of the clients that are to be forgotten.
  *
- * All is done a portion at a time, with rests in between, and while nobody
- * waits for a batch.  Where somebody always does, portions are small, and rests
- * long.
+ * All of this is done a portion at a time, with rests in between, while no
+ * backend waits for a batch.  If there always is one that waits, portions are
+ * smaller and rests longer.
  *
  * IDENTIFICATION
  *	  src/worker/client_maintenance.c
@@ -34,15 +34,15 @@
 #include "worker/client_maintenance.h"
 #include "worker/client_set.h"
 
-/* clients whose rows are owed something, seen to in one portion */
+/* owed clients in one portion */
 #define OWED_MAX 256
 #define OWED_MAX_BUSY 64
 
-/* blocks of the table looked through in one portion */
+/* blocks of the table that one portion of the pass reads */
 #define SCAN_BLOCKS 8
 #define SCAN_BLOCKS_BUSY 2
 
-/* rest after a portion, by the time that it has taken */
+/* the rest after a portion, as a multiple of the time that it took */
 #define REST_FACTOR 4
 #define REST_FACTOR_BUSY 20
 
@@ -55,19 +55,19 @@
 
 static DlockClientSet clients;	/* of the portion under way */
 static TimestampTz note_before; /* see dlock_client_maintenance_note_before */
-static TimestampTz horizon;		/* not used since then: due to be forgotten */
+static TimestampTz horizon;		/* clients not used since then are forgotten */
 
-/* those that are owed something: found in rounds through all clients */
+/* owed clients, which rounds through all clients in memory find */
 static bool owed = true;		/* another round is due */
 static bool owed_again;			/* and another after that */
-static DlockTime owed_at;		/* not before */
-static uint32 owed_from;		/* the round has come so far */
+static DlockTime owed_at;		/* the next round begins not before */
+static uint32 owed_from;		/* slot where the round continues */
 
 /* the pass over the table */
 static bool in_pass;
 static BlockNumber pass_block;
 static DlockTime pass_at;		/* when it was begun; 0: not yet */
-static int	ndue;				/* of the clients at hand: these are deleted */
+static int	ndue;				/* the first of the clients, to be deleted */
 
 /* the portion under way */
 static enum
@@ -76,7 +76,7 @@ static enum
 	PORTION_OWED,
 	PORTION_PASS,
 } portion;
-static bool busy;				/* somebody waits for a batch meanwhile */
+static bool busy;				/* backends wait for a batch meanwhile */
 static DlockTime portion_at;	/* when it was begun */
 static DlockTime rest_until;	/* no other before that */
 static DlockTime rest_until_busy;	/* likewise, while busy */
@@ -84,7 +84,7 @@ static DlockTime rest_until_busy;	/* likewise, while busy */
 static TimeoutId timer;
 
 /*
- * note_time gives how old last_used_at of a client in use may become.
+ * note_time returns how old last_used_at of a client in use may become.
  */
 static int64
 note_time(void)
@@ -97,8 +97,9 @@ note_time(void)
 }
 
 /*
- * dlock_client_maintenance_note_before gives the time such that who was not used since,
- * as its row says, and is in use now, is to have its row say so.
+ * dlock_client_maintenance_note_before returns the time before which
+ * last_used_at is out of date: the row of a client in use is to be updated if
+ * it says less.
  */
 TimestampTz
 dlock_client_maintenance_note_before(void)
@@ -108,7 +109,8 @@ dlock_client_maintenance_note_before(void)
 }
 
 /*
- * dlock_client_maintenance_request has clients looked for that are owed something.
+ * dlock_client_maintenance_request asks for another round: some client is owed
+ * something.
  */
 void
 dlock_client_maintenance_request(void)
@@ -118,12 +120,12 @@ dlock_client_maintenance_request(void)
 }
 
 /*
- * In portions: who is owed something
+ * Portions: owed clients
  */
 
 /*
- * take_owed takes some of them, first those without a row; gives how many
- * these are.
+ * take_owed takes the next owed clients, those without a row first, and
+ * returns how many of these there are.
  */
 static int
 take_owed(DlockDatabase *db)
@@ -152,8 +154,8 @@ take_owed(DlockDatabase *db)
 }
 
 /*
- * write_owed gives rows to clients that are owed them, and notes that clients
- * are in use.
+ * write_owed gives rows to clients that are owed them, and notes clients in
+ * use.
  */
 static void
 write_owed(DlockDatabase *db)
@@ -172,7 +174,7 @@ write_owed(DlockDatabase *db)
 }
 
 /*
- * settle_clients tells memory what the rows of the clients at hand say.
+ * settle_clients notes in shared memory what the rows of the clients say.
  */
 static void
 settle_clients(void)
@@ -183,6 +185,9 @@ settle_clients(void)
 	dlock_client_set_clear(&clients);
 }
 
+/*
+ * owed_written is called when a portion of owed clients is committed.
+ */
 static void
 owed_written(DlockTime now)
 {
@@ -194,20 +199,24 @@ owed_written(DlockTime now)
 }
 
 /*
- * In portions: the pass over the table
+ * Portions: the pass over the table
  */
 
+/*
+ * take_row takes a client from the scan of the table.
+ */
 static void
 take_row(const DlockClientRecord *client)
 {
-	/* whoever made such a row, it is no client's */
+	/* an empty name is no client's; a role with privileges made the row */
 	if (client->name[0] != '\0')
 		*dlock_client_set_append(&clients) = *client;
 }
 
 /*
- * sort_by_use sorts the clients at hand: first those to be forgotten, then those
- * that are in use, and nothing is to be done about the others.
+ * sort_by_use sorts the clients of the portion: first those to be forgotten,
+ * then those in use.  The others are dropped, since nothing is to be done
+ * about them.
  */
 static void
 sort_by_use(DlockDatabase *db)
@@ -235,8 +244,8 @@ sort_by_use(DlockDatabase *db)
 }
 
 /*
- * write_pass looks through some blocks of the table, deletes clients that are
- * due, and notes which are in use.
+ * write_pass reads some blocks of the table, deletes the rows of clients that
+ * are to be forgotten, and notes which clients are in use.
  */
 static void
 write_pass(DlockDatabase *db)
@@ -247,13 +256,13 @@ write_pass(DlockDatabase *db)
 		pass_block = 0;
 		pass_at = portion_at;
 	}
-	/* what is in use now was noted two times ago, or since then */
+	/* rows of clients in use may be behind by up to two note times */
 	horizon = note_before - note_time() -
 		dlock_client_retention * (int64) USECS_PER_SEC;
 	dlock_client_set_horizon(horizon);
 	dlock_client_set_clear(&clients);
 	dlock_client_rows_scan(&pass_block, busy ? SCAN_BLOCKS_BUSY : SCAN_BLOCKS,
-							 note_before, take_row);
+						   note_before, take_row);
 	sort_by_use(db);
 	if (ndue > 0)
 		DLOCK_DEBUG_POINT(DLOCK_STOP_CLIENTS_CHOSEN);
@@ -262,6 +271,9 @@ write_pass(DlockDatabase *db)
 							  note_before);
 }
 
+/*
+ * pass_written is called when a portion of the pass is committed.
+ */
 static void
 pass_written(DlockDatabase *db)
 {
@@ -280,11 +292,11 @@ pass_written(DlockDatabase *db)
 }
 
 /*
- * In portions: when
+ * When a portion is due
  */
 
 /*
- * next_pass gives when the pass over the table is to go on.
+ * next_pass returns when the pass over the table is to continue.
  */
 static DlockTime
 next_pass(void)
@@ -297,7 +309,7 @@ next_pass(void)
 }
 
 /*
- * next_owed gives when to see to those that are owed something.
+ * next_owed returns when the next owed clients are due.
  */
 static DlockTime
 next_owed(DlockDatabase *db, DlockTime now)
@@ -310,7 +322,8 @@ next_owed(DlockDatabase *db, DlockTime now)
 }
 
 /*
- * wake_up_at has the latch set at that time, or at most an hour from now.
+ * wake_up_at has the process's latch set at the given time, or in an hour if
+ * that is earlier.
  */
 static void
 wake_up_at(DlockTime due, DlockTime now)
@@ -325,8 +338,9 @@ wake_up_at(DlockTime due, DlockTime now)
 }
 
 /*
- * dlock_client_maintenance_due tells whether there is a portion to do now, although
- * somebody may wait for a batch.  If not, our latch is set when there is.
+ * dlock_client_maintenance_due returns whether a portion is due now; is_busy
+ * says whether backends may wait for a batch.  If none is due and the writer
+ * is not busy, the latch is set when one will be.
  */
 bool
 dlock_client_maintenance_due(DlockDatabase *db, bool is_busy)
@@ -338,14 +352,14 @@ dlock_client_maintenance_due(DlockDatabase *db, bool is_busy)
 	busy = is_busy;
 	if (due == DLOCK_NEVER)
 		return false;
-	/* who is busy comes back before it sleeps */
+	/* a busy writer calls this again before it sleeps */
 	if (now < due && !busy)
 		wake_up_at(due, now);
 	return now >= due;
 }
 
 /*
- * dlock_client_maintenance_put_off is called where a portion could not be begun.
+ * dlock_client_maintenance_put_off is called if a portion could not be begun.
  */
 void
 dlock_client_maintenance_put_off(void)
@@ -354,8 +368,8 @@ dlock_client_maintenance_put_off(void)
 }
 
 /*
- * dlock_client_maintenance_write does a portion, if nobody has the table locked.
- * dlock.locks is open.
+ * dlock_client_maintenance_write does a portion, unless another session has
+ * the table locked.  The caller has dlock.locks open.
  */
 void
 dlock_client_maintenance_write(DlockDatabase *db)
@@ -372,7 +386,7 @@ dlock_client_maintenance_write(DlockDatabase *db)
 	}
 	else if (dlock_store_is_stale())
 	{
-		/* a batch writes dlock.locks anew, and does this on the way */
+		/* the next batch writes dlock.locks anew, and adds these rows */
 		dlock_pending_wake_writer(db, true);
 	}
 	else
@@ -404,7 +418,8 @@ dlock_client_maintenance_written(DlockDatabase *db)
 }
 
 /*
- * wake_up is called by the timer, whose signal sets the latch anyway.
+ * wake_up is called by the timer.  The handler of its signal sets the latch,
+ * so nothing else is to be done.
  */
 static void
 wake_up(void)

@@ -1,6 +1,6 @@
 /*
  * client_maintenance.h
- *	  Keeping the rows of clients up to date between batches.
+ *	  Maintenance of the rows of clients between batches.
  *
  * IDENTIFICATION
  *	  src/worker/client_maintenance.h

@@ -1,6 +1,9 @@
 /*
  * client_set.c
- *	  Clients that the writer works on: of a batch, or of a portion of maintenance.
+ *	  The clients that the writer works on.
+ *
+ * A set holds the clients of a batch, or of a portion of maintenance.  It is
+ * emptied and filled again, so its memory is allocated once and kept.
  *
  * IDENTIFICATION
  *	  src/worker/client_set.c

@@ -1,6 +1,6 @@
 /*
  * client_set.h
- *	  Clients that the writer works on: of a batch, or of a portion of maintenance.
+ *	  The clients that the writer works on.
  *
  * IDENTIFICATION
  *	  src/worker/client_set.h

@@ -2,6 +2,11 @@
  * load.c
  *	  How the writer loads the leases of its database.
  *
+ * A writer that finds the gate shut loads: it reads all rows in one
+ * transaction, puts them into shared memory, and opens the gate.  A writer
+ * that finds it open follows one that failed, and loads nothing, since memory
+ * is newer than the tables.
+ *
  * IDENTIFICATION
  *	  src/worker/load.c
  */
@@ -20,6 +25,9 @@
 #include "worker/worker.h"
 #include "worker/writer.h"
 
+/*
+ * newest_first compares two records for qsort.
+ */
 static int
 newest_first(const void *a, const void *b)
 {
@@ -29,10 +37,13 @@ newest_first(const void *a, const void *b)
 	return left < right ? 1 : left > right ? -1 : 0;
 }
 
+/*
+ * report_no_room raises the error that shared memory cannot hold the leases.
+ */
 static void
 report_no_room(DlockDatabase *db)
 {
-	/* other databases can use what we do not get along with */
+	/* leave the slots to other databases */
 	dlock_maintenance_purge(db);
 	ereport(ERROR,
 			(errcode(ERRCODE_OUT_OF_MEMORY),
@@ -43,7 +54,7 @@ report_no_room(DlockDatabase *db)
 }
 
 /*
- * restore_client gives a client by name, pinned.
+ * restore_client makes a client, or finds it by name, and returns it pinned.
  */
 static uint32
 restore_client(DlockDatabase *db, const char *name, const DlockClientRow *row,
@@ -59,6 +70,9 @@ restore_client(DlockDatabase *db, const char *name, const DlockClientRow *row,
 	return client;
 }
 
+/*
+ * restore_lease puts the lease of a row into memory.
+ */
 static void
 restore_lease(DlockDatabase *db, const DlockRecord *record, uint32 epoch)
 {
@@ -79,16 +93,18 @@ restore_lease(DlockDatabase *db, const DlockRecord *record, uint32 epoch)
 }
 
 /*
- * restore_all puts every lease into memory; those of another database, of
- * which this one is a copy, are not ours.  Its clients are, also those that
- * have no row of their own yet.
+ * restore_all puts all leases and clients into memory.
+ *
+ * If this database is a copy of another one, the leases belong to that
+ * database and are left out.  The clients belong to the copy as well, also
+ * those that have no row of their own yet.
  */
 static void
 restore_all(DlockDatabase *db, DlockImage *image)
 {
 	uint32		epoch;
 
-	/* what an attempt that failed half way has left */
+	/* what an attempt that failed half way has left behind */
 	dlock_maintenance_purge(db);
 	epoch = dlock_database_new_epoch(db);
 	for (int i = 0; i < image->nclients; i++)
@@ -112,9 +128,10 @@ restore_all(DlockDatabase *db, DlockImage *image)
 }
 
 /*
- * dlock_load_check_extension ends the process where the database does not have the
- * extension, or not the one any more that memory is about.  In the latter case
- * the launcher starts another writer, which loads.  In a transaction.
+ * dlock_load_check_extension ends the process if the database does not have
+ * the extension, or if it is not the installation that memory is about.  In
+ * the latter case the launcher starts another writer, which loads the leases
+ * anew.  The caller is in a transaction.
  */
 void
 dlock_load_check_extension(DlockDatabase *db)
@@ -146,8 +163,8 @@ dlock_load_all(DlockDatabase *db)
 	if (pg_atomic_read_u32(&db->open) != 0)
 	{
 		/*
-		 * The process before us failed; memory is the truth.  Whoever waited
-		 * for its batch waits for ours.
+		 * The writer before us failed; memory is newer than the tables.  The
+		 * backends that waited for its batch wait for ours.
 		 */
 		dlock_pending_wake_writer(db, true);
 		dlock_worker_end_transaction();

@@ -2,6 +2,10 @@
  * write.c
  *	  How the writer makes changes of leases durable.
  *
+ * A batch is written by one transaction: all changes up to one moment, the
+ * rows of new clients, and now and then a block of tokens.  Between batches
+ * the writer trims: it deletes the rows of slots that were not used again.
+ *
  * IDENTIFICATION
  *	  src/worker/write.c
  */
@@ -26,8 +30,8 @@
 #include "worker/write.h"
 
 /*
- * From how many rows in the last batch on to wait for others, as commit_siblings
- * does for commits, and how often at most.
+ * If the last batch had so many rows, the writer waits for more changes before
+ * it closes a batch, as commit_siblings does for commits; at most so often.
  */
 #define GATHER_SIBLINGS 8
 #define GATHER_MAX 8
@@ -60,9 +64,9 @@ end_durably(DlockDatabase *db)
 }
 
 /*
- * extend_tokens makes the next block of tokens durable long before the last
- * one is used up, and the first before any token is given out.  Gives the new
- * bound, 0 where none is due.
+ * extend_tokens makes the next block of tokens durable when half a block or
+ * less is left, and the first block before any token is given out.  Returns
+ * the new bound, or 0 if no block is due.
  */
 static int64
 extend_tokens(DlockDatabase *db, int64 *found)
@@ -74,8 +78,9 @@ extend_tokens(DlockDatabase *db, int64 *found)
 }
 
 /*
- * raise_tokens lets tokens up to the bound be given out, none of them below
- * what a restored dump says was given out before.
+ * raise_tokens permits tokens up to the new bound.  After a restore from a
+ * dump, found is the bound of the dumped database, and tokens continue above
+ * it.
  */
 static void
 raise_tokens(DlockDatabase *db, int64 upto, int64 found)
@@ -89,8 +94,8 @@ raise_tokens(DlockDatabase *db, int64 upto, int64 found)
 }
 
 /*
- * dlock_write_open makes ready for writing; false, and out of the transaction, where
- * that cannot be.
+ * dlock_write_open opens dlock.locks for writing.  If that is not possible, it
+ * ends the transaction and returns false.
  */
 bool
 dlock_write_open(DlockDatabase *db, bool nowait)
@@ -99,7 +104,7 @@ dlock_write_open(DlockDatabase *db, bool nowait)
 
 	if (status == DLOCK_STORE_OPEN)
 		return true;
-	/* dropped while we waited for the lock, most likely */
+	/* most likely it was dropped while we waited for the lock */
 	if (status == DLOCK_STORE_GONE)
 		dlock_load_check_extension(db);
 	dlock_worker_end_transaction();
@@ -107,9 +112,9 @@ dlock_write_open(DlockDatabase *db, bool nowait)
 }
 
 /*
- * dlock_write_gather lets others have the processor before a batch is closed, as long as
- * more requests come of that.  Where many come anyway, and processors are
- * short, fewer and larger batches cost less; else this is over at once.
+ * dlock_write_gather lets other processes run before a batch is closed, as
+ * long as more changes come of that.  With many clients and few processors,
+ * fewer and larger batches cost less.  Otherwise the loop ends at once.
  */
 void
 dlock_write_gather(DlockDatabase *db)
@@ -128,8 +133,8 @@ dlock_write_gather(DlockDatabase *db)
 }
 
 /*
- * dlock_write_batch makes everything durable that has changed; nothing where nowait
- * is asked for and somebody has the table locked.  For late_before see
+ * dlock_write_batch makes everything durable that has changed.  With nowait it
+ * does nothing if another session has the table locked.  For late_before see
  * dlock_batch_collect.
  */
 void
@@ -162,9 +167,9 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_WRITTEN);
 
 	/*
-	 * Acknowledged means flushed, and confirmed by the standbys if there are
-	 * any that are synchronous, even where transactions are set to wait for
-	 * less.
+	 * A grant is acknowledged when it is flushed, and confirmed by the
+	 * synchronous standbys if there are any, even if transactions are set to
+	 * wait for less.
 	 */
 	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
 		(void) set_config_option("synchronous_commit", "on", PGC_USERSET,
@@ -175,7 +180,7 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 	end_durably(db);
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_FLUSHED);
 
-	/* told to go: the wait for the standbys may have been cut short */
+	/* SIGTERM may have ended the wait for the standbys: publish nothing */
 	if (ProcDiePending)
 		return;
 	if (token_upto != 0)
@@ -220,7 +225,7 @@ dlock_write_trim(DlockDatabase *db, DlockTime before)
 	if (rows)
 	{
 		dlock_worker_begin_transaction();
-		/* nobody waits for that: neither shall we, for disk or standbys */
+		/* no backend waits for that, so do not wait for disk or standbys */
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);

@@ -2,18 +2,20 @@
  * writer.c
  *	  The process that makes a database's leases durable.
  *
- * It loads all leases and opens the gate, then writes one batch after the
- * other: collect what changed, write the rows in one transaction, commit
- * (which flushes, and waits for synchronous standbys), tell everybody.
+ * The writer loads all leases and opens the gate.  Then it writes one batch
+ * after the other: it collects what has changed, writes the rows in one
+ * transaction, commits (which flushes, and waits for synchronous standbys),
+ * and wakes the backends that wait for the batch.
  *
- * Grants are written at once.  What nobody waits for, such as a release, is
- * left for the next batch or for RELEASE_DELAY, whichever comes first.
+ * A grant is written at once, because a backend waits for it.  A change that
+ * no backend waits for, such as a release, is written with the next batch, or
+ * after RELEASE_DELAY, whichever comes first.
  *
- * Any error ends the process.  The launcher starts another, which finds the
- * gate open and memory in order, and writes all rows anew.
+ * Any error ends the process.  The launcher starts another one, which finds
+ * the gate open and the leases in memory, and writes all rows anew.
  *
  * SIGINT is ignored: a cancelled wait for the standbys would look like a
- * confirmed one.  SIGTERM ends such a wait; then nothing is published.
+ * confirmed one.  SIGTERM ends such a wait; then the batch is not published.
  *
  * IDENTIFICATION
  *	  src/worker/writer.c
@@ -48,29 +50,29 @@
 #include "worker/write.h"
 #include "worker/writer.h"
 
-/* how long a release may stay unwritten */
+/* microseconds for which a release may stay unwritten */
 #define RELEASE_DELAY (100 * 1000)
 
 /*
- * How old a lease gets before its row is written that nobody waits for, and how
- * often such leases are looked for.
+ * The row of a lease that no backend waits for is written when the lease is
+ * this old.  The writer looks for such leases as often.
  */
 #define LATE_DELAY (500 * 1000)
 
 /* how long a free slot keeps its row for the next lease */
 #define ROW_KEEP_TIME (1000 * 1000)
 
-/* how long after its last work the writer goes on looking for more */
+/* for so long after its last batch, the writer looks for more by itself */
 #define ALERT_TIME (3 * 1000 * 1000)
 
 static DlockDatabase *db;
-static bool finished = false;	/* going in peace */
+static bool finished = false;	/* the process ends without a failure */
 static volatile sig_atomic_t cancel_allowed = false;
-static volatile sig_atomic_t in_portion = false;
-static volatile sig_atomic_t told_to_go = false;	/* in a portion */
+static volatile sig_atomic_t in_portion = false;	/* of maintenance */
+static volatile sig_atomic_t told_to_go = false;	/* by SIGTERM in a portion */
 
 /*
- * cut_short ends what is under way, as cancelling a query does.
+ * cut_short ends the statement under way, as cancelling a query does.
  */
 static void
 cut_short(void)
@@ -80,8 +82,9 @@ cut_short(void)
 }
 
 /*
- * handle_cancel serves lock_timeout, which comes as SIGINT.  At all other times
- * SIGINT is nothing to us.
+ * handle_cancel handles SIGINT.  While a portion of maintenance allows it,
+ * that is lock_timeout, or a role that cancels the process.  At all other
+ * times SIGINT is ignored.
  */
 static void
 handle_cancel(SIGNAL_ARGS)
@@ -95,9 +98,11 @@ handle_cancel(SIGNAL_ARGS)
 }
 
 /*
- * handle_terminate has us go.  In a portion for clients that would throw us
- * out at once, before write_the_rest has written what is left; so it cuts the portion
- * short, and go_if_told has us go afterwards.
+ * handle_terminate handles SIGTERM, which ends the process.
+ *
+ * In a portion of maintenance, die() would end the process at once, before
+ * write_the_rest has written what is left.  So there the handler only cuts the
+ * portion short, and go_if_told ends the process afterwards.
  */
 static void
 handle_terminate(SIGNAL_ARGS)
@@ -117,8 +122,8 @@ handle_terminate(SIGNAL_ARGS)
 }
 
 /*
- * go_if_told ends a portion: SIGTERM is heard again, also one that has come
- * meanwhile.
+ * go_if_told ends a portion of maintenance.  A SIGTERM that came in the
+ * portion takes effect now.
  */
 static void
 go_if_told(void)
@@ -132,8 +137,8 @@ go_if_told(void)
 }
 
 /*
- * dlock_writer_allow_cancel says whether lock_timeout, or anybody who cancels
- * us, is to be heard.
+ * dlock_writer_allow_cancel sets whether SIGINT cancels the statement under
+ * way.
  */
 void
 dlock_writer_allow_cancel(bool allowed)
@@ -141,13 +146,13 @@ dlock_writer_allow_cancel(bool allowed)
 	cancel_allowed = allowed;
 	if (allowed && told_to_go)
 		cut_short();
-	/* one that came too late must not reach the wait for the standbys */
+	/* a cancel that came too late must not end the wait for the standbys */
 	if (!allowed)
 		QueryCancelPending = false;
 }
 
 /*
- * dlock_writer_is_leaving: a portion was cut short for that?
+ * dlock_writer_is_leaving returns whether SIGTERM came in this portion.
  */
 bool
 dlock_writer_is_leaving(void)
@@ -164,7 +169,7 @@ detach_writer(int code, Datum arg)
 }
 
 /*
- * dlock_writer_leave ends the process where there is nothing more to do.
+ * dlock_writer_leave ends the process, which has nothing more to do.
  */
 void
 dlock_writer_leave(void)
@@ -174,8 +179,8 @@ dlock_writer_leave(void)
 }
 
 /*
- * tend_clients sees to the rows of clients, a portion at a time; tells whether
- * there was anything to do.
+ * tend_clients does a portion of maintenance on the rows of clients, if one is
+ * due, and returns whether it was.
  */
 static bool
 tend_clients(bool busy)
@@ -184,7 +189,7 @@ tend_clients(bool busy)
 		return false;
 	in_portion = true;
 	dlock_worker_begin_transaction();
-	/* nobody waits for that */
+	/* no backend waits for that */
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	if (dlock_write_open(db, true))
@@ -206,10 +211,11 @@ tend_clients(bool busy)
  */
 
 /*
- * has_work tells whether there is a reason not to sleep: every one that others
- * can bring about, read where it stands.  The latch tells of none: each wait
- * for a lock or a standby has reset it.  What is to be written or trimmed is a
- * reason only where no time was set for it.
+ * has_work returns whether there is a reason not to sleep.  It reads the state
+ * of everything that another process can have changed.  The latch does not say
+ * whether there is work, since each wait for a lock or a standby has reset it.
+ * Changes to be written and slots to be trimmed count only if the writer is
+ * about to sleep without a timeout: otherwise their time has been set.
  */
 static bool
 has_work(bool idle)
@@ -218,15 +224,22 @@ has_work(bool idle)
 		dlock_pending_is_urgent(db) || dlock_database_wants_recheck(db))
 		return true;
 	return idle && (dlock_pending_any(db) || dlock_pending_any_late(db) ||
-					  dlock_slots_any_free_lease(db));
+					dlock_slots_any_free_lease(db));
 }
 
 /*
- * sleep_for_work waits for a wake-up or the time, at first for those only who
- * wait for us; DLOCK_NEVER has everybody wake us for any change.
+ * sleep_for_work sleeps until there is work or the time has come.
  *
- * Nothing between the look and the sleep may reset the latch: who changes what
- * we have looked at sets it afterwards.
+ * As long as there is a timeout, only backends that wait for a batch wake the
+ * writer, at first by the word that it waits for.  With DLOCK_NEVER the writer
+ * announces that it is idle, and every change wakes it.
+ *
+ * The race: a process changes something after has_work has looked at it and
+ * before the writer sleeps.  That process changes the state, passes a full
+ * barrier, reads whether the writer is idle, and then sets the latch.  The
+ * writer announces that it is idle, passes a full barrier, and then looks.  So
+ * either has_work sees the change or the latch is set.  Nothing between
+ * has_work and the sleep resets the latch, so it ends the sleep at once.
  */
 static void
 sleep_for_work(DlockTime until)
@@ -247,7 +260,7 @@ sleep_for_work(DlockTime until)
 }
 
 /*
- * attend does what is due; gives the time until which to sleep.
+ * attend does what is due, and returns the time until which to sleep.
  */
 static DlockTime
 attend(void)
@@ -276,7 +289,7 @@ attend(void)
 			late_since = 0;
 		alert_until = now + ALERT_TIME;
 		pgstat_report_stat(false);
-		/* more may have come meanwhile */
+		/* more may have changed meanwhile */
 		return 0;
 	}
 	if (now >= next_trim)
@@ -286,7 +299,7 @@ attend(void)
 		if (count < DLOCK_WRITE_TRIM_MAX)
 			next_trim = now + ROW_KEEP_TIME;
 		pgstat_report_stat(false);
-		/* that may have taken long: more may have come, and time has passed */
+		/* that may have taken long: look at everything again */
 		if (count > 0)
 			return 0;
 	}
@@ -296,19 +309,20 @@ attend(void)
 		return Min(late_since + LATE_DELAY, now + RELEASE_DELAY);
 	if (now < alert_until)
 		return now + RELEASE_DELAY;
-	/* nobody wakes us for what is to be written */
+	/* as long as slots are to be trimmed, we sleep with a timeout */
 	if (dlock_slots_any_free_lease(db))
 		return Min(next_trim, now + RELEASE_DELAY);
 	return DLOCK_NEVER;
 }
 
 /*
- * write_the_rest writes what is left, as far as that is possible at once.
+ * write_the_rest writes what is left, unless another session has dlock.locks
+ * locked, and ends the process.
  */
 static void
 write_the_rest(void)
 {
-	/* nothing may throw us out now but an error */
+	/* from now on only an error may end the process */
 	HOLD_INTERRUPTS();
 	if (dlock_pending_any(db) || dlock_pending_any_late(db))
 		dlock_write_batch(db, true, DLOCK_NEVER);
@@ -317,8 +331,8 @@ write_the_rest(void)
 }
 
 /*
- * isolate_from_settings keeps what an administrator has set for sessions in
- * this database from stopping us.
+ * isolate_from_settings overrides settings that an administrator may have made
+ * for sessions of this database and that would stop the writer.
  */
 static void
 isolate_from_settings(void)
@@ -353,7 +367,12 @@ start_up(Oid dboid)
 							   MyBgworkerEntry->bgw_extra);
 	if (db == NULL)
 		proc_exit(0);
-	/* registered first, so called last: we are off the list of processes */
+
+	/*
+	 * Registered before InitPostgres registers its own, so called after them:
+	 * when the entry says that there is no writer, no process is connected to
+	 * the database any more.
+	 */
 	on_shmem_exit(detach_writer, (Datum) 0);
 
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid,
@@ -365,7 +384,8 @@ start_up(Oid dboid)
 }
 
 /*
- * dlock_writer_main is the process's entry point; its argument the database.
+ * dlock_writer_main is the process's entry point.  Its argument is the OID of
+ * the database.
  */
 void
 dlock_writer_main(Datum main_arg)
@@ -383,7 +403,10 @@ dlock_writer_main(Datum main_arg)
 		if (dlock_database_take_recheck(db))
 		{
 			dlock_worker_begin_transaction();
-			/* whoever woke us tells of its changes only after it has */
+			/*
+			 * The backend that asked for this sends its invalidation messages
+			 * after it has woken us.
+			 */
 			InvalidateSystemCaches();
 			dlock_load_check_extension(db);
 			dlock_worker_end_transaction();

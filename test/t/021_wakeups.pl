@@ -307,7 +307,7 @@ sub idle_phase
 # a row and comes free when the writer has been idle for long, or it would be
 # awake anyway.  A request may come then; or a renewal, which with a standby is a
 # reason for a batch but nothing to write; or a reload of the configuration,
-# which here tells it to stop before it dozes.
+# which here tells it to stop before it becomes idle.
 sub trim_phase
 {
 	my ($what) = @_;
@@ -376,7 +376,7 @@ sub stops_when_unlocked
 }
 
 # looking whether the extension is still there, which takes a lock on a catalog,
-# just before it dozes
+# just before it becomes idle
 sub recheck_phase
 {
 	my %locker;
