@@ -1,9 +1,9 @@
 /*
  * catalog.h
- *	  Columns and words of dlock's tables, as sql/dlock--1.0.sql has them.
+ *	  Columns and words of dlock's tables, as sql/dlock--1.0.sql defines them.
  *
- * The numbers are places in the shapes.  What number a column has in the table
- * is found out by dlock_shape_check.
+ * The numbers are positions in the shape.  dlock_shape_check finds out which
+ * attribute number each column has in the table.
  *
  * IDENTIFICATION
  *	  src/durable/catalog.h
@@ -52,7 +52,7 @@ static const DlockShape dlock_locks_shape =
 
 #define DLOCK_STATUS_HELD "held"
 #define DLOCK_STATUS_RELEASED "released"
-#define DLOCK_STATUS_CLIENT "client"	/* no lease: the role of a client */
+#define DLOCK_STATUS_CLIENT "client"	/* no lease: a client's role */
 
 /* dlock.clients */
 #define Natts_clients 5
@@ -61,7 +61,6 @@ static const DlockShape dlock_locks_shape =
 #define Anum_clients_role 3
 #define Anum_clients_created_at 4
 #define Anum_clients_last_used_at 5
-
 
 static const DlockColumn dlock_clients_columns[Natts_clients] = {
 	[Anum_clients_id - 1] = {"id", INT8OID},

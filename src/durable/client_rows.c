@@ -40,7 +40,7 @@
 #include "durable/client_rows.h"
 #include "durable/tables.h"
 
-/* rows added in one go */
+/* rows added at once */
 #define INSERT_MAX 64
 
 static Oid
@@ -50,7 +50,7 @@ clients_oid(void)
 }
 
 /*
- * dlock_client_rows_lock locks the table for changes, if that can be done
+ * dlock_client_rows_lock locks the table for changes, if that is possible
  * without waiting.
  */
 bool
@@ -58,7 +58,7 @@ dlock_client_rows_lock(void)
 {
 	Oid			relid = clients_oid();
 
-	/* somebody may have renamed it */
+	/* its owner may have renamed it */
 	return OidIsValid(relid) &&
 		ConditionalLockRelationOid(relid, RowExclusiveLock);
 }
@@ -66,8 +66,8 @@ dlock_client_rows_lock(void)
 /*
  * By SQL
  *
- * Everything in it is schema-qualified, since nothing is known of the
- * database's search_path.
+ * Everything in the statements is schema-qualified, since the database's
+ * search_path is not known.
  */
 
 static ArrayType *
@@ -120,7 +120,8 @@ column(uint64 row, int number)
 
 /*
  * take_rows notes the rows (id, name, role, last_used_at) that the last
- * statement gave.  They come in the order of the clients, more or less.
+ * statement returned.  They come in the order of the clients, more or less, so
+ * the search for each continues after the last match.
  */
 static void
 take_rows(DlockClientRecord *clients, int count)
@@ -149,7 +150,7 @@ take_rows(DlockClientRecord *clients, int count)
 }
 
 /*
- * read_rows asks for the rows of some clients.
+ * read_rows reads the rows of some clients.
  */
 static void
 read_rows(DlockClientRecord *clients, int count)
@@ -167,8 +168,8 @@ read_rows(DlockClientRecord *clients, int count)
 }
 
 /*
- * dlock_client_rows_add adds clients, of different names, that are not there
- * already, and notes what the rows of all of them say.
+ * dlock_client_rows_add adds the clients that have no row yet, and notes what
+ * the rows of all of them say.  The names must differ.
  */
 void
 dlock_client_rows_add(DlockClientRecord *clients, int count)
@@ -196,9 +197,9 @@ dlock_client_rows_add(DlockClientRecord *clients, int count)
 }
 
 /*
- * dlock_client_rows_note has the rows say that the clients are in use now
- * where they do not say that they were at that time or later, and notes what
- * the rows say then; id 0 where there is none.  Locked rows are passed over.
+ * dlock_client_rows_note sets last_used_at of some clients to now, unless it
+ * is the given time or later, and notes what their rows say; id 0 if there is
+ * no row.  Locked rows are skipped.
  */
 void
 dlock_client_rows_note(DlockClientRecord *clients, int count,
@@ -231,7 +232,7 @@ dlock_client_rows_note(DlockClientRecord *clients, int count,
 
 /*
  * dlock_client_rows_delete deletes the rows of clients that were not used
- * since then, but for those that somebody has locked.
+ * since the given time, except those that another session has locked.
  */
 void
 dlock_client_rows_delete(const DlockClientRecord *clients, int count,
@@ -294,7 +295,10 @@ dlock_client_rows_find(const char *name, DlockClientRow *row)
 	{
 		bool		isnull;
 
-		/* a row of our own may be rolled back: the client is to have one */
+		/*
+		 * A row that our own transaction has added may be rolled back, so the
+		 * client still needs one: leave the id 0.
+		 */
 		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
 			row->id = DatumGetInt64(heap_getattr(tuple,
 												 numbers[Anum_clients_id - 1],
@@ -316,12 +320,12 @@ dlock_client_rows_find(const char *name, DlockClientRow *row)
 }
 
 /*
- * Without SQL
+ * Below SQL
  */
 
 /*
- * is_as_shipped tells whether a row can be added without the executor: nobody
- * has given the table a trigger, a rule, a constraint or a column.
+ * is_as_shipped returns whether a row can be added without the executor: the
+ * table has no trigger, rule, constraint or column that was added to it.
  */
 static bool
 is_as_shipped(Relation rel)
@@ -340,8 +344,8 @@ is_as_shipped(Relation rel)
 }
 
 /*
- * are_plain tells the same of its indexes: each is of columns, and looks for
- * duplicates at once, if at all.
+ * are_plain returns whether all indexes can be updated without the executor:
+ * they are on columns, and check for duplicates at once if they are unique.
  */
 static bool
 are_plain(CatalogIndexState indexes)
@@ -395,9 +399,10 @@ insert_some(Relation rel, CatalogIndexState indexes, Oid sequence,
 }
 
 /*
- * dlock_client_rows_insert adds clients, of different names, and notes what
- * their rows say.  It is for those that are not there, most likely: if one is,
- * that is an error.  Where it cannot be done so quickly, nothing is done.
+ * dlock_client_rows_insert adds clients without the executor, and notes what
+ * their rows say.  The names must differ.  It is for clients that most likely
+ * have no row: if one has, that is an error.  If the table is not as shipped,
+ * nothing is done.
  */
 void
 dlock_client_rows_insert(DlockClientRecord *clients, int count)
@@ -419,9 +424,10 @@ dlock_client_rows_insert(DlockClientRecord *clients, int count)
 }
 
 /*
- * dlock_client_rows_scan looks through some blocks of the table, from *block
- * on, for clients whose row says that they were not used since then.  It hands
- * them over one by one, and moves *block on; InvalidBlockNumber at the end.
+ * dlock_client_rows_scan reads some blocks of the table, from *block on, and
+ * calls take for each client whose row says that it was not used since the
+ * given time.  It sets *block to the next block, or to InvalidBlockNumber at
+ * the end of the table.
  */
 void
 dlock_client_rows_scan(BlockNumber *block, BlockNumber nblocks,

@@ -26,7 +26,7 @@
 #include "durable/tables.h"
 
 /*
- * take_apart gives the columns of a row, in the order of the shape.
+ * take_apart returns the columns of a row, in the order of the shape.
  */
 static void
 take_apart(const DlockShape *shape, const AttrNumber *numbers, HeapTuple tuple,
@@ -75,7 +75,8 @@ read_client(const Datum *values, DlockImage *image)
 }
 
 /*
- * read_record takes a row apart; false where it does not stand for a lease.
+ * read_record fills in a record from a row of dlock.locks, and returns whether
+ * the row is a lease.
  */
 static bool
 read_record(HeapTuple tuple, TupleDesc desc, const AttrNumber *numbers,
@@ -174,7 +175,7 @@ read_tokens(DlockImage *image)
 }
 
 /*
- * dlock_image_read reads what the tables say.  An active snapshot is needed.
+ * dlock_image_read reads all tables.  An active snapshot is needed.
  */
 void
 dlock_image_read(DlockImage *image)

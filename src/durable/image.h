@@ -18,10 +18,10 @@ typedef struct DlockImage
 	int			nrecords;
 	int			capacity;
 	DlockRecord *records;
-	int			nclients;		/* those that may have no row of their own */
+	int			nclients;		/* clients that may have no row of their own */
 	int			client_capacity;
 	DlockClientRecord *clients;
-	int64		token_upto;		/* no token above it was ever given out */
+	int64		token_upto;		/* no token above it was given out */
 	bool		foreign;		/* written by another database: a copy */
 } DlockImage;
 

@@ -46,7 +46,7 @@
 #include "durable/catalog.h"
 #include "durable/store.h"
 
-/* where rows are, by slot; invalid: there is none */
+/* the place of each slot's row; invalid: it has none */
 typedef struct Places
 {
 	ItemPointerData *items;
@@ -58,11 +58,12 @@ static AttrNumber locks_numbers[Natts_locks];	/* of its columns */
 static Oid	known_file;			/* the file that places refer to */
 static Places lease_places;
 static Places client_places;
-static BlockNumber pruned_block;	/* looked after in this batch */
+static BlockNumber pruned_block;	/* the last one pruned in this batch */
 
 /*
- * look_at_locks checks that rows can be written as we mean to.  Rows written
- * before the table was changed, and repaired, may lack what was in a column.
+ * look_at_locks checks that rows can be written.  If the columns have moved,
+ * the table was changed and repaired: its rows may lack what stood in a
+ * column, so all are written anew.
  */
 static void
 look_at_locks(void)
@@ -84,8 +85,8 @@ look_at_locks(void)
 }
 
 /*
- * dlock_store_open locks dlock.locks for a batch.  Waiting for the lock is
- * waiting for somebody who drops the extension, perhaps.
+ * dlock_store_open locks dlock.locks for a batch.  If another session has the
+ * table locked, that may be because it drops the extension.
  */
 DlockStoreStatus
 dlock_store_open(Oid relid, bool nowait)
@@ -103,8 +104,8 @@ dlock_store_open(Oid relid, bool nowait)
 }
 
 /*
- * dlock_store_is_stale tells whether the places of the rows are not known, so
- * that dlock_store_clear and all rows are due.
+ * dlock_store_is_stale returns whether the places of the rows are not known.
+ * Then the caller must call dlock_store_clear and write all rows.
  */
 bool
 dlock_store_is_stale(void)
@@ -119,6 +120,9 @@ dlock_store_close(void)
 	locks = NULL;
 }
 
+/*
+ * check_changed raises an error if a row could not be changed.
+ */
 static void
 check_changed(TM_Result result, ItemPointer place)
 {
@@ -144,7 +148,7 @@ delete_row(ItemPointer place)
 }
 
 /*
- * dlock_store_clear removes all rows there are.
+ * dlock_store_clear deletes all rows.
  */
 void
 dlock_store_clear(void)
@@ -160,6 +164,10 @@ dlock_store_clear(void)
 	known_file = locks->rd_node.relNode;
 }
 
+/*
+ * place_for returns where the place of a slot's row is noted, and makes room
+ * for that.
+ */
 static ItemPointer
 place_for(Places *places, uint32 slot)
 {
@@ -195,7 +203,7 @@ remove_row(Places *places, uint32 slot)
 }
 
 /*
- * dlock_store_has_row tells whether a slot has a row.
+ * dlock_store_has_row returns whether a slot has a row.
  */
 bool
 dlock_store_has_row(uint32 slot)
@@ -217,7 +225,8 @@ prune(BlockNumber block)
 }
 
 /*
- * put_together makes a row of dlock.locks.  Columns that were dropped are null.
+ * put_together makes a row of dlock.locks.  Columns that were dropped from the
+ * table are null.
  */
 static HeapTuple
 put_together(const Datum *values, const bool *nulls)
@@ -277,7 +286,7 @@ write_row(const DlockRecord *record)
 	HeapTuple	tuple;
 
 	if (!ItemPointerIsValid(place) && !record->held)
-		return;					/* came and went between two batches */
+		return;					/* begun and ended between two batches */
 
 	tuple = form_row(record);
 	if (!ItemPointerIsValid(place))
@@ -297,7 +306,7 @@ write_row(const DlockRecord *record)
 }
 
 /*
- * dlock_store_write makes the rows of some slots say what they should say.
+ * dlock_store_write writes the rows of some slots.
  */
 void
 dlock_store_write(const DlockRecord *records, int count)
@@ -317,8 +326,8 @@ dlock_store_write(const DlockRecord *records, int count)
 }
 
 /*
- * dlock_store_barrier makes the commit a flush that the standbys confirm even
- * where no row has changed.
+ * dlock_store_barrier makes sure that the commit is flushed, and confirmed by
+ * the standbys, even if no row has changed.
  */
 void
 dlock_store_barrier(void)
@@ -330,7 +339,7 @@ dlock_store_barrier(void)
 }
 
 /*
- * dlock_store_remove deletes the rows of slots that are not in use any more.
+ * dlock_store_remove deletes the rows of slots that are free.
  */
 void
 dlock_store_remove(const uint32 *slots, int count)
@@ -340,8 +349,8 @@ dlock_store_remove(const uint32 *slots, int count)
 }
 
 /*
- * dlock_store_bind writes a row that says which role a client belongs to, as
- * long as its own row is missing.
+ * dlock_store_bind writes a row that notes the role of a client whose own row
+ * is missing.
  */
 void
 dlock_store_bind(const DlockClientRecord *client)
@@ -375,7 +384,7 @@ dlock_store_bind(const DlockClientRecord *client)
 }
 
 /*
- * dlock_store_unbind deletes it, where there is one.
+ * dlock_store_unbind deletes that row, if there is one.
  */
 void
 dlock_store_unbind(const DlockClientRecord *client)

@@ -17,7 +17,7 @@
 typedef enum DlockStoreStatus
 {
 	DLOCK_STORE_OPEN,			/* ready for a batch */
-	DLOCK_STORE_LOCKED,			/* somebody else has the table locked */
+	DLOCK_STORE_LOCKED,			/* another session has the table locked */
 	DLOCK_STORE_GONE,			/* the extension was dropped */
 } DlockStoreStatus;
 

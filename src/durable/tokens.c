@@ -30,7 +30,7 @@ run_statement(const char *query, int nargs, Oid *types, Datum *args)
 }
 
 /*
- * result gives a column of the first row; 0 for null.
+ * result returns a column of the first row; 0 for null.
  */
 static Datum
 result(int column)
@@ -43,9 +43,12 @@ result(int column)
 }
 
 /*
- * dlock_tokens_extend makes room for another block of tokens above the
- * newest one and above all that the table knows of (found); gives the new
- * bound.  A restored dump brings a row of its own, hence the maximum.
+ * dlock_tokens_extend makes another block of tokens durable, above the newest
+ * token and above all that the table says, which it returns in *found.
+ * Returns the new bound.
+ *
+ * There may be more than one row: a restored dump brings that of the dumped
+ * database.
  */
 int64
 dlock_tokens_extend(int64 last_token, int64 *found)

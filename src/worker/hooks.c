@@ -1,13 +1,13 @@
 /*
  * hooks.c
- *	  Commands of the server that dlock must know of.
+ *	  Commands of the server that concern dlock.
  *
  *	  DROP DATABASE, ALTER DATABASE RENAME or SET TABLESPACE, CREATE DATABASE
- *	  with a template: nobody may be connected to the database, so its writer
- *	  is sent away for the time of the command.
+ *	  with a template: no session may be connected to the database, so its
+ *	  writer is stopped until the transaction ends.
  *
- *	  CREATE EXTENSION, DROP EXTENSION (by whatever way): once committed, a
- *	  writer looks whether the extension is there.
+ *	  CREATE EXTENSION, DROP EXTENSION (also by CASCADE and the like): after
+ *	  the commit, a writer checks whether the database has the extension.
  *
  *	  DISCARD ALL: the session begins anew, and so does its client.
  *
@@ -47,10 +47,10 @@ static object_access_hook_type previous_object_access = NULL;
 /* the current transaction has created or dropped the extension */
 static bool extension_changed = false;
 
-/* and this is dlock.locks as it leaves it */
+/* OID of dlock.locks after that */
 static Oid	relation_after = InvalidOid;
 
-/* databases whose writers the current transaction keeps away */
+/* databases whose writers the current transaction has stopped */
 static List *stopped = NIL;
 
 /* the database that the current transaction has created */
@@ -74,7 +74,8 @@ may_create_databases(void)
 }
 
 /*
- * may_copy tells whether the user may copy a database, as createdb() has it.
+ * may_copy returns whether the user may copy a database, by the rule of
+ * createdb().
  */
 static bool
 may_copy(Oid dboid)
@@ -94,9 +95,11 @@ may_copy(Oid dboid)
 }
 
 /*
- * database_of gives the database that a command wants for itself; InvalidOid
- * where it wants none, or the user has no right to, in which case the command
- * will say so.
+ * database_of returns the database to which no session may be connected while
+ * a command runs.
+ *
+ * Returns InvalidOid if the command concerns no such database, or if the user
+ * has no right to the command, which will then raise the error.
  */
 static Oid
 database_of(Node *statement)
@@ -141,9 +144,11 @@ database_of(Node *statement)
 }
 
 /*
- * stop_writer sends a database's writer away until the transaction ends; only
- * then is it certain what has become of the database.  The writer never waits
- * for us: it is not at work on anything that this command could have locked.
+ * stop_writer stops a database's writer until the transaction ends, since only
+ * then it is certain what becomes of the database.
+ *
+ * The writer never waits for us meanwhile: it works on nothing that this
+ * command can have locked.
  */
 static void
 stop_writer(Oid dboid)
@@ -151,7 +156,7 @@ stop_writer(Oid dboid)
 	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
 	DlockDatabase *db;
 
-	/* make room first: a stop that was not noted would last for ever */
+	/* make room first: a stop that is not noted would never be ended */
 	stopped = lcons(NULL, stopped);
 	MemoryContextSwitchTo(old_context);
 	db = dlock_database_stop(dboid);
@@ -179,7 +184,7 @@ call_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 								params, environment, dest, completion);
 }
 
-/* what is of interest to us when a command is done */
+/* what must be known of a command after it is done */
 typedef struct Command
 {
 	bool		creates_extension;
@@ -201,9 +206,11 @@ look_at(Node *statement, Command *command)
 }
 
 /*
- * utility does what is to be done before and after a command.  A command can
- * free its own statement: a procedure by a ROLLBACK and a DEALLOCATE, for one.
- * So the statement is not looked at any more when the command is done.
+ * utility does what is to be done before and after a command.
+ *
+ * A command can free its own statement: a procedure that runs ROLLBACK and
+ * DEALLOCATE, for example.  So the statement is read before the command runs,
+ * and not afterwards.
  */
 static void
 utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
@@ -216,7 +223,7 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	Command		command;
 
 	look_at(statement, &command);
-	/* these need a transaction of their own, so there is one to look in */
+	/* these commands run in a transaction, so the catalogs can be read */
 	if (!RecoveryInProgress() && IsTransactionState() &&
 		(IsA(statement, DropdbStmt) || IsA(statement, RenameStmt) ||
 		 IsA(statement, AlterDatabaseStmt) || IsA(statement, CreatedbStmt)))
@@ -256,7 +263,8 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 }
 
 /*
- * at_end runs once the transaction's outcome is visible to the workers.
+ * at_end is called when the outcome of the transaction is visible to the
+ * workers.
  */
 static void
 at_end(bool committed)
@@ -266,12 +274,12 @@ at_end(bool committed)
 	foreach(cell, stopped)
 		if (lfirst(cell) != NULL)
 			dlock_database_resume((DlockDatabase *) lfirst(cell));
-	/* it may be a copy of one with the extension */
+	/* it may be a copy of a database that has the extension */
 	if (committed && OidIsValid(created_database))
 		dlock_database_recheck(created_database);
 	if (committed && extension_changed)
 	{
-		/* nobody may see the leases of an extension that is gone */
+		/* no session may use the leases of an extension that was dropped */
 		dlock_database_shut_unless(MyDatabaseId, relation_after);
 		dlock_database_recheck(MyDatabaseId);
 	}
@@ -291,7 +299,8 @@ hooks_xact_callback(XactEvent event, void *arg)
 }
 
 /*
- * dlock_hooks_install is called at server start; every process inherits it.
+ * dlock_hooks_install is called at server start.  All processes inherit the
+ * hooks.
  */
 void
 dlock_hooks_install(void)

@@ -1,6 +1,6 @@
 /*
  * hooks.h
- *	  Commands of the server that dlock must know of.
+ *	  Commands of the server that concern dlock.
  *
  * IDENTIFICATION
  *	  src/worker/hooks.h

@@ -2,13 +2,13 @@
  * launcher.c
  *	  The process that starts a writer in every database that uses dlock.
  *
- * Which databases do is not to be seen from outside: at server start every
- * database gets a writer, and the writer of one without the extension goes at
- * once.  Later on CREATE EXTENSION, or the first call, makes an entry in the
- * registry and wakes the launcher.
+ * Whether a database has the extension can only be seen from inside.  So at
+ * server start every database gets a writer, and a writer that does not find
+ * the extension exits at once.  Later, CREATE EXTENSION or the first call in a
+ * database makes an entry in the registry and wakes the launcher.
  *
- *	  registry entry: NONE -> STARTING (here) -> RUNNING -> NONE (the writer)
- *					  STARTING -> NONE (here: it ended before it attached)
+ *	  registry entry: NONE -> STARTING (launcher) -> RUNNING -> NONE (writer)
+ *					  STARTING -> NONE (launcher: it ended before it attached)
  *
  * IDENTIFICATION
  *	  src/worker/launcher.c
@@ -39,18 +39,18 @@
 #include "worker/worker.h"
 #include "worker/writer.h"
 
-/* how long to leave a start alone that failed */
+/* microseconds until a start that failed is tried again */
 #define RETRY_TIME (1000 * 1000)
 
 typedef struct Start
 {
 	BackgroundWorkerHandle *handle; /* NULL: no start under way */
 	Oid			dboid;
-	Oid			complained;		/* the log says that it cannot be started */
+	Oid			complained;		/* reported that its writer cannot be started */
 } Start;
 
 static Start *starts;			/* by registry entry */
-static List *unprobed = NIL;	/* databases not looked into since we started */
+static List *unprobed = NIL;	/* databases that have had no writer yet */
 
 static void
 detach_launcher(int code, Datum arg)
@@ -89,7 +89,7 @@ list_databases(void)
 }
 
 /*
- * want_unprobed puts databases into the registry as long as it has room; the
+ * want_unprobed puts databases into the registry as long as it has room.  The
  * others follow when entries become free.
  */
 static void
@@ -106,7 +106,8 @@ want_unprobed(void)
 }
 
 /*
- * database_name gives a database's name; false where it is no more.
+ * database_name returns a database's name in *name; false if there is no such
+ * database.
  */
 static bool
 database_name(Oid dboid, char *name, Size size)
@@ -146,8 +147,8 @@ start_writer(Start *start, Oid dboid, const char *name)
 }
 
 /*
- * watch_start sees a start through: the process has attached, or it ended.
- * Tells whether it has just ended.
+ * watch_start checks on a writer that is being started: has it attached, or
+ * ended?  Returns whether it has just ended.
  */
 static bool
 watch_start(int slot)
@@ -166,10 +167,14 @@ watch_start(int slot)
 }
 
 /*
- * serve_entry starts a writer if one is due; lowers *next to the time when it
- * will be.  Tells whether it has done anything, which is a reason to look at
- * all entries once more: it may have given one up, and looking up a name may
- * have waited for a lock, which resets our latch, whoever had set it.
+ * serve_entry starts a writer if one is due, and otherwise lowers *next to the
+ * time when one will be.
+ *
+ * Returns whether it has done anything.  Then all entries must be looked at
+ * once more, for two reasons: an entry may have become free, and looking up a
+ * database's name may have waited for a lock.  Such a wait resets our latch,
+ * which another process may have set for an entry that we had looked at
+ * before.
  */
 static bool
 serve_entry(int slot, DlockTime *next)
@@ -189,7 +194,7 @@ serve_entry(int slot, DlockTime *next)
 
 	if (!database_name(dboid, name, sizeof(name)))
 	{
-		/* dropped: nobody can be connected to it */
+		/* dropped: no session is connected to it */
 		dlock_maintenance_purge(db);
 		dlock_database_forget(db);
 		dlock_database_start_failed(db, dboid, retry_at);
@@ -234,7 +239,7 @@ dlock_launcher_main(Datum main_arg)
 		want_unprobed();
 		for (int i = 0; i < dlock_max_databases; i++)
 			again |= serve_entry(i, &next);
-		/* sleep only after a look at everything that has not waited itself */
+		/* sleep only after a pass that has waited for nothing */
 		if (!again)
 			(void) dlock_worker_sleep(next);
 	}

@@ -1,20 +1,23 @@
 /*
  * monitor.c
- *	  The process that ends leases whose time is over, and deadlocks.
+ *	  The process that ends expired leases, and deadlocks.
  *
- * One for the whole server: it looks at shared memory alone, needs no
- * database, and so never waits for a disk or a standby.
+ * There is one monitor for the whole server.  It reads shared memory alone and
+ * needs no database, so it never waits for a disk or a standby.
  *
- * As long as anybody waits it looks for deadlocks, once in every
- * dlock.deadlock_timeout; the first to wait wakes it.
+ * While clients wait, it looks for deadlocks once in every
+ * dlock.deadlock_timeout.  The first client that waits wakes it.
  *
- * It also says in the log when a writer has had work for too long, and when
- * that is over.  Who gives a writer work sets the alarm for that, the writer
- * wakes it at the end; as long as no writer has work it does not look.
+ * It also reports in the log when a writer has had work for more than
+ * DLOCK_STALL_TIME, and when that writer is up to date again.  The process
+ * that gives a writer work sets the alarm for that time.  Once the monitor has
+ * reported a writer, that writer wakes the monitor when it has done its work.
  *
- * What it looks for stands in shared memory, and no part of a pass waits for a
- * latch.  So whatever comes while it looks finds that it announces no time at
- * which it will look again, and sets its latch, which stays set.
+ * Everything that the monitor looks for is a state in shared memory, and no
+ * part of a pass waits for the latch.  While the monitor looks, it announces
+ * DLOCK_NEVER as the time of its next look.  So a process that changes
+ * something meanwhile sets the monitor's latch, which stays set and ends the
+ * next sleep (see shared/alarm.c).
  *
  * IDENTIFICATION
  *	  src/worker/monitor.c
@@ -41,10 +44,10 @@
 #include "worker/monitor.h"
 #include "worker/worker.h"
 
-/* a writer of which the log says that it has had work for too long */
+/* a writer that may have been reported in the log */
 typedef struct Stall
 {
-	bool		told;
+	bool		told;			/* reported, and not yet up to date again */
 	DlockTime	since;
 	char		database[NAMEDATALEN];
 } Stall;
@@ -58,7 +61,8 @@ detach_monitor(int code, Datum arg)
 }
 
 /*
- * expire_due ends what has run out; gives the time of the next.
+ * expire_due ends the leases that have expired, and returns the time of the
+ * next one.
  */
 static DlockTime
 expire_due(void)
@@ -71,13 +75,13 @@ expire_due(void)
 }
 
 /*
- * break_deadlocks looks for deadlocks if that is due; gives the time of the
- * next look.
+ * break_deadlocks looks for deadlocks if that is due, and returns the time of
+ * the next look.
  */
 static DlockTime
 break_deadlocks(void)
 {
-	static DlockTime next = DLOCK_NEVER;	/* nobody waits */
+	static DlockTime next = DLOCK_NEVER;	/* no client waits */
 	DlockTime	now = dlock_clock_now();
 	DlockTime	soonest = dlock_clock_after(now, dlock_deadlock_timeout * (int64) 1000);
 	bool		due = now >= next;
@@ -87,7 +91,7 @@ break_deadlocks(void)
 	if (dlock_waits_count() == 0)
 		next = DLOCK_NEVER;
 	else if (due || next > soonest)
-		next = soonest;			/* also where the setting has been lowered */
+		next = soonest;			/* also if the setting was lowered */
 	return next;
 }
 
@@ -124,8 +128,8 @@ tell_end(const char *database, DlockTime since)
 }
 
 /*
- * watch_writer says in the log when a writer has had work for too long, and
- * when that is over; gives the time of the next look.
+ * watch_writer reports in the log when a writer has had work for too long, and
+ * when it is up to date again.  Returns the time of the next look.
  */
 static DlockTime
 watch_writer(DlockDatabase *db, Stall *stall)
@@ -141,7 +145,7 @@ watch_writer(DlockDatabase *db, Stall *stall)
 		stall->told = true;
 		stall->since = since;
 		strlcpy(stall->database, report.database, sizeof(stall->database));
-		/* the writer wakes us from now on; it may just have finished */
+		/* from now on the writer wakes us, but it may have finished before */
 		dlock_writer_watch_await_done(db, true);
 	}
 	if (stall->told)
@@ -158,9 +162,12 @@ watch_writer(DlockDatabase *db, Stall *stall)
 }
 
 /*
- * watch_writers does that for all of them.  Who gives a writer work wakes us
- * unless we look soon enough anyway.  So that not each one does where writers
- * are done at once, we look again in a while after we were woken.
+ * watch_writers does that for all writers.
+ *
+ * The process that gives a writer work wakes the monitor unless the monitor
+ * will look soon enough.  If writers get work often and finish it at once,
+ * that would be a wake-up each time.  So after a wake-up the monitor looks
+ * again within DLOCK_STALL_TIME in any case.
  */
 static DlockTime
 watch_writers(bool woken)
@@ -199,9 +206,10 @@ dlock_monitor_main(Datum main_arg)
 		dlock_worker_serve_signals();
 
 		/*
-		 * While we look, everything new that has a time wakes us.  The first
-		 * look passes through all partition locks, so that who has begun to
-		 * wait under one of them before is counted by the second.
+		 * From here on, every new deadline wakes us.  expire_due passes through
+		 * all partition locks.  A client that began to wait under one of them
+		 * before we had it is counted by break_deadlocks; one that begins
+		 * later finds DLOCK_NEVER and wakes us.
 		 */
 		dlock_alarm_set_due(DLOCK_NEVER);
 		due = expire_due();

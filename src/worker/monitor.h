@@ -1,6 +1,6 @@
 /*
  * monitor.h
- *	  The process that ends leases whose time is over.
+ *	  The process that ends expired leases, and deadlocks.
  *
  * IDENTIFICATION
  *	  src/worker/monitor.h
