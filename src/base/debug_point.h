@@ -21,21 +21,21 @@ typedef enum DlockStopPoint
 	DLOCK_STOP_NONE = 0,
 	DLOCK_STOP_BATCH_COLLECTED, /* writer: images copied, nothing written */
 	DLOCK_STOP_ROWS_WRITTEN,	/* writer: rows changed, not committed */
-	DLOCK_STOP_ROWS_FLUSHED,	/* writer: committed, nobody told */
+	DLOCK_STOP_ROWS_FLUSHED,	/* writer: committed, not published */
 	DLOCK_STOP_GRANT_FLUSHED,	/* backend: grant durable, not acknowledged */
-	DLOCK_STOP_GRANT_ACKNOWLEDGED,	/* backend: clock runs, token not returned */
+	DLOCK_STOP_GRANT_ACKNOWLEDGED,	/* backend: clock runs, token unreturned */
 	DLOCK_STOP_LEASES_LOADED,	/* writer: leases restored, gate still shut */
 	DLOCK_STOP_WRITER_STARTING, /* writer: running, not attached */
-	DLOCK_STOP_SLOTS_TRIMMED,	/* writer: free slots taken, rows still there */
+	DLOCK_STOP_SLOTS_TRIMMED,	/* writer: slots taken, rows still there */
 	DLOCK_STOP_WRITER_IDLE,		/* writer: about to sleep without a timeout */
-	DLOCK_STOP_SLOT_SEEN,		/* a slot was looked at, its lock is not taken */
+	DLOCK_STOP_SLOT_SEEN,		/* a slot was read, its lock is not taken */
 	DLOCK_STOP_SLOT_CHECKED,	/* the lock is taken and the slot known to be
 								 * in use or not, but not yet whose it is */
 	DLOCK_STOP_CLIENT_LOOKED_UP,	/* backend: a client's row was looked for, no
 									 * entry is made of it */
 	DLOCK_STOP_CLIENTS_CHOSEN,	/* writer: rows of clients are to be deleted */
 	DLOCK_STOP_DEADLOCK_SUSPECTED,	/* between the two looks for deadlocks */
-	DLOCK_STOP_DEADLOCK_CONFIRMED,	/* after both, nobody has given up yet */
+	DLOCK_STOP_DEADLOCK_CONFIRMED,	/* after both, no client was chosen */
 } DlockStopPoint;
 
 extern void dlock_debug_point_wait(DlockStopPoint point);

@@ -4,19 +4,21 @@
  *
  * Rows are written below the executor.  The store remembers where the row of
  * each lease slot is and updates it there, without an index and, since no
- * column is indexed, in place (HOT).  No other process writes the table, so the
- * place is always right.  VACUUM FULL and the like move the rows; the store
- * notices that by the table's new file, and then all rows are written anew.
+ * column is indexed, in place (HOT).  No other process writes the table, so
+ * the place is always right.  VACUUM FULL and the like move the rows; the
+ * store notices that by the table's new file, and then all rows are written
+ * anew.
  *
- * In an ordinary update, the executor prunes dead row versions when it looks for
- * the row.  An update by place does not look, so the store prunes by itself:
- * otherwise a page that is only updated would fill up, and the table would grow.
+ * In an ordinary update, the executor prunes dead row versions when it looks
+ * for the row.  An update by place does not look for it, so the store prunes
+ * by itself.  Otherwise a page that is only updated would fill up, and the
+ * table would grow.
  *
  * If the row of a client in dlock.clients cannot be added at the moment, the
  * client has a row here, so that its name stays with its role after a crash.
  *
- * The table is checked before it is written: if its columns were changed, it is
- * an error, and the store forgets what it knows of the rows.
+ * The table is checked before it is written.  If its columns were changed,
+ * that is an error, and the store forgets what it knows of the rows.
  *
  * IDENTIFICATION
  *	  src/durable/store.c

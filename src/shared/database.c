@@ -2,16 +2,18 @@
  * database.c
  *	  The registry of databases that use dlock, and each one's shared state.
  *
- * An entry lives from the moment somebody believes that a database has the
- * extension until its writer has found that it has not.  In between it is
- * shut (leases not loaded yet) or open.  A writer that fails leaves an open
- * entry open: memory is the truth, and requests go on until they need a row
- * flushed.
+ * An entry lives from the moment a process believes that a database has the
+ * extension until its writer has found that it has not.  In between the entry
+ * is shut (the leases are not loaded yet) or open.  If a writer fails, an open
+ * entry stays open, since memory is newer than the tables: requests are served
+ * until they need a row to be flushed.
  *
- * Locks: the control lock is taken alone, never under or over a partition
- * lock.  "open" and "epoch" are read without it: whoever acts on them holds a
- * partition lock, and shutting passes through all of these before anything is
- * taken down (see dlock_maintenance_purge).
+ * Locks: the control lock is taken alone, never while a partition lock is
+ * held, nor the other way round.  "open" and "epoch" are read without it by
+ * processes that hold a partition lock.  The process that shuts an entry takes
+ * all partition locks after that, before it takes anything down (see
+ * dlock_maintenance_purge).  So a request either has finished by then, or sees
+ * that the entry is shut.
  *
  * IDENTIFICATION
  *	  src/shared/database.c
@@ -122,9 +124,9 @@ wake_launcher(void)
 }
 
 /*
- * find_entry looks for a database's entry, or makes one; NULL where there is none
- * and none is to be made, or all are in use.  Caller holds the control lock,
- * exclusively in order to make one.
+ * find_entry returns a database's entry, or makes one.  Returns NULL if there
+ * is none and create is false, or if all entries are in use.  The caller holds
+ * the control lock, exclusively if create is true.
  */
 static DlockDatabase *
 find_entry(Oid dboid, bool create)
@@ -153,7 +155,8 @@ find_entry(Oid dboid, bool create)
 }
 
 /*
- * give_up_entry frees an entry that nobody needs.  Caller holds the lock.
+ * give_up_entry frees an entry that is not needed.  The caller holds the
+ * control lock.
  */
 static void
 give_up_entry(DlockDatabase *db)
@@ -165,10 +168,11 @@ give_up_entry(DlockDatabase *db)
 
 /*
  * dlock_database_want returns the entry of a database that is thought to have
- * the extension, and makes the launcher look after it; NULL where all entries
- * are in use.  *epoch is that of the present opening, 0 where the gate is shut.
+ * the extension, and wakes the launcher to start its writer.  Returns NULL if
+ * all entries are in use. *epoch is set to the epoch of the present opening,
+ * or to 0 if the gate is shut.
  *
- * Both are read in one hold of the lock: an entry that is given up in between
+ * Both are read in one hold of the lock: an entry that is freed in between
  * could be another database's, and open.
  */
 DlockDatabase *
@@ -194,8 +198,9 @@ dlock_database_want(Oid dboid, uint32 *epoch)
 }
 
 /*
- * dlock_database_is_open tells whether an opening that the caller knows of
- * still stands.  Certain only under a partition lock.
+ * dlock_database_is_open returns whether the gate is still open since the
+ * given epoch began.  The answer lasts only as long as the caller holds a
+ * partition lock.
  */
 bool
 dlock_database_is_open(DlockDatabase *db, uint32 epoch)
@@ -205,8 +210,9 @@ dlock_database_is_open(DlockDatabase *db, uint32 epoch)
 }
 
 /*
- * dlock_database_wait sleeps until some entry has changed; false where the
- * time was up.  dlock_database_wait_done must follow the last call.
+ * dlock_database_wait sleeps until some entry has changed.  Returns false if
+ * the time was up.  The caller must call dlock_database_wait_done after the
+ * last call.
  */
 bool
 dlock_database_wait(DlockTime until)
@@ -224,9 +230,10 @@ dlock_database_wait_done(void)
 }
 
 /*
- * dlock_database_stop keeps a database's writer away until
- * dlock_database_resume: one that runs is told to flush and go, and none is
- * started.  NULL where all entries are in use, and so there is no writer.
+ * dlock_database_stop stops a database's writer until dlock_database_resume.
+ * A writer that runs gets SIGTERM, upon which it writes what is left and
+ * exits, and no other is started.  Returns NULL if all entries are in use;
+ * then the database has no writer.
  */
 DlockDatabase *
 dlock_database_stop(Oid dboid)
@@ -247,7 +254,7 @@ dlock_database_stop(Oid dboid)
 }
 
 /*
- * dlock_database_stopped tells whether the writer is gone.
+ * dlock_database_stopped returns whether a database has no writer.
  */
 bool
 dlock_database_stopped(DlockDatabase *db)
@@ -276,8 +283,8 @@ dlock_database_resume(DlockDatabase *db)
 }
 
 /*
- * dlock_database_recheck has somebody look whether the database has the
- * extension: its writer if there is one, else a new one.
+ * dlock_database_recheck makes a writer check whether the database has the
+ * extension: the one that runs, or else a new one.
  */
 void
 dlock_database_recheck(Oid dboid)
@@ -300,8 +307,8 @@ dlock_database_recheck(Oid dboid)
 }
 
 /*
- * dlock_database_shut_unless keeps requests out of a database whose dlock.locks
- * is another table now than the one that memory is about.
+ * dlock_database_shut_unless shuts the gate unless dlock.locks is still the
+ * table that memory is about.
  */
 void
 dlock_database_shut_unless(Oid dboid, Oid relation)
@@ -317,9 +324,9 @@ dlock_database_shut_unless(Oid dboid, Oid relation)
 }
 
 /*
- * dlock_database_attach makes the caller the writer of a database; NULL where
- * it is not to be one (any more).  Where the gate is shut, loading the leases
- * is the first work.
+ * dlock_database_attach makes the caller the writer of a database.  Returns
+ * NULL if the entry does not expect a writer, or not any more.  If the gate is
+ * shut, loading the leases is the writer's first work.
  */
 DlockDatabase *
 dlock_database_attach(Oid dboid, int pid, int procno, const char *name)
@@ -355,8 +362,8 @@ dlock_database_attach(Oid dboid, int pid, int procno, const char *name)
 }
 
 /*
- * dlock_database_detach tells that the writer is going.  After a failure the
- * next one is not started at once.
+ * dlock_database_detach is called by the writer when it ends.  After a failure
+ * the next one is started a second later.
  */
 void
 dlock_database_detach(DlockDatabase *db, int pid, bool failed)
@@ -375,7 +382,8 @@ dlock_database_detach(DlockDatabase *db, int pid, bool failed)
 }
 
 /*
- * dlock_database_wants_recheck tells that the extension may be gone.
+ * dlock_database_wants_recheck returns whether the writer is to check for its
+ * extension.
  */
 bool
 dlock_database_wants_recheck(DlockDatabase *db)
@@ -389,7 +397,7 @@ dlock_database_wants_recheck(DlockDatabase *db)
 }
 
 /*
- * dlock_database_take_recheck tells, once, that the extension may be gone.
+ * dlock_database_take_recheck does the same, and takes the request back.
  */
 bool
 dlock_database_take_recheck(DlockDatabase *db)
@@ -404,8 +412,8 @@ dlock_database_take_recheck(DlockDatabase *db)
 }
 
 /*
- * dlock_database_new_epoch begins another opening: what refers to an earlier
- * one finds nothing.
+ * dlock_database_new_epoch begins another opening.  References that were made
+ * in an earlier one find nothing from now on.
  */
 uint32
 dlock_database_new_epoch(DlockDatabase *db)
@@ -421,9 +429,10 @@ dlock_database_new_epoch(DlockDatabase *db)
 }
 
 /*
- * dlock_database_open lets requests in: all leases are loaded.  Nobody waits
- * for a batch as long as the gate is shut, so what says that somebody does is
- * left from before.
+ * dlock_database_open opens the gate: all leases are loaded.
+ *
+ * No backend waits for a batch while the gate is shut, so "urgent" and
+ * "barrier" can only be left over from before, and are cleared.
  */
 void
 dlock_database_open(DlockDatabase *db)
@@ -438,7 +447,7 @@ dlock_database_open(DlockDatabase *db)
 }
 
 /*
- * dlock_database_shut keeps new requests out.
+ * dlock_database_shut shuts the gate to new requests.
  */
 void
 dlock_database_shut(DlockDatabase *db)
@@ -450,15 +459,15 @@ dlock_database_shut(DlockDatabase *db)
 }
 
 /*
- * dlock_database_forget says that a database does not have the extension, or
- * is no more.  Its entry goes as soon as nobody uses it.
+ * dlock_database_forget is called if a database does not have the extension or
+ * was dropped.  Its entry is freed as soon as it is not needed.
  */
 void
 dlock_database_forget(DlockDatabase *db)
 {
 	dlock_writer_watch_done(db);
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
-	/* somebody may have created the extension since the caller looked */
+	/* the extension may have been created since the caller looked */
 	if (!db->recheck)
 		db->wanted = false;
 	give_up_entry(db);
@@ -500,9 +509,9 @@ dlock_database_at(int slot)
 }
 
 /*
- * dlock_database_start_due gives the database if a writer is to be started
- * for this entry now, and says that it is being started; else lowers *next to
- * the time when one is.
+ * dlock_database_start_due returns the database if a writer is to be started
+ * for this entry now, and notes that it is being started.  Otherwise it
+ * returns InvalidOid, and lowers *next to the time when one is due.
  */
 Oid
 dlock_database_start_due(DlockDatabase *db, DlockTime now, DlockTime *next)
@@ -517,7 +526,7 @@ dlock_database_start_due(DlockDatabase *db, DlockTime now, DlockTime *next)
 		{
 			dboid = db->dboid;
 			db->writer = DLOCK_WRITER_STARTING;
-			/* it looks for the extension first thing */
+			/* it begins with looking for the extension */
 			db->recheck = false;
 		}
 		else
@@ -528,7 +537,7 @@ dlock_database_start_due(DlockDatabase *db, DlockTime now, DlockTime *next)
 }
 
 /*
- * dlock_database_start_failed takes a start back: no worker slot was free, or
+ * dlock_database_start_failed takes a start back: there was no worker slot, or
  * the process ended before it attached.
  */
 void
@@ -550,7 +559,7 @@ dlock_database_start_failed(DlockDatabase *db, Oid dboid, DlockTime retry_at)
  */
 
 /*
- * dlock_database_report_writer tells what the writer is at.
+ * dlock_database_report_writer returns what the writer is doing.
  */
 void
 dlock_database_report_writer(DlockDatabase *db, DlockWriterReport *report)

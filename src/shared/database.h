@@ -21,7 +21,7 @@ typedef enum DlockWriterStatus
 	DLOCK_WRITER_RUNNING,		/* attached; its pid is known */
 } DlockWriterStatus;
 
-/* what keeps a writer, as far as shared memory knows */
+/* what a writer is doing, as far as shared memory says */
 typedef enum DlockWriterActivity
 {
 	DLOCK_WRITER_ABSENT,		/* there is no process */
@@ -38,10 +38,10 @@ typedef struct DlockWriterReport
 } DlockWriterReport;
 
 /*
- * Wait words of a database: a backend that waits for a batch waits for the word
- * at the batch's number modulo this to change.  At any time backends wait for
- * the batch that is being written and for the open one; with more words than
- * two, they are not woken by an earlier one.
+ * Wait words of a database.  A backend that waits for a batch waits until the
+ * word at the batch's number modulo DLOCK_WAIT_WORDS changes.  At any time,
+ * backends wait for the batch that is being written and for the open one.
+ * With more words than that, they are not woken for another batch.
  */
 #define DLOCK_WAIT_WORDS 4
 
@@ -55,9 +55,9 @@ typedef struct DlockDatabase
 	DlockWriterStatus writer;
 	int			writer_pid;		/* valid while RUNNING */
 	bool		wanted;			/* the extension is, or may be, there */
-	bool		recheck;		/* the writer is to look whether it still is */
-	int			stops;			/* DDL under way that needs the writer gone */
-	DlockTime	retry_at;		/* no new writer before that */
+	bool		recheck;		/* the writer is to check whether it is */
+	int			stops;			/* commands that keep the writer stopped */
+	DlockTime	retry_at;		/* no writer is started before that */
 	char		name[NAMEDATALEN];	/* as of when its writer attached */
 	Oid			relation;		/* dlock.locks that memory is about; written by
 								 * the writer while the gate is shut */
@@ -77,17 +77,18 @@ typedef struct DlockDatabase
 	pg_atomic_uint32 dirty_head;
 	pg_atomic_uint32 dirty_count;
 	pg_atomic_uint32 late_head;
-	pg_atomic_uint32 urgent;	/* 0, or since when somebody waits for the
-								 * next batch; taken back with all partition
-								 * locks held, with the cut */
+	pg_atomic_uint32 urgent;	/* 0, or since when a backend has been waiting
+								 * for the open batch; cleared by the cut, with
+								 * all partition locks held */
 	pg_atomic_uint32 in_futex_wait; /* the writer waits for urgent to change */
 	pg_atomic_uint32 idle;		/* the writer sleeps without a timeout */
-	pg_atomic_uint64 work_since;	/* since when somebody waits for what the
-									 * writer is at: a batch, or the loading;
-									 * 0: nobody does.  Written by the writer,
-									 * or by who takes the database down */
-	pg_atomic_uint32 stall_told;	/* the monitor wants to know when that
-									 * changes */
+	pg_atomic_uint64 work_since;	/* since when the writer has had work that
+									 * backends wait for: a batch, or the
+									 * loading; 0: it has none.  Written by
+									 * the writer, or by the process that
+									 * takes the database down */
+	pg_atomic_uint32 stall_told;	/* the writer is to wake the monitor when
+									 * it has done that work */
 	pg_atomic_uint64 open_batch;	/* changed with all partition locks held */
 	pg_atomic_uint64 durable_batch; /* changed by the writer */
 	pg_atomic_uint64 flush_since;	/* when the writer began to wait for flush
@@ -97,8 +98,8 @@ typedef struct DlockDatabase
 	pg_atomic_uint64 confirmed_since;	/* when the wait for durable_batch
 										 * began; written before that */
 	pg_atomic_uint32 barrier;	/* the open batch is to be flushed even if
-								 * nothing is to be written; under a partition
-								 * lock, taken back with all held */
+								 * nothing is to be written; set under a
+								 * partition lock, cleared with all held */
 	pg_atomic_uint32 wait_words[DLOCK_WAIT_WORDS];	/* changed when a batch is
 													 * published */
 
@@ -144,7 +145,7 @@ extern Oid	dlock_database_start_due(DlockDatabase *db, DlockTime now,
 extern void dlock_database_start_failed(DlockDatabase *db, Oid dboid,
 										DlockTime retry_at);
 
-/* called by whoever reports that a writer has had work for too long */
+/* called to report that a writer has had work for too long */
 extern void dlock_database_report_writer(DlockDatabase *db,
 										 DlockWriterReport *report);
 

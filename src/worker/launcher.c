@@ -46,7 +46,7 @@ typedef struct Start
 {
 	BackgroundWorkerHandle *handle; /* NULL: no start under way */
 	Oid			dboid;
-	Oid			complained;		/* reported that its writer cannot be started */
+	Oid			complained;		/* reported that it has no writer */
 } Start;
 
 static Start *starts;			/* by registry entry */

@@ -86,9 +86,9 @@ dlock_worker_serve_signals(void)
  * dlock_worker_sleep waits until the latch is set or the time has come, and
  * returns whether the latch was set.
  *
- * The latch is reset at the end.  So before the next sleep the caller must look
- * at everything for which another process may have set it, and must not wait
- * for anything between that look and the sleep.
+ * The latch is reset at the end.  So before the next sleep the caller must
+ * look at everything for which another process may have set it, and must not
+ * wait for anything between that look and the sleep.
  */
 bool
 dlock_worker_sleep(DlockTime until)

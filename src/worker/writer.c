@@ -69,7 +69,7 @@ static DlockDatabase *db;
 static bool finished = false;	/* the process ends without a failure */
 static volatile sig_atomic_t cancel_allowed = false;
 static volatile sig_atomic_t in_portion = false;	/* of maintenance */
-static volatile sig_atomic_t told_to_go = false;	/* by SIGTERM in a portion */
+static volatile sig_atomic_t told_to_go = false;	/* SIGTERM came in one */
 
 /*
  * cut_short ends the statement under way, as cancelling a query does.
