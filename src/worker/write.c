@@ -190,12 +190,14 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 }
 
 /*
- * dlock_write_put_back returns the slots that dlock_write_trim has taken to the
- * database's free list.  Called when their rows cannot be deleted, and at the
- * exit of the process: a request that finds no slot waits for those that are
- * being trimmed, also in other databases, and would wait until another writer
- * has written its first batch.  Nobody else refers to such a slot, so no
- * partition lock is needed.
+ * dlock_write_put_back puts slots that dlock_write_trim has taken back into
+ * the database's free list.  It is called if their rows cannot be deleted, and
+ * when the process exits.
+ *
+ * A request that finds no slot waits for slots that are being trimmed, also in
+ * other databases.  If they were not put back, it would wait until another
+ * writer has written its first batch.  Only the writer refers to such a slot,
+ * so no partition lock is needed.
  */
 void
 dlock_write_put_back(DlockDatabase *db)
@@ -207,9 +209,12 @@ dlock_write_put_back(DlockDatabase *db)
 }
 
 /*
- * dlock_write_trim deletes the rows of slots that have been free for a while, and
- * returns how many it gave to the pool.  It does not wait for a lock on the
- * table, since requests may be waiting for the slots.
+ * dlock_write_trim deletes the rows of slots that have been free since before
+ * the given time, and returns how many slots it gave to the pool.  If that is
+ * DLOCK_WRITE_TRIM_MAX, there may be more.
+ *
+ * It does not wait for a lock on the table, since requests may be waiting for
+ * the slots.
  */
 int
 dlock_write_trim(DlockDatabase *db, DlockTime before)
