@@ -137,7 +137,7 @@ define_debug_points(void)
 							 "Answers renewals before the standbys have confirmed them, for tests.",
 							 "This gives up the safety of renewals on a primary that has been replaced.",
 							 &dlock_debug_no_barrier,
-							 /* bootValue */ false,
+							  /* bootValue */ false,
 							 PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
 #endif
@@ -166,19 +166,19 @@ dlock_config_define(void)
 							 "Waits until a grant is flushed before it is acknowledged.",
 							 "When off, a crash may lose a lease that was acknowledged a moment before.",
 							 &dlock_durable,
-							 /* bootValue */ true,
+							  /* bootValue */ true,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dlock.client",
 							   "Sets the name of the client that the session acts as.",
 							   "When empty, each session is a client of its own.",
 							   &dlock_client,
-							   /* bootValue */ "",
+							    /* bootValue */ "",
 							   PGC_USERSET, 0, check_client, assign_client, NULL);
 	DefineCustomBoolVariable("dlock.require_client",
 							 "Refuses calls that name no client.",
 							 "Recommended behind a transaction pooler, where a session serves many programs.",
 							 &dlock_require_client,
-							 /* bootValue */ false,
+							  /* bootValue */ false,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("dlock.deadlock_timeout",
 							"Sets the time between two looks for deadlocks while anybody waits.",

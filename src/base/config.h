@@ -24,7 +24,7 @@ extern int	dlock_max_databases;
 
 /* behaviour */
 extern int	dlock_default_ttl;	/* milliseconds */
-extern int	dlock_max_ttl;	/* milliseconds */
+extern int	dlock_max_ttl;		/* milliseconds */
 extern bool dlock_durable;
 extern bool dlock_require_client;
 extern char *dlock_client;

@@ -31,8 +31,8 @@ typedef enum DlockStopPoint
 	DLOCK_STOP_SLOT_SEEN,		/* a slot was read, its lock is not taken */
 	DLOCK_STOP_SLOT_CHECKED,	/* the lock is taken and the slot known to be
 								 * in use or not, but not yet whose it is */
-	DLOCK_STOP_CLIENT_LOOKED_UP,	/* backend: a client's row was looked for, no
-									 * entry is made of it */
+	DLOCK_STOP_CLIENT_LOOKED_UP,	/* backend: a client's row was looked for,
+									 * no entry is made of it */
 	DLOCK_STOP_CLIENTS_CHOSEN,	/* writer: rows of clients are to be deleted */
 	DLOCK_STOP_DEADLOCK_SUSPECTED,	/* between the two looks for deadlocks */
 	DLOCK_STOP_DEADLOCK_CONFIRMED,	/* after both, no client was chosen */

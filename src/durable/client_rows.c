@@ -161,9 +161,9 @@ read_rows(DlockClientRecord *clients, int count)
 
 	args[0] = PointerGetDatum(names_of(clients, count));
 	run_plan(&plan,
-		"SELECT id, name, role, last_used_at FROM dlock.clients"
-		" WHERE name OPERATOR(pg_catalog.=) ANY ($1)",
-		1, types, args);
+			 "SELECT id, name, role, last_used_at FROM dlock.clients"
+			 " WHERE name OPERATOR(pg_catalog.=) ANY ($1)",
+			 1, types, args);
 	take_rows(clients, count);
 }
 
@@ -183,13 +183,13 @@ dlock_client_rows_add(DlockClientRecord *clients, int count)
 	args[0] = PointerGetDatum(names_of(clients, count));
 	args[1] = PointerGetDatum(roles_of(clients, count));
 	run_plan(&plan,
-		"INSERT INTO dlock.clients (name, role)"
-		" SELECT u.name, u.role"
-		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
-		" AS u (name, role)"
-		" ON CONFLICT (name) DO NOTHING"
-		" RETURNING id, name, role, last_used_at",
-		2, types, args);
+			 "INSERT INTO dlock.clients (name, role)"
+			 " SELECT u.name, u.role"
+			 " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
+			 " AS u (name, role)"
+			 " ON CONFLICT (name) DO NOTHING"
+			 " RETURNING id, name, role, last_used_at",
+			 2, types, args);
 	take_rows(clients, count);
 	if (SPI_processed < (uint64) count)
 		read_rows(clients, count);
@@ -203,7 +203,7 @@ dlock_client_rows_add(DlockClientRecord *clients, int count)
  */
 void
 dlock_client_rows_note(DlockClientRecord *clients, int count,
-						 TimestampTz before)
+					   TimestampTz before)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {TEXTARRAYOID, TIMESTAMPTZOID};
@@ -214,13 +214,13 @@ dlock_client_rows_note(DlockClientRecord *clients, int count,
 	args[0] = PointerGetDatum(names_of(clients, count));
 	args[1] = TimestampTzGetDatum(before);
 	run_plan(&plan,
-		"UPDATE dlock.clients SET last_used_at = pg_catalog.now()"
-		" WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY("
-		"SELECT id FROM dlock.clients"
-		" WHERE name OPERATOR(pg_catalog.=) ANY ($1)"
-		" AND last_used_at OPERATOR(pg_catalog.<) $2"
-		" FOR NO KEY UPDATE SKIP LOCKED))",
-		2, types, args);
+			 "UPDATE dlock.clients SET last_used_at = pg_catalog.now()"
+			 " WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY("
+			 "SELECT id FROM dlock.clients"
+			 " WHERE name OPERATOR(pg_catalog.=) ANY ($1)"
+			 " AND last_used_at OPERATOR(pg_catalog.<) $2"
+			 " FOR NO KEY UPDATE SKIP LOCKED))",
+			 2, types, args);
 	for (int i = 0; i < count; i++)
 	{
 		clients[i].row.id = 0;
@@ -236,7 +236,7 @@ dlock_client_rows_note(DlockClientRecord *clients, int count,
  */
 void
 dlock_client_rows_delete(const DlockClientRecord *clients, int count,
-						   TimestampTz before)
+						 TimestampTz before)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {INT8ARRAYOID, TIMESTAMPTZOID};
@@ -253,13 +253,13 @@ dlock_client_rows_delete(const DlockClientRecord *clients, int count,
 											  TYPALIGN_DOUBLE));
 	args[1] = TimestampTzGetDatum(before);
 	run_plan(&plan,
-		"DELETE FROM dlock.clients"
-		" WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY("
-		"SELECT id FROM dlock.clients"
-		" WHERE id OPERATOR(pg_catalog.=) ANY ($1)"
-		" AND last_used_at OPERATOR(pg_catalog.<) $2"
-		" FOR UPDATE SKIP LOCKED))",
-		2, types, args);
+			 "DELETE FROM dlock.clients"
+			 " WHERE id OPERATOR(pg_catalog.=) ANY (ARRAY("
+			 "SELECT id FROM dlock.clients"
+			 " WHERE id OPERATOR(pg_catalog.=) ANY ($1)"
+			 " AND last_used_at OPERATOR(pg_catalog.<) $2"
+			 " FOR UPDATE SKIP LOCKED))",
+			 2, types, args);
 	SPI_finish();
 }
 
@@ -431,8 +431,8 @@ dlock_client_rows_insert(DlockClientRecord *clients, int count)
  */
 void
 dlock_client_rows_scan(BlockNumber *block, BlockNumber nblocks,
-						 TimestampTz before,
-						 void (*take) (const DlockClientRecord *client))
+					   TimestampTz before,
+					   void (*take) (const DlockClientRecord *client))
 {
 	AttrNumber	numbers[Natts_clients];
 	Relation	rel = table_open(clients_oid(), RowExclusiveLock);

@@ -20,11 +20,11 @@ extern bool dlock_client_rows_lock(void);
 extern void dlock_client_rows_insert(DlockClientRecord *clients, int count);
 extern void dlock_client_rows_add(DlockClientRecord *clients, int count);
 extern void dlock_client_rows_note(DlockClientRecord *clients, int count,
-									 TimestampTz before);
+								   TimestampTz before);
 extern void dlock_client_rows_delete(const DlockClientRecord *clients,
-									   int count, TimestampTz before);
+									 int count, TimestampTz before);
 extern void dlock_client_rows_scan(BlockNumber *block, BlockNumber nblocks,
-									 TimestampTz before,
-									 void (*take) (const DlockClientRecord *client));
+								   TimestampTz before,
+								   void (*take) (const DlockClientRecord *client));
 
 #endif							/* DLOCK_DURABLE_CLIENT_ROWS_H */

@@ -61,15 +61,15 @@ dlock_tokens_extend(int64 last_token, int64 *found)
 	SPI_connect();
 	*found = 0;
 	if (run_statement("WITH gone AS (DELETE FROM dlock.token_blocks RETURNING upto)"
-			" SELECT pg_catalog.max(upto) FROM gone",
-			0, NULL, NULL))
+					  " SELECT pg_catalog.max(upto) FROM gone",
+					  0, NULL, NULL))
 		*found = DatumGetInt64(result(1));
 	upto = Max(last_token, *found) + DLOCK_TOKEN_BLOCK;
 	args[0] = ObjectIdGetDatum(MyDatabaseId);
 	args[1] = Int64GetDatum(upto);
 	(void) run_statement("INSERT INTO dlock.token_blocks (database, upto)"
-			   " VALUES ($1, $2)",
-			   2, types, args);
+						 " VALUES ($1, $2)",
+						 2, types, args);
 	SPI_finish();
 	return upto;
 }

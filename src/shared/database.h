@@ -59,8 +59,8 @@ typedef struct DlockDatabase
 	int			stops;			/* commands that keep the writer stopped */
 	DlockTime	retry_at;		/* no writer is started before that */
 	char		name[NAMEDATALEN];	/* as of when its writer attached */
-	Oid			relation;		/* dlock.locks that memory is about; written by
-								 * the writer while the gate is shut */
+	Oid			relation;		/* dlock.locks that memory is about; written
+								 * by the writer while the gate is shut */
 
 	/* changed with the control lock and every partition lock in turn */
 	pg_atomic_uint32 open;		/* requests are served */
@@ -78,8 +78,8 @@ typedef struct DlockDatabase
 	pg_atomic_uint32 dirty_count;
 	pg_atomic_uint32 late_head;
 	pg_atomic_uint32 urgent;	/* 0, or since when a backend has been waiting
-								 * for the open batch; cleared by the cut, with
-								 * all partition locks held */
+								 * for the open batch; cleared by the cut,
+								 * with all partition locks held */
 	pg_atomic_uint32 in_futex_wait; /* the writer waits for urgent to change */
 	pg_atomic_uint32 idle;		/* the writer sleeps without a timeout */
 	pg_atomic_uint64 work_since;	/* since when the writer has had work that
@@ -103,8 +103,7 @@ typedef struct DlockDatabase
 	pg_atomic_uint32 wait_words[DLOCK_WAIT_WORDS];	/* changed when a batch is
 													 * published */
 
-	pg_atomic_uint64 ends_upto; /* see ends.c; raised under any partition
-								 * lock */
+	pg_atomic_uint64 ends_upto; /* see ends.c; raised under any partition lock */
 
 	/* free slots that may have a row; under free_lock, links in the slots */
 	slock_t		free_lock;

@@ -375,6 +375,7 @@ void
 dlock_client_maintenance_write(DlockDatabase *db)
 {
 	portion = PORTION_NONE;
+
 	portion_at = dlock_clock_now();
 	if (!dlock_client_rows_lock())
 		return;
@@ -382,6 +383,7 @@ dlock_client_maintenance_write(DlockDatabase *db)
 	if (portion_at < next_owed(db, portion_at))
 	{
 		portion = PORTION_PASS;
+
 		write_pass(db);
 	}
 	else if (dlock_store_is_stale())
@@ -392,6 +394,7 @@ dlock_client_maintenance_write(DlockDatabase *db)
 	else
 	{
 		portion = PORTION_OWED;
+
 		write_owed(db);
 	}
 }

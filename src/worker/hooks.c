@@ -119,7 +119,7 @@ database_of(Node *statement)
 
 		foreach(cell, castNode(AlterDatabaseStmt, statement)->options)
 			if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
-				name = castNode(AlterDatabaseStmt, statement)->dbname;
+			name = castNode(AlterDatabaseStmt, statement)->dbname;
 	}
 	else if (IsA(statement, CreatedbStmt))
 	{
@@ -130,7 +130,7 @@ database_of(Node *statement)
 		foreach(cell, castNode(CreatedbStmt, statement)->options)
 			if (strcmp(lfirst_node(DefElem, cell)->defname, "template") == 0 &&
 				lfirst_node(DefElem, cell)->arg != NULL)
-				name = defGetString(lfirst_node(DefElem, cell));
+			name = defGetString(lfirst_node(DefElem, cell));
 	}
 	if (name == NULL)
 		return InvalidOid;
@@ -273,7 +273,7 @@ at_end(bool committed)
 
 	foreach(cell, stopped)
 		if (lfirst(cell) != NULL)
-			dlock_database_resume((DlockDatabase *) lfirst(cell));
+		dlock_database_resume((DlockDatabase *) lfirst(cell));
 	/* it may be a copy of a database that has the extension */
 	if (committed && OidIsValid(created_database))
 		dlock_database_recheck(created_database);

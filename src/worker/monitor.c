@@ -206,10 +206,10 @@ dlock_monitor_main(Datum main_arg)
 		dlock_worker_serve_signals();
 
 		/*
-		 * From here on, every new deadline wakes us.  expire_due passes through
-		 * all partition locks.  A client that began to wait under one of them
-		 * before we had it is counted by break_deadlocks; one that begins
-		 * later finds DLOCK_NEVER and wakes us.
+		 * From here on, every new deadline wakes us.  expire_due passes
+		 * through all partition locks.  A client that began to wait under one
+		 * of them before we had it is counted by break_deadlocks; one that
+		 * begins later finds DLOCK_NEVER and wakes us.
 		 */
 		dlock_alarm_set_due(DLOCK_NEVER);
 		due = expire_due();

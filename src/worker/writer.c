@@ -403,6 +403,7 @@ dlock_writer_main(Datum main_arg)
 		if (dlock_database_take_recheck(db))
 		{
 			dlock_worker_begin_transaction();
+
 			/*
 			 * The backend that asked for this sends its invalidation messages
 			 * after it has woken us.
