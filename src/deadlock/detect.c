@@ -262,7 +262,7 @@ still_stands(const DlockWaitGraph *graph, const Cycle *cycle, int *arcs)
  */
 static bool
 is_in_database(const DlockWaitGraph *graph, const DlockNode *node,
-		const DlockDeadlock *deadlock)
+			   const DlockDeadlock *deadlock)
 {
 	return node->kind == DLOCK_NODE_LEASE &&
 		dlock_waitgraph_queue(graph, node)->dboid == deadlock->dboid;
@@ -335,7 +335,7 @@ describe_lock_wait(StringInfo line, const DlockWaitGraph *graph,
  */
 static void
 describe_cycle(const DlockWaitGraph *graph, const int *arcs, int length, int loser,
-		 DlockDeadlock *deadlock)
+			   DlockDeadlock *deadlock)
 {
 	const DlockNode *node = &graph->nodes[loser];
 	const char *more = "\nAnd more.";
@@ -398,7 +398,7 @@ resolve(const DlockWaitGraph *graph, const int *arcs, int length)
 	/* it must be there by the time that the loser looks for it */
 	id = dlock_deadlocks_note(deadlock);
 	if (dlock_enqueue_give_up(&key, dlock_database_at(queue->database),
-							 node->wait->slot, node->wait->ticket, id))
+							  node->wait->slot, node->wait->ticket, id))
 		return true;
 	dlock_deadlocks_retract(id);
 	return false;

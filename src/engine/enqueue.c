@@ -31,7 +31,7 @@
  */
 void
 dlock_enqueue_refusal(const DlockResource *res, uint32 own, uint32 waiter,
-			 DlockRefusal *refusal)
+					  DlockRefusal *refusal)
 {
 	uint32		other = res->holders;
 
@@ -152,7 +152,7 @@ waits_for_older(const DlockRequest *request, const DlockResource *res,
  */
 DlockOutcome
 dlock_enqueue_may_wait(const DlockRequest *request, const DlockResource *res, bool upgrade,
-		 bool wait)
+					   bool wait)
 {
 	if (!wait || dlock_deadlock_policy == DLOCK_POLICY_NO_WAIT)
 		return DLOCK_BUSY;
@@ -257,7 +257,7 @@ dlock_enqueue_result(const DlockRequest *request, DlockGrant *grant)
  */
 bool
 dlock_enqueue_leave(const DlockRequest *request, DlockGrant *grant,
-						 DlockRefusal *refusal)
+					DlockRefusal *refusal)
 {
 	DlockWaiter *waiter = dlock_table_waiter(grant->waiter);
 	DlockWakeups wakeups;
@@ -314,7 +314,7 @@ stands_in(const DlockResource *res, uint32 slot)
  */
 bool
 dlock_enqueue_give_up(const DlockKey *key, DlockDatabase *db, uint32 slot,
-					 int64 ticket, uint64 deadlock)
+					  int64 ticket, uint64 deadlock)
 {
 	DlockWaiter *waiter = dlock_table_waiter(slot);
 	DlockWakeups wakeups;

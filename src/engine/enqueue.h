@@ -25,10 +25,10 @@ extern DlockOutcome dlock_enqueue_upgrade(const DlockRequest *request,
 
 /* these take the partition lock */
 extern DlockOutcome dlock_enqueue_result(const DlockRequest *request,
-											  DlockGrant *grant);
+										 DlockGrant *grant);
 extern bool dlock_enqueue_leave(const DlockRequest *request,
-									 DlockGrant *grant, DlockRefusal *refusal);
+								DlockGrant *grant, DlockRefusal *refusal);
 extern bool dlock_enqueue_give_up(const DlockKey *key, DlockDatabase *db,
-								 uint32 slot, int64 ticket, uint64 deadlock);
+								  uint32 slot, int64 ticket, uint64 deadlock);
 
 #endif							/* DLOCK_ENGINE_ENQUEUE_H */

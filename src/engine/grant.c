@@ -63,7 +63,7 @@ acknowledge(const DlockRequest *request, DlockGrant *grant, DlockTime now)
  */
 static void
 grant_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
-		 DlockGrant *grant, DlockWakeups *wakeups)
+		   DlockGrant *grant, DlockWakeups *wakeups)
 {
 	DlockDatabase *db = request->gate.db;
 
@@ -118,7 +118,7 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own,
  */
 static DlockOutcome
 grant_lease(const DlockRequest *request, uint32 resource, bool wait,
-	  DlockGrant *grant, DlockWakeups *wakeups)
+			DlockGrant *grant, DlockWakeups *wakeups)
 {
 	uint32		idx;
 	uint32		spare = DLOCK_NONE;
@@ -126,7 +126,7 @@ grant_lease(const DlockRequest *request, uint32 resource, bool wait,
 	if (!may_be_granted(dlock_table_resource(resource), request))
 	{
 		DlockOutcome outcome = dlock_enqueue_may_wait(request, dlock_table_resource(resource),
-										false, wait);
+													  false, wait);
 
 		return outcome == DLOCK_QUEUED ?
 			dlock_enqueue_request(request, resource, grant) : outcome;
@@ -202,7 +202,7 @@ hold_more(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 
 static DlockOutcome
 acquire_locked(const DlockRequest *request, bool wait, DlockGrant *grant,
-		DlockRefusal *refusal, DlockWakeups *wakeups)
+			   DlockRefusal *refusal, DlockWakeups *wakeups)
 {
 	uint32		resource;
 	DlockResource *res;
@@ -246,7 +246,7 @@ dlock_grant_init(DlockGrant *grant)
  */
 DlockOutcome
 dlock_grant_request(const DlockRequest *request, bool wait,
-					 DlockGrant *grant, DlockRefusal *refusal)
+					DlockGrant *grant, DlockRefusal *refusal)
 {
 	DlockWakeups wakeups;
 	DlockOutcome outcome;
@@ -328,8 +328,8 @@ grant_all(const DlockRequest *requests, int count, DlockGrant *grants,
  */
 DlockOutcome
 dlock_grant_all(const DlockRequest *requests, int count,
-						 DlockGrant *grants, int *which,
-						 DlockRefusal *refusal)
+				DlockGrant *grants, int *which,
+				DlockRefusal *refusal)
 {
 	DlockWakeups wakeups;
 	DlockOutcome outcome;
@@ -419,8 +419,8 @@ undo(const DlockRequest *request, const DlockGrant *grant,
 	{
 		if (dlock_holds_take_back(lease, &request->hold, grant->told))
 			dlock_transition_settle(grant->lease, DLOCK_END_UNTOLD,
-							   request->hold.scope != DLOCK_SCOPE_TRANSACTION,
-							   wakeups);
+									request->hold.scope != DLOCK_SCOPE_TRANSACTION,
+									wakeups);
 		return;
 	}
 	if (!grant->told)

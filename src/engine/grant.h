@@ -11,16 +11,16 @@
 #include "engine/request.h"
 
 extern DlockOutcome dlock_grant_request(const DlockRequest *request, bool wait,
-										 DlockGrant *grant,
-										 DlockRefusal *refusal);
+										DlockGrant *grant,
+										DlockRefusal *refusal);
 extern DlockOutcome dlock_grant_all(const DlockRequest *requests,
-											 int count, DlockGrant *grants,
-											 int *which,
-											 DlockRefusal *refusal);
+									int count, DlockGrant *grants,
+									int *which,
+									DlockRefusal *refusal);
 extern void dlock_grant_init(DlockGrant *grant);
 extern bool dlock_grant_acknowledge(const DlockRequest *request,
-									 DlockGrant *grant);
+									DlockGrant *grant);
 extern void dlock_grant_take_back(const DlockRequest *request,
-								   DlockGrant *grant);
+								  DlockGrant *grant);
 
 #endif							/* DLOCK_ENGINE_GRANT_H */

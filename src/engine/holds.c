@@ -54,7 +54,7 @@ next_of(const DlockHoldCount *count)
 
 static DlockHoldCount *
 find_count(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
-	 DlockMode mode)
+		   DlockMode mode)
 {
 	DlockHoldCount *count = &lease->holds;
 
@@ -70,7 +70,7 @@ static DlockHoldCount *
 find_hold(DlockLease *lease, const DlockHold *hold)
 {
 	return find_count(lease, owner_of(hold), hold->scope, stops_clock(hold),
-				hold->mode);
+					  hold->mode);
 }
 
 static void
@@ -305,7 +305,7 @@ release_mine(DlockLease *lease, uint32 session, DlockMode mode, int32 count)
 {
 	DlockHoldCount *own = find_count(lease, session, DLOCK_SCOPE_SESSION, true, mode);
 	DlockHoldCount *plain = find_count(lease, DLOCK_NO_SESSION, DLOCK_SCOPE_LEASE,
-								 false, mode);
+									   false, mode);
 	int32		n = 0;
 
 	if (own != NULL)

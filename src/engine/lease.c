@@ -279,7 +279,7 @@ begin_anew(uint32 idx, const DlockHold *hold, DlockWakeups *wakeups)
  */
 void
 dlock_lease_add_hold(uint32 idx, const DlockHold *hold, uint32 *spare,
-			   DlockWakeups *wakeups)
+					 DlockWakeups *wakeups)
 {
 	DlockLease *lease = dlock_table_lease(idx);
 	bool		first = !lease->durable;

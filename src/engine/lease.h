@@ -23,12 +23,12 @@ extern void dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client,
 extern void dlock_lease_grant(uint32 resource, uint32 idx,
 							  DlockWakeups *wakeups);
 extern void dlock_lease_add_hold(uint32 idx, const DlockHold *hold, uint32 *spare,
-						   DlockWakeups *wakeups);
+								 DlockWakeups *wakeups);
 extern uint64 dlock_lease_hold_batch(DlockDatabase *db, uint32 idx,
-							   const DlockHold *hold);
+									 const DlockHold *hold);
 extern void dlock_lease_restart_clock(uint32 idx, DlockTime now);
 extern void dlock_lease_set_duration(uint32 idx, int64 duration,
-							   DlockWakeups *wakeups);
+									 DlockWakeups *wakeups);
 extern int64 dlock_lease_sure_duration(const DlockLease *lease);
 extern void dlock_lease_promise(uint32 idx, DlockWakeups *wakeups);
 extern void dlock_lease_strengthen(uint32 idx, DlockMode mode);

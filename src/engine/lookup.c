@@ -66,7 +66,7 @@ dlock_lookup_first_holder(const DlockKey *key)
  */
 bool
 dlock_lookup_find(DlockGate gate, const DlockKey *key, uint32 client,
-				   DlockLeaseRef *ref)
+				  DlockLeaseRef *ref)
 {
 	uint32		resource;
 	uint32		idx = DLOCK_NONE;
@@ -92,7 +92,7 @@ dlock_lookup_find(DlockGate gate, const DlockKey *key, uint32 client,
  */
 bool
 dlock_lookup_find_slot(DlockGate gate, uint32 slot, uint32 client,
-						DlockLeaseRef *ref)
+					   DlockLeaseRef *ref)
 {
 	DlockLease *lease = dlock_table_lease(slot);
 	uint32		hash;
@@ -133,7 +133,7 @@ copy_holder_ref(uint32 idx, DlockHolder *holder)
  */
 bool
 dlock_lookup_find_holder(DlockGate gate, const DlockKey *key, int64 token,
-						  DlockHolder *holder)
+						 DlockHolder *holder)
 {
 	uint32		idx;
 
@@ -169,7 +169,7 @@ dlock_lookup_stands(DlockGate gate, const DlockLeaseRef *ref)
  */
 bool
 dlock_lookup_of_session(DlockGate gate, const DlockLeaseRef *ref,
-						 uint32 session)
+						uint32 session)
 {
 	bool		result;
 
@@ -240,7 +240,7 @@ dlock_lookup_cause(const DlockKey *key, uint32 client, DlockCause *cause)
  */
 bool
 dlock_lookup_ref_cause(DlockGate gate, const DlockLeaseRef *ref,
-						DlockCause *cause)
+					   DlockCause *cause)
 {
 	bool		found;
 

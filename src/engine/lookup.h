@@ -35,19 +35,19 @@ typedef struct DlockHolder
 } DlockHolder;
 
 extern bool dlock_lookup_find(DlockGate gate, const DlockKey *key,
-							   uint32 client, DlockLeaseRef *ref);
+							  uint32 client, DlockLeaseRef *ref);
 extern bool dlock_lookup_find_slot(DlockGate gate, uint32 slot, uint32 client,
-									DlockLeaseRef *ref);
+								   DlockLeaseRef *ref);
 extern bool dlock_lookup_of_session(DlockGate gate, const DlockLeaseRef *ref,
-									 uint32 session);
+									uint32 session);
 extern bool dlock_lookup_find_holder(DlockGate gate, const DlockKey *key,
-									  int64 token, DlockHolder *holder);
+									 int64 token, DlockHolder *holder);
 extern bool dlock_lookup_cause(const DlockKey *key, uint32 client,
-									 DlockCause *cause);
+							   DlockCause *cause);
 extern bool dlock_lookup_ref_cause(DlockGate gate, const DlockLeaseRef *ref,
-									DlockCause *cause);
+								   DlockCause *cause);
 extern bool dlock_lookup_is_running(DlockGate gate,
-									 const DlockLeaseRef *ref);
+									const DlockLeaseRef *ref);
 
 /* the caller holds the partition lock; engine/ only */
 struct DlockLease;

@@ -31,7 +31,7 @@
  */
 DlockRestoreResult
 dlock_maintenance_restore(DlockDatabase *db, const DlockRecord *record,
-					 uint32 client)
+						  uint32 client)
 {
 	DlockHold	hold = {0};
 	DlockKey	key;
@@ -41,7 +41,7 @@ dlock_maintenance_restore(DlockDatabase *db, const DlockRecord *record,
 	DlockRestoreResult result = DLOCK_RESTORED;
 
 	key = dlock_key_make(db->dboid, record->resource,
-								 (int) strlen(record->resource));
+						 (int) strlen(record->resource));
 	hold.duration = record->duration;
 	hold.scope = record->scope;
 
@@ -101,8 +101,8 @@ dlock_maintenance_start_clocks(DlockDatabase *db)
 		if (lease->hash == hash && lease->database == db->slot &&
 			lease->state == DLOCK_LEASE_HELD)
 			dlock_lease_restart_clock(i, dlock_clock_after(now,
-													 lease->duration / 10 *
-													 (i % SPREAD_STEPS) / SPREAD_STEPS));
+														   lease->duration / 10 *
+														   (i % SPREAD_STEPS) / SPREAD_STEPS));
 		dlock_partition_unlock(hash);
 	}
 }
@@ -199,7 +199,7 @@ dlock_maintenance_expire(int partition, DlockTime *next)
 		if (idx != DLOCK_NONE)
 		{
 			dlock_wakeups_init(&wakeups,
-								 dlock_database_at(dlock_table_lease(idx)->database));
+							   dlock_database_at(dlock_table_lease(idx)->database));
 			dlock_transition_end(idx, DLOCK_END_EXPIRED, &wakeups);
 		}
 		dlock_partition_unlock(partition);

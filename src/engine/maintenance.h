@@ -20,8 +20,8 @@ typedef enum DlockRestoreResult
 } DlockRestoreResult;
 
 extern DlockRestoreResult dlock_maintenance_restore(DlockDatabase *db,
-											   const DlockRecord *record,
-											   uint32 client);
+													const DlockRecord *record,
+													uint32 client);
 extern void dlock_maintenance_start_clocks(DlockDatabase *db);
 extern void dlock_maintenance_purge(DlockDatabase *db);
 extern void dlock_maintenance_expire(int partition, DlockTime *next);

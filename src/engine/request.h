@@ -33,7 +33,8 @@ typedef struct DlockRequest
 	DlockTime	arrived;		/* when the call began */
 	DlockTime	deadline;		/* of the wait, to be shown */
 	int64		token;			/* mode change: of this lease; 0: any */
-	bool		eager;			/* has more to do before it waits for the flush */
+	bool		eager;			/* has more to do before it waits for the
+								 * flush */
 	bool		quorum;			/* grants are confirmed by standbys */
 } DlockRequest;
 

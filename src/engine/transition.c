@@ -62,7 +62,7 @@ dismiss_changers(DlockResource *res, uint32 client, DlockWakeups *wakeups)
  */
 void
 dlock_transition_settle(uint32 idx, DlockEndCause cause, bool row,
-				   DlockWakeups *wakeups)
+						DlockWakeups *wakeups)
 {
 	DlockLease *lease = dlock_table_lease(idx);
 

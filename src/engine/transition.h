@@ -14,16 +14,16 @@
 
 /* the caller holds the partition lock exclusively */
 extern void dlock_transition_settle(uint32 idx, DlockEndCause cause, bool row,
-							   DlockWakeups *wakeups);
+									DlockWakeups *wakeups);
 extern void dlock_transition_settle_mode(uint32 idx, DlockWakeups *wakeups);
 extern void dlock_transition_end(uint32 idx, DlockEndCause cause,
-							DlockWakeups *wakeups);
-extern void dlock_transition_dismiss(uint32 idx, DlockWaitState why,
 								 DlockWakeups *wakeups);
+extern void dlock_transition_dismiss(uint32 idx, DlockWaitState why,
+									 DlockWakeups *wakeups);
 extern void dlock_transition_serve_client(DlockResource *res, uint32 lease_idx,
-							   DlockWakeups *wakeups);
+										  DlockWakeups *wakeups);
 extern void dlock_transition_serve_queue(uint32 resource, DlockWakeups *wakeups);
 extern bool dlock_transition_end_expired(uint32 resource, DlockTime now,
-							  DlockWakeups *wakeups);
+										 DlockWakeups *wakeups);
 
 #endif							/* DLOCK_ENGINE_TRANSITION_H */

@@ -47,8 +47,8 @@ typedef struct ClientTable
 	uint32		bucket_mask;	/* constant */
 	uint32		used;			/* entries ever used; client lock */
 	uint32		hand;			/* where the last sweep ended; client lock */
-	TimestampTz horizon;		/* rows not used since then may be gone; client
-								 * lock */
+	TimestampTz horizon;		/* rows not used since then may be gone;
+								 * client lock */
 } ClientTable;
 
 typedef struct Bucket

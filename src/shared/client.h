@@ -24,7 +24,7 @@ typedef struct DlockClient
 								 * raised from 0 only under the client lock */
 	pg_atomic_uint32 waiting;	/* places in queues */
 	pg_atomic_uint32 held;		/* leases */
-	pg_atomic_uint64 start_token;		/* token of the first of these; its age */
+	pg_atomic_uint64 start_token;	/* token of the first of these; its age */
 	uint32		hash;
 	uint32		next;			/* hash chain or free list; client lock */
 	uint32		epoch;			/* opening of the database it belongs to */

@@ -10,8 +10,8 @@
 
 typedef enum DlockSessionMapKind
 {
-	DLOCK_SESSION_MAP_OWN,			/* the session's anonymous client */
-	DLOCK_SESSION_MAP_NAMED,			/* the named one it used last */
+	DLOCK_SESSION_MAP_OWN,		/* the session's anonymous client */
+	DLOCK_SESSION_MAP_NAMED,	/* the named one it used last */
 } DlockSessionMapKind;
 
 #define DLOCK_SESSION_MAP_KINDS 2

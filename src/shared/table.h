@@ -51,13 +51,13 @@ typedef struct DlockHoldCount
 	uint32		session;		/* DLOCK_NO_SESSION: scope lease */
 	uint32		next;			/* further ones of the lease; pool's free list */
 	int32		count;			/* 0: unused */
-	uint32		untold:20;		/* of these: not acknowledged yet; no more than
-								 * there are backends */
+	uint32		untold:20;		/* of these: not acknowledged yet; no more
+								 * than there are backends */
 	uint32		scope:4;		/* a DlockScope */
 	uint32		mode:4;			/* a DlockMode */
 	uint32		kept:1;			/* they stop the clock */
-	uint32		last_told;		/* the lease's "told" when the newest of them was
-								 * acknowledged */
+	uint32		last_told;		/* the lease's "told" when the newest of them
+								 * was acknowledged */
 } DlockHoldCount;
 
 /*
@@ -78,8 +78,8 @@ typedef struct DlockLease
 	DlockTime	deadline;		/* DLOCK_NEVER while pending or kept; in a
 								 * database's free list: since when */
 	DlockTime	heap_key;		/* place in the heap, <= deadline */
-	DlockTime	row_since;		/* unless promised: when it first was to have a
-								 * row */
+	DlockTime	row_since;		/* unless promised: when it first was to have
+								 * a row */
 	TimestampTz acquired_at;
 	uint32		hash;			/* of the resource */
 	uint32		resource;
@@ -101,15 +101,16 @@ typedef struct DlockLease
 	int32		fences;			/* commits under way that depend on it; it
 								 * does not end before they do */
 	int32		priority;
-	uint32		told;			/* requests that were acknowledged; begins anew
-								 * when it is at its maximum */
+	uint32		told;			/* requests that were acknowledged; begins
+								 * anew when it is at its maximum */
 	uint32		upgrade_told;	/* "told" when the last upgrade was */
 	uint32		upgrading:20;	/* upgrades by dlock_set_options that were not
 								 * acknowledged yet; no more than backends */
-	uint32		upgrades:8;		/* upgrades that were, since the last downgrade;
-								 * at its maximum it is not counted any more */
-	uint32		upgrade_mode:4; /* a DlockMode: the strongest that upgrades have
-								 * asked for, as long as there are any */
+	uint32		upgrades:8;		/* upgrades that were, since the last
+								 * downgrade; at its maximum it is not counted
+								 * any more */
+	uint32		upgrade_mode:4; /* a DlockMode: the strongest that upgrades
+								 * have asked for, as long as there are any */
 	uint32		downgrades;		/* times that they came to nothing */
 	uint16		database;
 	uint8		state;			/* a DlockLeaseState */
@@ -135,8 +136,8 @@ typedef struct DlockResource
 {
 	uint32		hash;
 	uint32		next;			/* hash chain; free list under the pool lock */
-	uint32		holders;		/* first lease: the strongest mode comes first,
-								 * of the same mode the newest */
+	uint32		holders;		/* first lease: the strongest mode comes
+								 * first, of the same mode the newest */
 	uint32		queue_head;		/* first waiter */
 	uint32		queue_tail;
 	uint32		upgrader;		/* waiter for a stronger mode, ahead of all */
