@@ -203,7 +203,7 @@ check_resources(FunctionCallInfo fcinfo)
 				 errmsg("too many resources in one call"),
 				 errdetail("The array has %d elements; at most %d are allowed.",
 						   nnames, RESOURCES_MAX),
-				 errhint("Let one resource stand for many of them, or acquire them in several calls.")));
+				 errhint("Use one resource name for a group of resources, or acquire them in several calls.")));
 }
 
 /*

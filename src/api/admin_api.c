@@ -46,9 +46,9 @@ dlock_refuse_write(PG_FUNCTION_ARGS)
 				 errmsg("must be called as a trigger")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("cannot change table \"%s\" by SQL",
+			 errmsg("cannot change table \"%s\" directly",
 					RelationGetRelationName(((TriggerData *) fcinfo->context)->tg_relation)),
-			 errdetail("It is the image of what dlock holds in memory, written by dlock alone."),
+			 errdetail("The table mirrors the leases in shared memory, and only the dlock writer process changes it."),
 			 errhint("Use dlock_release or dlock_force_release to end a lease.")));
 	PG_RETURN_NULL();
 }

@@ -182,8 +182,8 @@ dlock_args_timeout(FunctionCallInfo fcinfo, int n)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("timeout must not be negative"),
-				 errdetail("The timeout given is %s.", dlock_interval_text(us)),
-				 errhint("A timeout of 0 does not wait; NULL waits without a limit.")));
+				 errdetail("The timeout is %s.", dlock_interval_text(us)),
+				 errhint("Use 0 to avoid waiting, or NULL to wait without a limit.")));
 	return us;
 }
 
@@ -203,7 +203,7 @@ dlock_args_ttl(FunctionCallInfo fcinfo, int n)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("ttl is out of range"),
-				 errdetail("The ttl given is %s; it must be at least %s and at most %s.",
+				 errdetail("The ttl is %s, but must be between %s and %s.",
 						   dlock_interval_text(us), dlock_interval_text(1000),
 						   dlock_interval_text(max)),
 				 us > max ? errhint("The maximum is set by \"dlock.max_ttl\".") : 0));

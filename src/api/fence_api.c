@@ -99,12 +99,12 @@ report_not_holder(Relation rel, const DlockKey *key,
 			 errmsg("cannot write to table \"%s\" without holding resource \"%s\" exclusively",
 					dlock_message_text(RelationGetRelationName(rel)),
 					dlock_message_text(pnstrdup(key->name, key->len))),
-			 outcome == DLOCK_FENCE_NOT_HELD ? errdetail("Nobody holds it.") :
-			 outcome == DLOCK_FENCE_NOT_EXCLUSIVE ? errdetail("It is held in %s mode.",
+			 outcome == DLOCK_FENCE_NOT_HELD ? errdetail("No client holds the resource.") :
+			 outcome == DLOCK_FENCE_NOT_EXCLUSIVE ? errdetail("The resource is held in %s mode.",
 																	 dlock_mode_name(holder->ref.mode)) :
-			 dlock_message_detail(psprintf("It is held by client \"%s\".",
+			 dlock_message_detail(psprintf("The resource is held by client \"%s\".",
 										   holder->name)),
-			 errhint("Acquire it first, in a statement of its own."),
+			 errhint("Acquire the resource first, in a separate statement."),
 			 table_field(rel)));
 }
 
@@ -124,7 +124,7 @@ guard(DlockRowResource *row_resource, TupleTableSlot *slot, Relation rel)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("resource of a row in table \"%s\" is null",
 						dlock_message_text(RelationGetRelationName(rel))),
-				 errdetail("A protected table takes no row whose resource expression is null."),
+				 errdetail("The resource expression of a protected table must not be null for any row."),
 				 table_field(rel)));
 	if (last_generation == dlock_fence_generation() &&
 		last_len == (int) VARSIZE_ANY_EXHDR(name) &&
@@ -207,8 +207,8 @@ refuse_truncate(Relation rel)
 			(errcode(ERRCODE_DLOCK_NOT_HOLDER),
 			 errmsg("cannot truncate table \"%s\" because it is protected by dlock",
 					dlock_message_text(RelationGetRelationName(rel))),
-			 errdetail("TRUNCATE looks at no rows, so there is nothing to tell their resources by."),
-			 errhint("Use DELETE, or dlock_unprotect."),
+			 errdetail("TRUNCATE does not look at the rows, so their resources cannot be determined."),
+			 errhint("Use DELETE, or call dlock_unprotect first."),
 			 table_field(rel)));
 }
 

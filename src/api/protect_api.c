@@ -95,7 +95,7 @@ check_target(Relation rel)
 		if (IsSystemRelation(rel))
 			cannot_protect(rel, "It is a system table.");
 		if (find_inheritance_children(relid, NoLock) != NIL)
-			cannot_protect(rel, "Other tables inherit from it, and a trigger does not see their rows.");
+			cannot_protect(rel, "Other tables inherit from it, and its triggers do not fire for their rows.");
 		return;
 	}
 	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
@@ -168,7 +168,7 @@ dlock_protect(PG_FUNCTION_ARGS)
 	if (our_triggers(rel) != NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("table \"%s\" is protected already",
+				 errmsg("table \"%s\" is already protected",
 						dlock_message_text(RelationGetRelationName(rel))),
 				 errhint("Use dlock_unprotect first.")));
 	expression = dlock_row_resource_check(rel,

@@ -121,7 +121,7 @@ parse(const char *expression)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_SYNTAX_ERROR),
-			 errmsg("a resource expression must be one expression and nothing else")));
+			 errmsg("a resource expression must be a single expression")));
 	return NULL;				/* not reached */
 }
 
@@ -139,7 +139,7 @@ check_columns(Node *expr)
 		if (column + FirstLowInvalidHeapAttributeNumber <= 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-					 errmsg("a resource expression cannot use system columns or whole rows")));
+					 errmsg("a resource expression cannot use system columns or whole-row references")));
 }
 
 /*
@@ -155,7 +155,7 @@ check_immutable(Node *expr)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("functions in a resource expression must be immutable"),
-				 errhint("Join texts with || rather than format() or concat().")));
+				 errhint("To concatenate strings, use || instead of format() or concat().")));
 }
 
 /*

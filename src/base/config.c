@@ -42,7 +42,7 @@ check_client(char **newval, void **extra, GucSource source)
 {
 	if (strlen(*newval) > DLOCK_NAME_MAX)
 	{
-		GUC_check_errdetail("A client name has at most %d bytes.",
+		GUC_check_errdetail("A client name can have at most %d bytes.",
 							DLOCK_NAME_MAX);
 		return false;
 	}
@@ -157,7 +157,7 @@ dlock_config_define(void)
 							 /* bootValue */ 30 * 1000, /* minValue */ 1, /* maxValue */ INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("dlock.max_ttl",
-							"Sets the longest \"ttl\" that may be asked for.",
+							"Sets the maximum \"ttl\" of a lease.",
 							NULL,
 							&dlock_max_ttl,
 							 /* bootValue */ 24 * 60 * 60 * 1000, /* minValue */ 1, /* maxValue */ INT_MAX,
@@ -170,7 +170,7 @@ dlock_config_define(void)
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dlock.client",
 							   "Sets the name of the client that the session acts as.",
-							   "When empty, each session is a client of its own.",
+							   "When empty, each session is its own client.",
 							   &dlock_client,
 							    /* bootValue */ "",
 							   PGC_USERSET, 0, check_client, assign_client, NULL);
@@ -181,13 +181,13 @@ dlock_config_define(void)
 							  /* bootValue */ false,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("dlock.deadlock_timeout",
-							"Sets the time between two looks for deadlocks while anybody waits.",
-							"Waits and leases that end by themselves within this time are left alone.",
+							"Sets the time between two searches for deadlocks while any client waits.",
+							"Waits and leases that end on their own within this time are ignored.",
 							&dlock_deadlock_timeout,
 							 /* bootValue */ 1000, /* minValue */ 1, /* maxValue */ INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomEnumVariable("dlock.deadlock_policy",
-							 "Sets what a request does that would have to wait.",
+							 "Sets how to handle a request that would have to wait.",
 							 NULL,
 							 &dlock_deadlock_policy,
 							 DLOCK_POLICY_DETECT, policy_options,
@@ -199,8 +199,8 @@ dlock_config_define(void)
 							 /* bootValue */ 5 * 1000, /* minValue */ 0, /* maxValue */ INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("dlock.client_retention",
-							"Sets how long a named client is remembered that nobody uses.",
-							"A value of 0 keeps clients for ever.",
+							"Sets how long an unused named client is remembered.",
+							"A value of 0 keeps clients forever.",
 							&dlock_client_retention,
 							 /* bootValue */ 30 * 24 * 60 * 60, /* minValue */ 0, /* maxValue */ INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);

@@ -32,10 +32,10 @@ refuse(const DlockShape *shape, const char *detail)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"dlock.%s\" is not as dlock has made it",
+			 errmsg("table \"dlock.%s\" does not have the expected definition",
 					shape->table),
 			 dlock_message_detail(detail),
-			 errhint("Undo the change.")));
+			 errhint("Undo the changes to the table.")));
 }
 
 /*
@@ -48,7 +48,7 @@ dlock_shape_relation(const DlockShape *shape)
 										  get_namespace_oid("dlock", false));
 
 	if (!OidIsValid(relid))
-		refuse(shape, "It does not exist.");
+		refuse(shape, "The table does not exist.");
 	return relid;
 }
 
@@ -96,7 +96,7 @@ check_no_others(const DlockShape *shape, TupleDesc desc)
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 
 		if (!column->attisdropped && !is_known(shape, column))
-			refuse(shape, psprintf("Column \"%s\" is not one of dlock's.",
+			refuse(shape, psprintf("Column \"%s\" is unexpected.",
 								   NameStr(column->attname)));
 	}
 }
@@ -113,9 +113,9 @@ dlock_shape_check(const DlockShape *shape, Relation rel, AttrNumber *numbers)
 	/* rows go past the table's access method, and must survive a crash */
 	if (rel->rd_rel->relkind != RELKIND_RELATION ||
 		rel->rd_rel->relam != HEAP_TABLE_AM_OID)
-		refuse(shape, "It is not an ordinary table of access method heap.");
+		refuse(shape, "The table is not an ordinary table with access method \"heap\".");
 	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
-		refuse(shape, "It is unlogged.");
+		refuse(shape, "The table is unlogged.");
 	for (int c = 0; c < shape->ncolumns; c++)
 	{
 		const DlockColumn *column = &shape->columns[c];

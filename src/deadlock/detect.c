@@ -276,7 +276,7 @@ describe_lease_wait(StringInfo line, const DlockWaitGraph *graph,
 
 	if (!is_in_database(graph, node, deadlock))
 	{
-		appendStringInfo(line, "Process %d waits for a resource of another database, ",
+		appendStringInfo(line, "Process %d waits for a resource in another database, ",
 						 node->pid);
 		if (arc->kind == DLOCK_ARC_HOLDS)
 			appendStringInfoString(line, "held by a client there.");
@@ -338,7 +338,7 @@ describe_cycle(const DlockWaitGraph *graph, const int *arcs, int length, int los
 			   DlockDeadlock *deadlock)
 {
 	const DlockNode *node = &graph->nodes[loser];
-	const char *more = "\nAnd more.";
+	const char *more = "\nFurther waits are not shown.";
 	StringInfoData line;
 	Size		used = 0;
 	int			start = 0;

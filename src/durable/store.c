@@ -133,10 +133,10 @@ check_changed(TM_Result result, ItemPointer place)
 	known_file = InvalidOid;
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("row (%u,%u) of table \"dlock.locks\" was changed by somebody else",
+			 errmsg("row (%u,%u) of table \"dlock.locks\" was changed by another process",
 					ItemPointerGetBlockNumber(place),
 					ItemPointerGetOffsetNumber(place)),
-			 errdetail("All rows will be written anew.")));
+			 errdetail("All rows will be rewritten.")));
 }
 
 static void

@@ -189,8 +189,8 @@ wait_for_gate(void)
 		if (epoch != 0)
 			break;
 		if (!dlock_database_wait(until))
-			not_ready("Its writer process has not loaded the leases yet.",
-					  "See the server log; you might need to increase \"max_worker_processes\".");
+			not_ready("The writer process has not loaded the leases yet.",
+					  "See the server log. You might need to increase \"max_worker_processes\".");
 		CHECK_FOR_INTERRUPTS();
 	}
 	dlock_database_wait_done();
@@ -218,7 +218,7 @@ report_recovery(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 			 errmsg("cannot change leases during recovery"),
-			 known ? errhint("Connect to the primary server. This one replicates from \"%s\", port %d.",
+			 known ? errhint("Connect to the primary server. This server replicates from host \"%s\", port %d.",
 							 dlock_message_text(host), port) :
 			 errhint("Connect to the primary server, for example with \"target_session_attrs=read-write\".")));
 }
@@ -260,7 +260,7 @@ refuse_role(Oid client_role, const char *name)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for dlock client \"%s\"",
 					dlock_message_text(name)),
-			 role == NULL ? errdetail("The role that the client belongs to does not exist any more.") :
+			 role == NULL ? errdetail("The role that the client belongs to no longer exists.") :
 			 dlock_message_detail(psprintf("The client belongs to role \"%s\".",
 										   role))));
 }
@@ -438,9 +438,9 @@ refuse_anonymous(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("client must be named"),
+			 errmsg("client name is required"),
 			 errdetail("The call names no client, \"dlock.client\" is empty, and \"dlock.require_client\" is on."),
-			 errhint("Set \"dlock.client\", or give the argument \"client\".")));
+			 errhint("Set \"dlock.client\", or pass the argument \"client\".")));
 }
 
 /*

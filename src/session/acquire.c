@@ -319,10 +319,10 @@ refusal_detail(const DlockRequest *request, const DlockRefusal *refusal)
 
 	initStringInfo(&buf);
 	if (refusal->nholders == 0)
-		appendStringInfoString(&buf, "Others wait ahead");
+		appendStringInfoString(&buf, "Other requests are waiting ahead");
 	else
 	{
-		appendStringInfo(&buf, "It is held in %s mode by client \"%s\"",
+		appendStringInfo(&buf, "The resource is held in %s mode by client \"%s\"",
 						 dlock_mode_name(refusal->mode), refusal->holder);
 		if (refusal->nholders > 1)
 			appendStringInfo(&buf, " and %d more", refusal->nholders - 1);
@@ -336,7 +336,9 @@ refusal_detail(const DlockRequest *request, const DlockRefusal *refusal)
 		appendStringInfo(&buf, "; the request was at place %d of %d in the queue",
 						 refusal->place, refusal->nwaiters);
 	else if (refusal->nwaiters > 0)
-		appendStringInfo(&buf, "; %d wait for it", refusal->nwaiters);
+		appendStringInfo(&buf, refusal->nwaiters == 1 ?
+						 "; %d request is waiting" :
+						 "; %d requests are waiting", refusal->nwaiters);
 	appendStringInfoChar(&buf, '.');
 	return dlock_message_detail(buf.data);
 }
@@ -364,7 +366,7 @@ report_not_durable(DlockDatabase *db, const char *name)
 			 errmsg("could not make a lease on resource \"%s\" durable in time",
 					name),
 			 dlock_flush_writer_detail(&report),
-			 errhint("The request was taken back. Try again with a longer timeout, or see the server log for what keeps the writer.")));
+			 errhint("The request was withdrawn. Try again with a longer timeout, or see the server log for what is delaying the writer.")));
 }
 
 /*
@@ -398,16 +400,16 @@ dlock_acquire_report(const DlockRequest *request, DlockOutcome outcome,
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
 					 errmsg("deadlock detected"),
-					 errdetail("Two holders of resource \"%s\" wait for each other to release their shared lease.",
+					 errdetail("Two holders of resource \"%s\" are waiting for each other to release their shared leases.",
 							   name),
 					 errhint("Release the shared lease, then acquire an exclusive one.")));
 			break;
 		case DLOCK_TOO_YOUNG:
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
-					 errmsg("may not wait for a lease on resource \"%s\"", name),
-					 errdetail("Clients in the way have been holding leases for longer, and \"dlock.deadlock_policy\" is \"wait_die\"."),
-					 errhint("Release the leases that are held, then try again.")));
+					 errmsg("cannot wait for a lease on resource \"%s\"", name),
+					 errdetail("The request would wait for a client that has held leases for longer, and \"dlock.deadlock_policy\" is \"wait_die\"."),
+					 errhint("Release the leases that the client holds, then try again.")));
 			break;
 		case DLOCK_DEADLOCK:
 			dlock_detect_report(refusal->deadlock);
@@ -434,7 +436,7 @@ dlock_acquire_report(const DlockRequest *request, DlockOutcome outcome,
 		case DLOCK_SHUT:
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("dlock is not available any more"),
+					 errmsg("dlock is no longer available"),
 					 errdetail("The extension was dropped.")));
 			break;
 		case DLOCK_NO_QUORUM:

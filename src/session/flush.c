@@ -122,7 +122,7 @@ wait_of(int pid)
 
 	if (info == 0)
 		return "";
-	return psprintf(" It waits for %s: %s.", pgstat_get_wait_event_type(info),
+	return psprintf(" It is waiting for %s: %s.", pgstat_get_wait_event_type(info),
 					pgstat_get_wait_event(info));
 }
 
@@ -138,15 +138,15 @@ dlock_flush_writer_detail(const DlockWriterReport *report)
 	switch (report->activity)
 	{
 		case DLOCK_WRITER_ABSENT:
-			return errdetail("There is no writer process.");
+			return errdetail("The writer process is not running.");
 		case DLOCK_WRITER_LOADS:
-			return errdetail("Process %d is loading the leases.%s",
+			return errdetail("Writer process %d is loading the leases.%s",
 							 report->pid, wait);
 		case DLOCK_WRITER_FLUSHES:
-			return errdetail("Process %d waits for flush and standbys.%s",
+			return errdetail("Writer process %d is waiting for the WAL flush and the standbys.%s",
 							 report->pid, wait);
 		case DLOCK_WRITER_WORKS:
 			break;
 	}
-	return errdetail("Process %d is at work.%s", report->pid, wait);
+	return errdetail("Writer process %d is active.%s", report->pid, wait);
 }

@@ -79,8 +79,8 @@ dlock_lost_report(DlockGate gate, const DlockKey *key, uint32 client,
 			 text == NULL && other[0] != '\0' ?
 			 errdetail("%s", &other[1]) :
 			 text == NULL && token != 0 ?
-			 errdetail("No lease with token %lld is remembered.", (long long) token) :
+			 errdetail("There is no record of a lease with token %lld.", (long long) token) :
 			 text == NULL ?
-			 errdetail("No earlier lease of the client on it is remembered.") :
+			 errdetail("There is no record of an earlier lease of the client on the resource.") :
 			 errdetail("%s%s", text, other)));
 }

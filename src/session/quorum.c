@@ -193,9 +193,9 @@ dlock_quorum_report(DlockDatabase *db)
 	ereport(ERROR,
 			(errcode(ERRCODE_DLOCK_NO_QUORUM),
 			 errmsg("no quorum of synchronous standbys"),
-			 since == 0 ? errdetail("The standbys have just confirmed leases again.") :
+			 since == 0 ? errdetail("The standbys have just started to confirm leases again.") :
 			 dlock_message_detail(psprintf("Leases have been waiting for confirmation since %s.%s",
 										   timestamptz_to_str(wall),
 										   missing_standbys())),
-			 errhint("Leases that are held run on. Try again when the standbys are back, or see whether another server is the primary now.")));
+			 errhint("Leases that are already held keep running. Try again when the standbys are back, or check whether another server has become the primary.")));
 }

@@ -257,20 +257,20 @@ report_lost(const DlockEvent *event)
 		[DLOCK_EVENT_HOLD] = "holds",
 		[DLOCK_EVENT_GIVEN_BACK] = "",
 		[DLOCK_EVENT_RELEASE] = "has released",
-		[DLOCK_EVENT_DOWNGRADE] = "has made shared",
+		[DLOCK_EVENT_DOWNGRADE] = "has downgraded",
 		[DLOCK_EVENT_FENCE] = "depends on",
 	};
 
 	ereport(ERROR,
 			(errcode(ERRCODE_DLOCK_LEASE_LOST),
 			 errmsg("could not commit because a lease was lost"),
-			 errdetail("The lease with token %lld, which the transaction %s, is not held in %s mode any more.%s",
+			 errdetail("The lease with token %lld, which the transaction %s, is no longer held in %s mode.%s",
 					   (long long) event->ref.token, relations[event->kind],
 					   dlock_mode_name(event->relied_on),
 					   dlock_lost_cause(event->gate, &event->ref)),
 			 event->kind == DLOCK_EVENT_HOLD ?
 			 errhint("Retry the transaction, with a longer \"ttl\" or without one.") :
-			 errhint("Acquire the resource again, and read again what is to be changed.")));
+			 errhint("Acquire the resource again, and read the data again before changing it.")));
 }
 
 /*

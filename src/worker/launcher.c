@@ -205,7 +205,7 @@ serve_entry(int slot, DlockTime *next)
 		*next = Min(*next, retry_at);
 		if (starts[slot].complained != dboid)
 			ereport(LOG,
-					(errmsg("dlock could not start a writer for database \"%s\"; will try again", name),
+					(errmsg("could not start the dlock writer for database \"%s\"; will try again", name),
 					 errhint("You might need to increase \"max_worker_processes\".")));
 		starts[slot].complained = dboid;
 	}

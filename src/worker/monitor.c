@@ -110,21 +110,21 @@ static void
 tell_begin(const DlockWriterReport *report, DlockTime since)
 {
 	ereport(LOG,
-			(errmsg("dlock writer of database \"%s\" has had work since %s",
+			(errmsg("dlock writer of database \"%s\" has had pending work since %s",
 					report->database, wall_time(since)),
 			 dlock_flush_writer_detail(report),
 			 report->activity == DLOCK_WRITER_ABSENT ?
-			 errhint("See earlier messages of \"dlock writer\" and \"dlock launcher\".") :
-			 errhint("See pg_stat_activity and pg_locks for what the process waits for.")));
+			 errhint("See earlier log messages of the dlock writer and the dlock launcher.") :
+			 errhint("See pg_stat_activity and pg_locks to find out what the process is waiting for.")));
 }
 
 static void
 tell_end(const char *database, DlockTime since)
 {
 	ereport(LOG,
-			(errmsg("dlock writer of database \"%s\" is up to date again",
+			(errmsg("dlock writer of database \"%s\" has caught up",
 					database),
-			 errdetail("It had work since %s.", wall_time(since))));
+			 errdetail("Its work had been pending since %s.", wall_time(since))));
 }
 
 /*

@@ -53,7 +53,7 @@ INSERT INTO calls VALUES
     ($$SELECT dlock_acquire('t_pgtap:x', mode := NULL)$$, 'mode must not be null'),
     ($$SELECT dlock_set_options('t_pgtap:held', mode := 'SHARED')$$, 'unrecognized lease mode: "SHARED"'),
     ($$SELECT dlock_acquire('t_pgtap:x', scope := 'forever')$$, 'unrecognized lease scope: "forever"'),
-    ($$SET LOCAL dlock.client = ''; SET LOCAL dlock.require_client = on; SELECT dlock_release('t_pgtap:held')$$, 'client must be named'),
+    ($$SET LOCAL dlock.client = ''; SET LOCAL dlock.require_client = on; SELECT dlock_release('t_pgtap:held')$$, 'client name is required'),
     ($$SELECT dlock_acquire('t_pgtap:x', priority := NULL)$$, 'priority must not be null'),
     ($$SELECT dlock_release('t_pgtap:held', 0)$$, 'token must be positive'),
     ($$SELECT dlock_renew('t_pgtap:held', token := -1)$$, 'token must be positive'),
@@ -88,7 +88,7 @@ SELECT throws_ok($$ SELECT dlock_acquire('t_pgtap:held', client := 't_pgtap_othe
                  'could not obtain a lease on resource "t_pgtap:held"', 'no_wait');
 SET LOCAL dlock.deadlock_policy = wait_die;
 SELECT throws_ok($$ SELECT dlock_acquire('t_pgtap:held', client := 't_pgtap_other') $$, '40P01',
-                 'may not wait for a lease on resource "t_pgtap:held"', 'wait_die, and too young');
+                 'cannot wait for a lease on resource "t_pgtap:held"', 'wait_die, and too young');
 SET LOCAL dlock.deadlock_policy = detect;
 SET LOCAL lock_timeout = '10ms';
 SELECT throws_ok($$ SELECT dlock_acquire('t_pgtap:held', client := 't_pgtap_other') $$, '55P03',
@@ -105,8 +105,8 @@ SELECT throws_ok($$ SELECT dlock_acquire('t_pgtap:x', client := 't_pgtap_other')
 SELECT throws_ok($$ SELECT dlock_force_release('t_pgtap:held') $$, '42501',
                  'permission denied for function dlock_force_release', 'force');
 RESET ROLE;
-SELECT throws_ok($$ DELETE FROM dlock.locks $$, '42501', 'cannot change table "locks" by SQL', 'leases by SQL');
-SELECT throws_ok($$ TRUNCATE dlock.locks $$, '42501', 'cannot change table "locks" by SQL', 'leases by SQL');
+SELECT throws_ok($$ DELETE FROM dlock.locks $$, '42501', 'cannot change table "locks" directly', 'leases by SQL');
+SELECT throws_ok($$ TRUNCATE dlock.locks $$, '42501', 'cannot change table "locks" directly', 'leases by SQL');
 
 -- 25000, in a parallel worker
 CREATE FUNCTION pg_temp.in_worker() RETURNS bigint LANGUAGE plpgsql PARALLEL SAFE

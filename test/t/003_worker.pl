@@ -490,13 +490,13 @@ foreach my $change (
 	'TRUNCATE dlock.locks')
 {
 	like(try_rows($node, $change),
-		qr/42501: cannot change table "locks" by SQL/, "refused: $change");
+		qr/42501: cannot change table "locks" directly/, "refused: $change");
 }
 
 expect_log(
 	$node,
 	qr/dlock writer ERROR:  cannot write leases because table "dlock.locks" has an index/,
-	qr/client backend .*ERROR:  cannot change table "locks" by SQL/,
+	qr/client backend .*ERROR:  cannot change table "locks" directly/,
 	qr/client backend .*ERROR:  canceling statement due to statement timeout/,
 	qr/client backend .*ERROR:  lease on resource "lock-cancelled" is not held/,
 	# terminated by us, or with the server
@@ -543,12 +543,12 @@ EOCONF
 			"$db: a call where no writer could be started tells what to do");
 		like(
 			slurp_file($few->logfile, $position),
-			qr/LOG:  dlock could not start a writer for database "$db"; will try again\n.*HINT:  You might need to increase "max_worker_processes"/,
+			qr/LOG:  could not start the dlock writer for database "$db"; will try again\n.*HINT:  You might need to increase "max_worker_processes"/,
 			"$db: and so does the log");
 	}
 	cmp_ok(
 		scalar(() = slurp_file($few->logfile, $position) =~
-			  /dlock could not start a writer/g),
+			  /could not start the dlock writer/g),
 		'<', 10, 'but not at every attempt');
 	$s{few_third}->quit;
 	rows($few, 'DROP DATABASE few_third');

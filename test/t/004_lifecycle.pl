@@ -161,7 +161,7 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 	{
 		like(
 			end_ask($s{$waiting}),
-			qr/ERROR:  55000: dlock is not available any more/,
+			qr/ERROR:  55000: dlock is no longer available/,
 			"the $waiting is told");
 	}
 	poll_rows($node,
@@ -273,7 +273,7 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 		qr/ERROR/, 'DROP SCHEMA ... CASCADE');
 	like(
 		end_ask($s{waiter}),
-		qr/55000: dlock is not available any more/,
+		qr/55000: dlock is no longer available/,
 		'tells the waiters');
 	rows($node, 'CREATE EXTENSION dlock', 'life_b');
 	like(ask($s{waiter}, "SELECT dlock_acquire('schema')"),
@@ -691,7 +691,7 @@ is(command('ALTER DATABASE life_1 WITH CONNECTION LIMIT 10'),
 expect_log(
 	$node,
 	# answers
-	qr/client backend .*ERROR:  dlock is not available any more/,
+	qr/client backend .*ERROR:  dlock is no longer available/,
 	qr/client backend .*ERROR:  function dlock_\w+\(.*\) does not exist/,
 	qr/client backend .*ERROR:  dlock is not ready in database "life_b"/,
 	qr/client backend .*ERROR:  (?:source )?database "life_drop" is being accessed by other users/,

@@ -148,7 +148,7 @@ foreach my $call (
 
 	is($error->{state}, '25006', "25006 on a standby: $call");
 	is( $error->{hint},
-		sprintf('Connect to the primary server. This one replicates from "%s", port %d.',
+		sprintf('Connect to the primary server. This server replicates from host "%s", port %d.',
 			$primary->host, $primary->port),
 		"the hint tells where to go: $call");
 }

@@ -143,9 +143,9 @@ EOSQL
 
 # What a grant that cannot be made durable tells: what the writer is at, and what
 # to do.  One that dies again and again may be anywhere, or nowhere.
-my $again = qr/HINT:  The request was taken back\. Try again with a longer timeout, or see the server log for what keeps the writer\./;
-my $locked = qr/DETAIL:  Process \d+ is at work\. It waits for Lock: relation\./;
-my $at_work = qr/DETAIL:  (?:There is no writer process\.|Process \d+ is (?:loading the leases|at work)\..*)/;
+my $again = qr/HINT:  The request was withdrawn\. Try again with a longer timeout, or see the server log for what is delaying the writer\./;
+my $locked = qr/DETAIL:  Writer process \d+ is active\. It is waiting for Lock: relation\./;
+my $at_work = qr/DETAIL:  (?:The writer process is not running\.|Writer process \d+ is (?:loading the leases|active)\..*)/;
 
 # An index: grants fail in time, and go on when it has gone.
 {

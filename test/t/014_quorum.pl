@@ -169,8 +169,8 @@ hold($east);
 	is("$error->{state} $error->{message}",
 		'LK005 could not make a lease on resource "grant:timeout" durable in time',
 		'timeout bounds the wait for standbys');
-	is($error->{detail}, "Process $writer waits for flush and standbys. It waits for IPC: SyncRep.", 'and says so');
-	is($error->{hint}, 'The request was taken back. Try again with a longer timeout, or see the server log for what keeps the writer.', 'and what to do');
+	is($error->{detail}, "Writer process $writer is waiting for the WAL flush and the standbys. It is waiting for IPC: SyncRep.", 'and says so');
+	is($error->{hint}, 'The request was withdrawn. Try again with a longer timeout, or see the server log for what is delaying the writer.', 'and what to do');
 	cmp_ok(time - $began, '>=', 1.5, 'not before its time');
 	is( sql_error($primary, 'postgres', q{
 			SET lock_timeout = '1200 ms';

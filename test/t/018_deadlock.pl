@@ -668,7 +668,7 @@ EOROWS
 	is($detail, <<"EODETAIL" =~ s/\n\z//r, '... and its description has the names of one');
 Client "y" (process $pid{y}) waits for resource "mine" in exclusive mode, held by client "x" in exclusive mode.
 Process $pid{x}, as client "x", waits for ShareLock on transaction; blocked by process $there_pid{one}.
-Process $there_pid{one} waits for a resource of another database, held by a client there.
+Process $there_pid{one} waits for a resource in another database, held by a client there.
 Process $there_pid{two} waits for ShareLock on transaction; blocked by process $pid{y}.
 EODETAIL
 	unlike($told, $secret, '... and so has the error');
@@ -695,7 +695,7 @@ sub test_long
 	is_told($names[-2], 'long names');
 	$detail = ask($look, 'SELECT detail FROM dlock_deadlocks() LIMIT 1');
 	@lines = split /\n/, $detail;
-	is(pop @lines, 'And more.', 'what has no room is left out');
+	is(pop @lines, 'Further waits are not shown.', 'what has no room is left out');
 	cmp_ok(@lines, '>', 1, '... but not everything');
 	is(scalar(grep { !/\AClient "long \d x+" \(process \d+\) waits for .* in exclusive mode\.\z/ } @lines),
 		0, '... in whole lines');

@@ -70,9 +70,9 @@ my $latin1 = reader();
 my $plain = reader('postgres', 'plain');
 
 is_error($latin1, "SELECT dlock_acquire('held', timeout := '0')",
-	'55P03', qr/DETAIL:  It is held in exclusive mode by client "$escaped", /, 'the holder');
+	'55P03', qr/DETAIL:  The resource is held in exclusive mode by client "$escaped", /, 'the holder');
 is_error($latin1, "SET lock_timeout = '10ms'; SELECT dlock_acquire('held'); RESET lock_timeout",
-	'55P03', qr/DETAIL:  It is held in exclusive mode by client "$escaped", /, 'the holder, by lock_timeout');
+	'55P03', qr/DETAIL:  The resource is held in exclusive mode by client "$escaped", /, 'the holder, by lock_timeout');
 ask($latin1, 'RESET lock_timeout');
 is_error($latin1, "SELECT dlock_acquire($name, timeout := '0')",
 	'55P03', qr/could not obtain a lease on resource "$escaped"/, 'the resource');
@@ -89,20 +89,20 @@ is_error($plain, "SELECT dlock_acquire('x', client := 'of a role')",
 is_error($plain, q{SELECT dlock_acquire('x', client := U&'\20AC role')},
 	'42501', qr/permission denied for dlock client "\\u20AC role"/, 'a client of another role');
 is_error($latin1, "UPDATE entrance SET id = 2",
-	'LK002', qr/cannot write to table "t \\u20AC" without holding resource "\\u20AC:row" exclusively[\s\S]*DETAIL:  It is held by client "$escaped"\./,
+	'LK002', qr/cannot write to table "t \\u20AC" without holding resource "\\u20AC:row" exclusively[\s\S]*DETAIL:  The resource is held by client "$escaped"\./,
 	'a protected table');
 is_error($latin1, "INSERT INTO entrance VALUES (1, NULL)",
 	'22004', qr/resource of a row in table "t \\u20AC" is null/, 'a row without a resource');
 is_error($latin1, q{TRUNCATE U&"t \20AC"},
 	'LK002', qr/cannot truncate table "t \\u20AC"/, 'TRUNCATE of a protected table');
 is_error($latin1, q{SELECT dlock_protect(U&'"t \20AC"', 'name')},
-	'42710', qr/table "t \\u20AC" is protected already/, 'a table that is protected already');
+	'42710', qr/table "t \\u20AC" is already protected/, 'a table that is already protected');
 rows($node, q{ALTER TABLE U&"t \20AC" RENAME COLUMN name TO title});
 is_error($latin1, 'UPDATE entrance SET id = 2',
 	'42703', qr/column "name" does not exist[\s\S]*CONTEXT:  resource expression "[^"]*\\u20AC:/, 'the expression of a protected table');
 rows($node, q{ALTER TABLE dlock.clients ADD COLUMN U&"c \20AC" int});
 is_error($latin1, "SELECT dlock_acquire('x', client := 'new')",
-	'55000', qr/DETAIL:  Column "c \\u20AC" is not one of dlock's\./, 'a column');
+	'55000', qr/DETAIL:  Column "c \\u20AC" is unexpected\./, 'a column');
 rows($node, q{ALTER TABLE dlock.clients DROP COLUMN U&"c \20AC"});
 
 {
@@ -162,10 +162,10 @@ ask($latin1, 'SET client_encoding = LATIN1');
 	begin_ask($latin1, q{SELECT dlock_acquire(U&'\20AC:shared')});
 	poll_rows($node, 'SELECT count(*) FROM dlock_queue()', '1');
 	is_error($other, q{SELECT dlock_acquire(U&'\20AC:shared')}, '40P01',
-		qr/deadlock detected[\s\S]*DETAIL:  Two holders of resource "\\u20AC:shared" wait/, 'two upgrades');
+		qr/deadlock detected[\s\S]*DETAIL:  Two holders of resource "\\u20AC:shared" are waiting/, 'two upgrades');
 	ask($other, q{SET dlock.deadlock_policy = wait_die; SET dlock.client = U&'\0416'});
 	is_error($other, q{SELECT dlock_acquire(U&'\20AC:row')}, '40P01',
-		qr/may not wait for a lease on resource "\\u20AC:row"/, 'a policy');
+		qr/cannot wait for a lease on resource "\\u20AC:row"/, 'a policy');
 	ask($other, 'SELECT dlock_release_all()');
 	end_ask($latin1);
 	$other->quit;
@@ -202,8 +202,8 @@ $plain->quit;
 {
 	my $log = slurp_file($node->logfile, $position);
 
-	like($log, qr/DETAIL:  It is held in exclusive mode by client "\Q$utf8\E"/, 'the log has the holder');
-	like($log, qr/DETAIL:  It is held by client "\Q$utf8\E"/, '... that of a protected table');
+	like($log, qr/DETAIL:  The resource is held in exclusive mode by client "\Q$utf8\E"/, 'the log has the holder');
+	like($log, qr/DETAIL:  The resource is held by client "\Q$utf8\E"/, '... that of a protected table');
 	like($log, qr/DETAIL:  The client belongs to role "r \xE2\x82\xAC"/, '... the role');
 	like($log, qr/DETAIL:  Client "\xD0\x96" \(process \d+\) waits for resource "\Q$utf8\E"/, '... the deadlock');
 	unlike($log, qr/untranslatable|has no equivalent/, 'nothing was to be converted that cannot be');
@@ -234,7 +234,7 @@ expect_log(
 	$node,
 	qr/client backend .*ERROR:  (?:could not obtain a lease|could not make a lease|lease on resource|unrecognized lease|permission denied for dlock client)/,
 	qr/client backend .*ERROR:  (?:canceling statement due to lock timeout|cannot write to table|cannot truncate table|resource of a row)/,
-	qr/client backend .*ERROR:  (?:table ".*" is (?:protected already|not as dlock has made it)|column "name" does not exist)/,
-	qr/client backend .*ERROR:  (?:deadlock detected|may not wait|dlock is not ready|no quorum)/);
+	qr/client backend .*ERROR:  (?:table ".*" (?:is already protected|does not have the expected definition)|column "name" does not exist)/,
+	qr/client backend .*ERROR:  (?:deadlock detected|cannot wait|dlock is not ready|no quorum)/);
 
 done_testing();

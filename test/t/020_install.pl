@@ -176,7 +176,7 @@ my $sprung = qr/client backend .*WARNING:  sprung by/;
 expect_log(
 	$node, $sprung,
 	qr/client backend .*ERROR:  cannot (?:write to|truncate) table "guarded"/,
-	qr/client backend .*ERROR:  cannot change table "locks" by SQL/,
+	qr/client backend .*ERROR:  cannot change table "locks" directly/,
 	qr/client backend .*ERROR:  function poison\.dlock_wait_graph\(\) is not unique/);
 my $position = log_position($node);
 

@@ -20,7 +20,7 @@ my $node = dlock_node('shape', $standby_conf . <<'EOCONF', allows_streaming => 1
 dlock.default_ttl = '1h'
 EOCONF
 my $token = qr/^\d+$/;
-my $refused = qr/table "dlock\.\w+" is not as dlock has made it/;
+my $refused = qr/table "dlock\.\w+" does not have the expected definition/;
 my $n = 0;
 
 rows($node, 'CREATE DATABASE other');
@@ -50,8 +50,8 @@ sub wait_refused
 # dlock.locks, while leases are held
 #
 foreach my $case (
-	[ 'ADD COLUMN extra integer', 'DROP COLUMN extra', 'Column "extra" is not one of dlock\'s.' ],
-	[ "ADD COLUMN extra text NOT NULL DEFAULT 'x'", 'DROP COLUMN extra', 'Column "extra" is not one of dlock\'s.' ],
+	[ 'ADD COLUMN extra integer', 'DROP COLUMN extra', 'Column "extra" is unexpected.' ],
+	[ "ADD COLUMN extra text NOT NULL DEFAULT 'x'", 'DROP COLUMN extra', 'Column "extra" is unexpected.' ],
 	[ 'DROP COLUMN expiration_at', 'ADD COLUMN expiration_at timestamptz', 'Column "expiration_at" is missing.' ],
 	[ 'DROP COLUMN id', 'ADD COLUMN id bigint', 'Column "id" is missing.' ],
 	[ 'DROP COLUMN status, DROP COLUMN token', 'ADD COLUMN token bigint, ADD COLUMN status text', 'Column "token" is missing.' ],
@@ -59,7 +59,7 @@ foreach my $case (
 	[ 'ALTER COLUMN owner TYPE varchar(300)', 'ALTER COLUMN owner TYPE text', 'Column "owner" is of type character varying, not text.' ],
 	[ 'ALTER COLUMN hold_count TYPE bigint', 'ALTER COLUMN hold_count TYPE integer', 'Column "hold_count" is of type bigint, not integer.' ],
 	[ 'RENAME COLUMN mode TO modus', 'RENAME COLUMN modus TO mode', 'Column "mode" is missing.' ],
-	[ 'SET UNLOGGED', 'SET LOGGED', 'It is unlogged.' ])
+	[ 'SET UNLOGGED', 'SET LOGGED', 'The table is unlogged.' ])
 {
 	my ($change, $repair, $detail) = @$case;
 	my $position = log_position($node);
@@ -114,7 +114,7 @@ is(leases($node), $leases, 'and all rows have been written anew');
 	$node->wait_for_catchup($standby, 'replay');
 	like(
 		try_rows($standby, $_),
-		qr/ERROR:  55000: $refused\nDETAIL:  Column "extra" is not one of dlock's\.\nHINT:  /,
+		qr/ERROR:  55000: $refused\nDETAIL:  Column "extra" is unexpected\.\nHINT:  /,
 		"a standby refuses as well: $_")
 	  foreach 'SELECT * FROM dlock_list()', "SELECT * FROM dlock_status('more')";
 	rows($node, 'ALTER TABLE dlock.locks DROP COLUMN extra');
@@ -129,8 +129,8 @@ is(leases($node), $leases, 'and all rows have been written anew');
 
 # A server that starts with such a table: calls there wait for it to be repaired.
 foreach my $case (
-	[ 'locks', 'Column "extra" is not one of dlock\'s.' ],
-	[ 'token_blocks', 'Column "extra" is not one of dlock\'s.' ])
+	[ 'locks', 'Column "extra" is unexpected.' ],
+	[ 'token_blocks', 'Column "extra" is unexpected.' ])
 {
 	my ($table, $detail) = @$case;
 	my ($position, $session);
@@ -178,7 +178,7 @@ foreach my $case (
 # dlock.clients
 #
 foreach my $case (
-	[ 'ADD COLUMN note text', 'DROP COLUMN note', 'Column "note" is not one of dlock\'s.' ],
+	[ 'ADD COLUMN note text', 'DROP COLUMN note', 'Column "note" is unexpected.' ],
 	[ 'RENAME COLUMN role TO owner', 'RENAME COLUMN owner TO role', 'Column "role" is missing.' ],
 	[ 'ALTER COLUMN name TYPE varchar(255)', 'ALTER COLUMN name TYPE text', 'Column "name" is of type character varying, not text.' ])
 {
@@ -213,7 +213,7 @@ foreach my $case (
 rows($node, 'ALTER TABLE dlock.clients RENAME TO customers');
 like(
 	try_rows($node, "SELECT dlock_acquire('unknown', client := 'nobody')"),
-	qr/ERROR:  55000: $refused\nDETAIL:  It does not exist\./,
+	qr/ERROR:  55000: $refused\nDETAIL:  The table does not exist\./,
 	'a table that is missing is refused as well');
 rows($node, 'ALTER TABLE dlock.customers RENAME TO clients');
 $leases = leases($node);

@@ -630,8 +630,8 @@ sub launcher_phase
 # What the log says of a writer that has work for long
 #
 
-my $begins = qr/LOG:  dlock writer of database "(\w+)" has had work since (\S+ \S+)$/m;
-my $ends = qr/LOG:  dlock writer of database "(\w+)" is up to date again$/m;
+my $begins = qr/LOG:  dlock writer of database "(\w+)" has had pending work since (\S+ \S+)$/m;
+my $ends = qr/LOG:  dlock writer of database "(\w+)" has caught up$/m;
 
 sub log_since
 {
@@ -694,7 +694,7 @@ sub stall_tests
 
 	stalls(
 		'the table is locked', $dbname,
-		qr/DETAIL:  Process \d+ is at work\. It waits for Lock: relation\.\n.*HINT:  See pg_stat_activity and pg_locks/,
+		qr/DETAIL:  Writer process \d+ is active\. It is waiting for Lock: relation\.\n.*HINT:  See pg_stat_activity and pg_locks/,
 		sub {
 			$locker = session($node, $dbname);
 			ask($locker, 'BEGIN; LOCK TABLE dlock.locks IN ACCESS EXCLUSIVE MODE');
@@ -707,7 +707,7 @@ sub stall_tests
 		});
 	stalls(
 		'no writer', $dbname,
-		qr/DETAIL:  There is no writer process\.\n.*HINT:  See earlier messages/,
+		qr/DETAIL:  The writer process is not running\.\n.*HINT:  See earlier log messages/,
 		sub {
 			$writer = writer_of($dbname);
 			set_stop($node, 'writer_starting');
@@ -722,7 +722,7 @@ sub stall_tests
 		});
 	stalls(
 		'no standby', $dbname,
-		qr/DETAIL:  Process \d+ waits for flush and standbys\. It waits for IPC: SyncRep\.\n.*HINT:  See pg_stat_activity/,
+		qr/DETAIL:  Writer process \d+ is waiting for the WAL flush and the standbys\. It is waiting for IPC: SyncRep\.\n.*HINT:  See pg_stat_activity/,
 		sub {
 			hold($standby);
 			$request = request($dbname, 'stall-standby', 'stalled');
@@ -734,7 +734,7 @@ sub stall_tests
 		});
 	stalls(
 		'loading', $dbname,
-		qr/DETAIL:  Process \d+ is loading the leases\. It waits for Extension: Extension\.\n.*HINT:  See pg_stat_activity/,
+		qr/DETAIL:  Writer process \d+ is loading the leases\. It is waiting for Extension: Extension\.\n.*HINT:  See pg_stat_activity/,
 		sub {
 			# another installation, which has to be loaded
 			set_stop($node, 'leases_loaded');

@@ -413,7 +413,7 @@ foreach my $how (sort keys %give_up)
 		'a lease is made shared by another session');
 	($out, $err) = $x->ask('COMMIT');
 	is(error_parts($err)->{state}, 'LK001', 'the commit that needs it exclusive fails');
-	like(error_parts($err)->{detail}, qr/not held in exclusive mode any more/, 'and says why');
+	like(error_parts($err)->{detail}, qr/no longer held in exclusive mode/, 'and says why');
 	forget_sessions();
 	rows($node, 'SELECT dlock_force_release(resource) FROM dlock_list()');
 }

@@ -24,7 +24,7 @@ my $page = slurp_file("$FindBin::RealBin/../../docs/guide.md");
 rows($node, 'CREATE DATABASE guide');
 expect_log(
 	$node,
-	qr/client backend .*ERROR:  client must be named/,
+	qr/client backend .*ERROR:  client name is required/,
 	qr/client backend .*ERROR:  could not obtain a lease on resource "invoice:\d+"/,
 	qr/client backend .*ERROR:  could not commit because a lease was lost/,
 	qr/client backend .*ERROR:  lease on resource "invoice:\d+" is not held/,
