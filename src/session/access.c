@@ -1,15 +1,16 @@
 /*
  * access.c
- *	  May the caller use dlock here, and as which client?
+ *	  Permission to use dlock, and the client that a call acts as.
  *
- * The gate is the database's shared state while all its leases are in memory;
- * a call that comes before that waits a little.
+ * The gate is the database's shared state while all its leases are in memory.
+ * A call that arrives before the writer has loaded them waits for at most
+ * READY_TIMEOUT.
  *
- * A client belongs to the role that first used its name.  Whoever has the
- * privileges of that role may act as the client; nobody else.  Clients in use
- * are in shared memory; one that is not is looked for in dlock.clients.  The
- * writer gives a new one its row when it writes its first lease, and deletes
- * rows that were not used for dlock.client_retention.
+ * A client belongs to the role that first used its name.  Only roles with the
+ * privileges of that role may act as the client.  Clients in use are in shared
+ * memory; any other client is looked up in dlock.clients.  The writer process
+ * inserts the row of a new client together with its first lease, and deletes
+ * rows that have not been used for dlock.client_retention.
  *
  * IDENTIFICATION
  *	  src/session/access.c
@@ -35,7 +36,7 @@
 #include "shared/client.h"
 #include "shared/session_map.h"
 
-/* how long a call waits for the leases to be loaded */
+/* how long a call waits for the writer to load the leases */
 #define READY_TIMEOUT (15 * USECS_PER_SEC)
 
 typedef struct Pinned
@@ -51,10 +52,10 @@ static bool initialized = false;
 static void (*first_use) (void) = NULL;
 static DlockGate my_gate;
 static Pinned last_named;		/* the named client of the last call */
-static Pinned anonymous;		/* the session's own */
+static Pinned anonymous;		/* the session's own client */
 static int	anonymous_count = 0;
-static bool acts_as_named = false;	/* told to the search for deadlocks */
-static bool named_by_setting;	/* and that lasts longer than a transaction */
+static bool acts_as_named = false;	/* is DLOCK_SESSION_MAP_NAMED set? */
+static bool named_by_setting;	/* by dlock.client, not by an argument */
 
 void
 dlock_access_set_preloaded(void)
@@ -63,7 +64,8 @@ dlock_access_set_preloaded(void)
 }
 
 /*
- * dlock_access_check_preloaded: without shared memory there is nothing to do.
+ * dlock_access_check_preloaded raises an error if the library was not loaded
+ * at server start, because then there is no shared memory for dlock.
  */
 void
 dlock_access_check_preloaded(void)
@@ -76,7 +78,8 @@ dlock_access_check_preloaded(void)
 }
 
 /*
- * act_as tells as which named client this session acts; DLOCK_NONE: as none.
+ * act_as publishes in the session map the named client that this session acts
+ * as; DLOCK_NONE means none.  The deadlock detector reads the map.
  */
 static void
 act_as(uint32 client, bool by_setting)
@@ -88,9 +91,10 @@ act_as(uint32 client, bool by_setting)
 }
 
 /*
- * client_changes: a client that dlock.client named stands for this session as
- * long as it does.  SET LOCAL ends with the transaction, and behind a pooler
- * the next one may be somebody else's.  Does not throw.
+ * client_changes is called when dlock.client gets a new value.  If the session
+ * acts as the client that the old value named, it stops doing so: SET LOCAL
+ * ends with the transaction, and behind a pooler the next transaction may run
+ * for another client.  Does not throw.
  */
 static void
 client_changes(const char *name)
@@ -114,9 +118,10 @@ unpin(Pinned *pinned)
 }
 
 /*
- * end_transaction: a client that was named in a call stands for this session
- * until the transaction is over.  With a pooler the next transaction may be
- * another client's.  Holds that end with the session are counted by session.
+ * end_transaction is called at the end of each transaction.  A session acts as
+ * a client that was named by an argument until the transaction ends; behind a
+ * pooler the next transaction may run for another client.  The holds of scope
+ * session need no client here: they are counted by session.
  */
 static void
 end_transaction(XactEvent event, void *arg)
@@ -129,8 +134,8 @@ end_transaction(XactEvent event, void *arg)
 }
 
 /*
- * dlock_access_forget lets go of the clients, so that the session is another
- * one from now on.
+ * dlock_access_forget unpins the session's clients.  From now on the session
+ * counts as a new one, with a new anonymous client.
  */
 void
 dlock_access_forget(void)
@@ -146,9 +151,9 @@ forget_at_exit(int code, Datum arg)
 }
 
 /*
- * dlock_access_on_first_use has a function called when a process uses dlock
- * for the first time.  What it registers for the exit of the process runs while
- * the clients are still pinned.
+ * dlock_access_on_first_use sets a function that each process calls when it
+ * uses dlock for the first time.  Exit callbacks that the function registers
+ * run before forget_at_exit, so the clients are still pinned then.
  */
 void
 dlock_access_on_first_use(void (*callback) (void))
@@ -168,7 +173,8 @@ not_ready(const char *detail, const char *hint)
 }
 
 /*
- * wait_for_gate waits until the leases of this database are loaded.
+ * wait_for_gate waits until the leases of this database are loaded, and then
+ * sets my_gate.  Throws if that takes longer than READY_TIMEOUT.
  */
 static void
 wait_for_gate(void)
@@ -199,8 +205,9 @@ wait_for_gate(void)
 }
 
 /*
- * report_recovery raises the error of a standby.  What it replicates from is
- * the primary, or nearer to it.
+ * report_recovery raises the error for calls on a standby.  The hint names the
+ * server that this one replicates from: the primary, or, with cascading
+ * replication, a standby that is closer to the primary.
  */
 static void
 report_recovery(void)
@@ -224,8 +231,9 @@ report_recovery(void)
 }
 
 /*
- * dlock_access_gate checks that the caller may use dlock at all, and gives
- * this database's shared state.
+ * dlock_access_gate checks that dlock can be used here and now, and returns
+ * this database's shared state.  Throws if dlock is not preloaded or not
+ * ready, in a parallel worker, and during recovery.
  */
 DlockGate
 dlock_access_gate(void)
@@ -266,7 +274,8 @@ refuse_role(Oid client_role, const char *name)
 }
 
 /*
- * dlock_access_may_act tells whether the caller may act as clients of a role.
+ * dlock_access_may_act returns whether the caller may act as a client that
+ * belongs to the role.
  */
 bool
 dlock_access_may_act(Oid role)
@@ -282,9 +291,9 @@ check_role(const DlockClient *client, const char *name)
 }
 
 /*
- * dlock_access_check_holder checks that the caller may rely on the lease of a
- * client.  In a function with its owner's rights the lease may be of the
- * owner's client or of the caller's.
+ * dlock_access_check_holder throws unless the caller may rely on a lease whose
+ * client belongs to the role.  Inside a SECURITY DEFINER function, the lease
+ * may belong to a client of the function's owner or of the function's caller.
  */
 void
 dlock_access_check_holder(Oid role, const char *name)
@@ -319,8 +328,15 @@ out_of_clients(void)
 }
 
 /*
- * find_named gives a client by name, pinned; DLOCK_NONE where there is no
- * such client and it is not to be made.
+ * find_named returns the client with that name, pinned.  If there is none, it
+ * creates the client if "create" is set, and otherwise returns DLOCK_NONE.
+ * Throws if a client must be created and there is no free slot.
+ *
+ * Between our read of dlock.clients and the creation of the entry, another
+ * backend may have created, used and evicted an entry of that name, and the
+ * writer may have changed its row.  Then the row that we have read is out of
+ * date; dlock_client_create notices that evictions have taken place since
+ * dlock_client_find, returns DLOCK_CLIENT_AGAIN, and we start over.
  */
 static uint32
 find_named(DlockGate gate, const char *name, bool create)
@@ -343,15 +359,22 @@ find_named(DlockGate gate, const char *name, bool create)
 		idx = dlock_client_create(&key, gate.epoch, &row, true, &evictions,
 								  &created);
 	} while (idx == DLOCK_CLIENT_AGAIN);
-	/* who is not to be made holds nothing, so no place is no loss */
+
+	/*
+	 * Without "create" we need an entry only to look at the client's leases.
+	 * A client without an entry in shared memory has none, so a lack of slots
+	 * does no harm then.
+	 */
 	if (idx == DLOCK_NONE && create)
 		out_of_clients();
 	return idx;
 }
 
 /*
- * named_client acts as the client of that name.  The last one is kept pinned,
- * since most sessions use one.
+ * named_client makes the session act as the client with that name, and returns
+ * the client, or DLOCK_NONE as find_named does.  Throws if the caller lacks
+ * the privileges of the client's role.  The client stays pinned until a call
+ * names another one, because most sessions use only one.
  */
 static uint32
 named_client(DlockGate gate, const char *name, bool by_setting, bool create)
@@ -377,8 +400,9 @@ named_client(DlockGate gate, const char *name, bool by_setting, bool create)
 }
 
 /*
- * anonymous_client acts as the session's own client.  Its name tells the
- * process and when that started, so that no two sessions ever have the same.
+ * anonymous_client returns the session's own client, and creates it first if
+ * necessary.  The client's name contains the process id and the start time of
+ * the process, so that no two sessions ever have the same name.
  */
 static uint32
 anonymous_client(DlockGate gate)
@@ -402,7 +426,7 @@ anonymous_client(DlockGate gate)
 		anonymous.epoch = gate.epoch;
 		anonymous.valid = true;
 		dlock_session_map_set(MyProc->pgprocno, DLOCK_SESSION_MAP_OWN, anonymous.idx);
-		/* somebody took that very name for a client: take the next */
+		/* a named client has that very name already: take the next number */
 		if (!created)
 			unpin(&anonymous);
 	}
@@ -411,8 +435,8 @@ anonymous_client(DlockGate gate)
 }
 
 /*
- * dlock_access_is_anonymous tells whether a call acts as the session's own
- * client.
+ * dlock_access_is_anonymous returns whether a call with that client argument
+ * (NULL if none is given) acts as the session's own client.
  */
 bool
 dlock_access_is_anonymous(const char *name)
@@ -421,8 +445,9 @@ dlock_access_is_anonymous(const char *name)
 }
 
 /*
- * dlock_access_my_name gives the name of the client that calls without a name
- * act as; NULL where the session has not been one yet.
+ * dlock_access_my_name returns the name of the client that calls without a
+ * client argument act as, or NULL if that is the session's own client and it
+ * has not been created yet.
  */
 const char *
 dlock_access_my_name(void)
@@ -444,9 +469,11 @@ refuse_anonymous(void)
 }
 
 /*
- * dlock_access_client gives the client that a call acts as: the one that is
- * named, else that of dlock.client, else the session's own.  DLOCK_NONE where
- * it is not known and not to be made: it holds nothing then.
+ * dlock_access_client returns the client that a call acts as: the one given by
+ * name, else the one that dlock.client names, else the session's own.  If the
+ * named client does not exist, it is created if "create" is set; otherwise the
+ * function returns DLOCK_NONE, and the client has no leases.  Throws if the
+ * caller may not act as the client.
  */
 uint32
 dlock_access_client(DlockGate gate, const char *name, bool create)
@@ -461,8 +488,8 @@ dlock_access_client(DlockGate gate, const char *name, bool create)
 }
 
 /*
- * dlock_access_is_me tells whether a lease's client is the one that a call
- * without a name acts as.
+ * dlock_access_is_me returns whether the client of a lease is the one that a
+ * call without a client argument acts as.
  */
 bool
 dlock_access_is_me(DlockGate gate, uint32 client, const char *name)

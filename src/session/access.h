@@ -1,6 +1,6 @@
 /*
  * access.h
- *	  May the caller use dlock here, and as which client?
+ *	  Permission to use dlock, and the client that a call acts as.
  *
  * IDENTIFICATION
  *	  src/session/access.h
@@ -13,19 +13,19 @@
 extern void dlock_access_check_preloaded(void);
 extern DlockGate dlock_access_gate(void);
 
-/* the client stays pinned until the next call */
+/* the client stays pinned until a call acts as another named client */
 extern uint32 dlock_access_client(DlockGate gate, const char *name,
 								  bool create);
 extern bool dlock_access_is_anonymous(const char *name);
 extern const char *dlock_access_my_name(void);
 
-/* about the client of a lease that was looked up */
+/* the caller's rights on the client of a lease that was looked up */
 extern bool dlock_access_is_me(DlockGate gate, uint32 client,
 							   const char *name);
 extern void dlock_access_check_holder(Oid role, const char *name);
 extern bool dlock_access_may_act(Oid role);
 
-/* DISCARD ALL, and the end of the process */
+/* called by DISCARD ALL and at the end of the process */
 extern void dlock_access_forget(void);
 
 /* called at server start */

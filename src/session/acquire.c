@@ -1,11 +1,13 @@
 /*
  * acquire.c
- *	  Take a lease, or change the mode of one, waiting as long as is wanted.
+ *	  Acquire a lease or change its mode, and wait for that.
  *
- * All sleeping is done here: first in line for the grant, then for the batch
- * that makes the grant durable.  Whatever ends a sleep early, an error or the
- * end of the process, takes the request back, so that a place in line or a
- * grant nobody heard of never stays behind.
+ * A backend sleeps here twice: first in the resource's queue until it is
+ * granted the lease, then until the writer has flushed the batch that makes
+ * the grant durable.  If an error or the end of the process interrupts either
+ * sleep, abandon_request takes the request back.  So no waiter stays in the
+ * queue without a backend, and no lease stays granted whose client was never
+ * told about it.
  *
  * IDENTIFICATION
  *	  src/session/acquire.c
@@ -33,16 +35,16 @@
 #include "shared/slots.h"
 
 /*
- * A grant must be durable by the time that the client is willing to wait, but
- * has at least that long: a flush always takes some time, and a request with
- * timeout 0 is not to fail for that.
+ * A grant must become durable before the request's timeout ends, but always
+ * has at least this long: a flush takes some time, and a request with timeout
+ * 0 must not fail because of that.
  */
 #define FLUSH_TIME USECS_PER_SEC
 
-/* how often to look whether slots have come */
+/* how often to check whether lease slots have become free */
 #define SLOT_POLL (10 * INT64CONST(1000))
 
-/* what must be taken back if we do not come to the end */
+/* what abandon_request must take back if the wait is interrupted */
 typedef struct UnderWay
 {
 	const DlockRequest *request;
@@ -63,7 +65,10 @@ abandon_request(int code, Datum arg)
 }
 
 /*
- * dlock_acquire_wait_in_queue sleeps until the request is granted, or its time is over.
+ * dlock_acquire_wait_in_queue sleeps until a queued request has been granted
+ * or refused, or its deadline has passed.  Returns the outcome, and sets the
+ * fields of "refusal" that describe it.  Throws if the backend is cancelled or
+ * terminated; the caller must then take the request back.
  */
 DlockOutcome
 dlock_acquire_wait_in_queue(const DlockRequest *request, DlockGrant *grant,
@@ -87,7 +92,8 @@ dlock_acquire_wait_in_queue(const DlockRequest *request, DlockGrant *grant,
 }
 
 /*
- * unflushed gives the outcome for a request that was not made durable.
+ * unflushed returns the outcome of a request whose wait for a flush has
+ * failed.
  */
 static DlockOutcome
 unflushed(DlockFlush flush)
@@ -96,8 +102,10 @@ unflushed(DlockFlush flush)
 }
 
 /*
- * dlock_acquire_wait_for_flush sleeps until the batch of a grant is durable, for as long
- * as the request may wait, but at least for a flush.
+ * dlock_acquire_wait_for_flush sleeps until the batch of a grant is durable,
+ * but not beyond the request's deadline or FLUSH_TIME from now, whichever is
+ * later.  Returns DLOCK_GRANTED, DLOCK_NOT_DURABLE or DLOCK_NO_QUORUM.  Throws
+ * if the backend is cancelled or terminated.
  */
 DlockOutcome
 dlock_acquire_wait_for_flush(const DlockRequest *request, uint64 batch)
@@ -113,7 +121,15 @@ dlock_acquire_wait_for_flush(const DlockRequest *request, uint64 batch)
 }
 
 /*
- * wait_until_granted waits for all that a request has to wait for.
+ * wait_until_granted waits first for the grant, if the request is queued, and
+ * then for the flush, if the grant needs one, and acknowledges the grant.
+ * Returns the outcome; if that is not DLOCK_GRANTED, the request has been
+ * taken back.
+ *
+ * While we wait for the flush, the lease may expire, an administrator may
+ * release it by force, or DROP EXTENSION may close the database.  Then
+ * dlock_grant_acknowledge, which checks this under the partition lock, refuses
+ * the grant.
  */
 static DlockOutcome
 wait_until_granted(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
@@ -143,7 +159,8 @@ wait_until_granted(const DlockRequest *request, DlockOutcome outcome, DlockGrant
 }
 
 /*
- * see_through is finish, and takes the request back if that is interrupted.
+ * see_through calls wait_until_granted, and takes the request back if an error
+ * or the end of the process interrupts it.
  */
 static DlockOutcome
 see_through(const DlockRequest *request, DlockOutcome outcome,
@@ -163,8 +180,8 @@ see_through(const DlockRequest *request, DlockOutcome outcome,
 }
 
 /*
- * ensure_tokens sees to it that there are tokens to give out: DLOCK_GRANTED, or
- * the outcome of the request.
+ * ensure_tokens waits until there is a block of tokens.  Returns
+ * DLOCK_GRANTED, or the outcome with which the request fails.
  */
 static DlockOutcome
 ensure_tokens(const DlockRequest *request)
@@ -180,9 +197,12 @@ ensure_tokens(const DlockRequest *request)
 }
 
 /*
- * dlock_acquire_prepare does what comes before several requests of one client
- * that are to end together: DLOCK_GRANTED, or their outcome.  lock_timeout
- * bounds them as it bounds every wait for a lock.
+ * dlock_acquire_prepare prepares requests of one client that share a deadline:
+ * it makes room for their events and session holds, computes the deadline from
+ * "timeout", and waits for tokens.  If lock_timeout is shorter than the
+ * timeout, it replaces it, and *by_setting is set.  Returns DLOCK_GRANTED, or
+ * the outcome with which all of the requests fail.  Throws if there is no
+ * quorum of standbys.
  */
 DlockOutcome
 dlock_acquire_prepare(DlockRequest *requests, int count, int64 *timeout,
@@ -208,8 +228,8 @@ dlock_acquire_prepare(DlockRequest *requests, int count, int64 *timeout,
 }
 
 /*
- * dlock_acquire_note remembers a hold that ends with the transaction or the
- * session.
+ * dlock_acquire_note records a hold that must end with the transaction or the
+ * session.  Cannot fail, because dlock_acquire_prepare has made room.
  */
 void
 dlock_acquire_note(const DlockRequest *request, const DlockGrant *grant)
@@ -221,7 +241,7 @@ dlock_acquire_note(const DlockRequest *request, const DlockGrant *grant)
 }
 
 /*
- * is_too_late tells whether a request is not to be made anew any more.
+ * is_too_late returns whether the time for repeating a request is over.
  */
 static bool
 is_too_late(const DlockRequest *request)
@@ -231,7 +251,8 @@ is_too_late(const DlockRequest *request)
 }
 
 /*
- * dlock_acquire_look_at_slots notes how it stands with slots, before a request is made.
+ * dlock_acquire_look_at_slots records the state of the freed lease slots.
+ * Call it before a request, for dlock_acquire_slots_come.
  */
 void
 dlock_acquire_look_at_slots(DlockSlotsLook *look)
@@ -240,9 +261,13 @@ dlock_acquire_look_at_slots(DlockSlotsLook *look)
 }
 
 /*
- * dlock_acquire_slots_come tells whether a request that has found no slot is to be made
- * anew: ended leases gave some up, and the writer was deleting their rows, or has
- * just done so.  Waits a moment where it still is.
+ * dlock_acquire_slots_come returns whether a request that has found no free
+ * lease slot must be repeated.  That is so if the writer was deleting the rows
+ * of freed slots when we looked before the request ("before"), is deleting
+ * some now, or has finished in between: these slots become free, although the
+ * request did not find them.  If the writer is still at it, the function
+ * sleeps for SLOT_POLL first.  Throws if the backend is cancelled or
+ * terminated.
  */
 bool
 dlock_acquire_slots_come(const DlockRequest *request, DlockOutcome outcome,
@@ -260,9 +285,10 @@ dlock_acquire_slots_come(const DlockRequest *request, DlockOutcome outcome,
 }
 
 /*
- * dlock_acquire_again tells whether a request that has come to nothing is to
- * be made anew, as if it had come a moment later: the lease that it joined has
- * ended before the hold was durable.  Its time is that of the first attempt.
+ * dlock_acquire_again returns whether a request must be repeated as if it had
+ * arrived a moment later.  That is so if the request added a hold to a lease
+ * that its client already had, and that lease ended before the hold was
+ * durable.  The deadline stays that of the first attempt.
  */
 bool
 dlock_acquire_again(const DlockRequest *request, DlockOutcome outcome,
@@ -272,8 +298,13 @@ dlock_acquire_again(const DlockRequest *request, DlockOutcome outcome,
 }
 
 /*
- * dlock_acquire_lease serves a request; timeout in microseconds, 0: do not
- * wait in line, DLOCK_NEVER: no limit.
+ * dlock_acquire_lease makes a request, waits for it, and returns its outcome.
+ * "timeout" is in microseconds; 0 means not to wait in the queue, DLOCK_NEVER
+ * to wait without a limit.  If the outcome is DLOCK_GRANTED, the grant is
+ * acknowledged and, unless it need not be, durable; otherwise the request has
+ * left nothing behind, and "refusal" has the facts for dlock_acquire_report.
+ * Throws if there is no quorum of standbys, or if the backend is cancelled or
+ * terminated; the request is taken back then.
  */
 DlockOutcome
 dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
@@ -353,7 +384,8 @@ report_no_slot(const char *what, const char *setting)
 }
 
 /*
- * report_not_durable: the request was granted, and has been taken back.
+ * report_not_durable raises the error for a request that was granted, and was
+ * taken back because it did not become durable in time.
  */
 static void
 report_not_durable(DlockDatabase *db, const char *name)
@@ -370,7 +402,8 @@ report_not_durable(DlockDatabase *db, const char *name)
 }
 
 /*
- * dlock_acquire_report raises the error that an outcome stands for.
+ * dlock_acquire_report raises the error for an outcome other than
+ * DLOCK_GRANTED and DLOCK_QUEUED.
  */
 void
 dlock_acquire_report(const DlockRequest *request, DlockOutcome outcome,

@@ -1,6 +1,6 @@
 /*
  * acquire.h
- *	  Take a lease, or change the mode of one, waiting as long as is wanted.
+ *	  Acquire a lease or change its mode, and wait for that.
  *
  * IDENTIFICATION
  *	  src/session/acquire.h
@@ -18,7 +18,7 @@ extern void dlock_acquire_report(const DlockRequest *request,
 								 const DlockRefusal *refusal)
 			pg_attribute_noreturn();
 
-/* parts of it, for those that are for several leases */
+/* the steps of dlock_acquire_lease, for requests for several leases */
 extern DlockOutcome dlock_acquire_prepare(DlockRequest *requests, int count,
 										  int64 *timeout, bool *by_setting);
 extern DlockOutcome dlock_acquire_wait_in_queue(const DlockRequest *request,
@@ -26,7 +26,11 @@ extern DlockOutcome dlock_acquire_wait_in_queue(const DlockRequest *request,
 									   DlockRefusal *refusal);
 extern DlockOutcome dlock_acquire_wait_for_flush(const DlockRequest *request,
 									   uint64 batch);
-/* how it stands with slots that are free, and nobody's yet */
+/*
+ * The state of the lease slots that have been freed but whose rows the writer
+ * has yet to delete: "trimmed" is the number of slots whose deletion is in
+ * progress, "untrimmed" counts the slots whose deletion has been completed.
+ */
 typedef struct DlockSlotsLook
 {
 	uint32		trimmed;

@@ -1,20 +1,24 @@
 /*
  * acquire_all.c
- *	  Take several leases, all or none.
+ *	  Acquire several leases, all or none.
  *
- * All are granted at one instant, under the locks of all partitions concerned.
- * Where one of them is not to be had, the request stands in line for that one
- * alone, the first by name, and holds none of the others meanwhile.  Once it
- * has that one it tries for all again without waiting; if another is not to be
- * had by then, it gives the first back and stands in line for the other.
+ * All of the leases are granted at the same instant, while the backend holds
+ * the locks of all the partitions concerned.  If some resources are not
+ * available, the backend joins the queue of the first of them in the order of
+ * names, and holds none of the resources while it waits.  When it is granted
+ * that one, it requests all of them again, without waiting.  If another is not
+ * available by then, it gives the first back and joins the other's queue.
  *
- * It is woken at the hand-over, not when that is durable, so that all are flushed
- * together and nothing is kept from others for a flush in vain.
+ * A request therefore never holds one of its resources while it waits for
+ * another, so two such requests cannot wait for each other, in whatever order
+ * their names were given.  The price: a place in one queue counts for nothing
+ * in the next, and under steady contention for many resources a request may
+ * have to queue several times.
  *
- * So two such requests never wait for each other, whatever order their names
- * were given in.  What that costs: the place in one line is no place in the
- * next, and under steady contention for many resources a request may stand in
- * line several times.
+ * The requests are "eager": the backend is woken as soon as it is granted the
+ * one resource, not only when that grant is durable.  So all of the grants are
+ * made durable by one flush, and no resource is kept from other clients during
+ * the flush of a grant that may have to be given back.
  *
  * IDENTIFICATION
  *	  src/session/acquire_all.c
@@ -32,7 +36,7 @@
 #include "shared/pending.h"
 #include "shared/slots.h"
 
-/* what must be taken back if we do not come to the end */
+/* what abandon_all must take back if the wait is interrupted */
 typedef struct UnderWay
 {
 	const DlockRequest *requests;
@@ -66,7 +70,9 @@ abandon_all(int code, Datum arg)
 }
 
 /*
- * wait_for_one stands in line for one of the resources, holding none of them.
+ * wait_for_one gives all of the resources back, joins the queue of one of
+ * them, and sleeps until that request is decided.  Returns its outcome.
+ * Throws if the backend is cancelled or terminated.
  */
 static DlockOutcome
 wait_for_one(const UnderWay *all, int which, DlockRefusal *refusal)
@@ -83,7 +89,10 @@ wait_for_one(const UnderWay *all, int which, DlockRefusal *refusal)
 }
 
 /*
- * get_all waits until all are granted.
+ * get_all waits until all of the requests are granted, or only tries to get
+ * them if "wait" is not set.  Returns the outcome; unless it is DLOCK_GRANTED,
+ * *which is the index of the request that it belongs to.  Throws if the
+ * backend is cancelled or terminated.
  */
 static DlockOutcome
 get_all(const UnderWay *all, bool wait, int *which, DlockRefusal *refusal)
@@ -107,9 +116,11 @@ get_all(const UnderWay *all, bool wait, int *which, DlockRefusal *refusal)
 }
 
 /*
- * acknowledge_all waits until all are durable, in one wait, and starts their
- * clocks; also of one that need not be durable, since whoever is granted it in
- * line leaves that to us.
+ * acknowledge_all waits once, until all of the grants are durable, and then
+ * acknowledges each of them, which starts its clock.  That includes grants
+ * that need not be durable: a backend that grants an eager request from the
+ * queue leaves the acknowledgement to us.  Returns the outcome, and sets
+ * *which as get_all does.
  */
 static DlockOutcome
 acknowledge_all(const UnderWay *all, int *which, DlockRefusal *refusal)
@@ -142,10 +153,12 @@ acknowledge_all(const UnderWay *all, int *which, DlockRefusal *refusal)
 }
 
 /*
- * dlock_acquire_all_leases serves requests of one client for different
- * resources, in the order of their names.  timeout as for dlock_acquire_lease;
- * it bounds the whole.  Where the outcome is not DLOCK_GRANTED, none is held,
- * and which tells the request that it is about.
+ * dlock_acquire_all_leases makes requests of one client for different
+ * resources, which must be in the order of their names, and returns the common
+ * outcome.  "timeout" is as for dlock_acquire_lease, and limits the whole
+ * call.  If the outcome is not DLOCK_GRANTED, the requests have left nothing
+ * behind, and *which is the index of the request that the outcome belongs to.
+ * Throws as dlock_acquire_lease does.
  */
 DlockOutcome
 dlock_acquire_all_leases(DlockRequest *requests, int count, int64 timeout,

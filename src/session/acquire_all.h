@@ -1,6 +1,6 @@
 /*
  * acquire_all.h
- *	  Take several leases, all or none.
+ *	  Acquire several leases, all or none.
  *
  * IDENTIFICATION
  *	  src/session/acquire_all.h

@@ -18,7 +18,7 @@
 #include "session/xact.h"
 #include "shared/slots.h"
 
-/* an upgrade that is taken back if what follows comes to nothing */
+/* an upgrade to be taken back if the change of the duration fails */
 typedef struct UnderWay
 {
 	const DlockRequest *request;
@@ -34,7 +34,8 @@ abandon_upgrade(int code, Datum arg)
 }
 
 /*
- * upgrade gives a lease a stronger mode, waiting for the other holders.
+ * upgrade gives a lease a stronger mode, after waiting until no other holder
+ * conflicts with it.  Throws unless the upgrade is granted.
  */
 static void
 upgrade(DlockRequest *request, const DlockLeaseRef *ref,
@@ -73,9 +74,10 @@ is_downgrade(const DlockLeaseRef *ref, const DlockOptions *options)
 }
 
 /*
- * dlock_change_lease changes a lease that is held: all that may fail, the upgrade
- * first, which may take long, then the duration.  If that cannot be confirmed, or
- * the process ends, the upgrade is taken back.
+ * dlock_change_lease makes those changes to a held lease that can fail: first
+ * the upgrade, which may take long, then the duration.  Throws if one of them
+ * fails; if that is the change of the duration, or if the process ends during
+ * it, the upgrade is taken back.
  */
 void
 dlock_change_lease(DlockRequest *request, const DlockLeaseRef *ref,
@@ -103,8 +105,9 @@ dlock_change_lease(DlockRequest *request, const DlockLeaseRef *ref,
 }
 
 /*
- * dlock_change_at_commit asks for what is to change when the transaction commits:
- * the mode, if it is to be weaker.  dlock_change_lease comes first.
+ * dlock_change_at_commit schedules what must change when the transaction
+ * commits: a weaker mode.  Cannot fail, because the caller has called
+ * dlock_change_lease before, which reserves room for the event.
  */
 void
 dlock_change_at_commit(DlockGate gate, const DlockLeaseRef *ref,

@@ -10,15 +10,15 @@
 
 #include "engine/lookup.h"
 
-/* what dlock_set_options is to change */
+/* the changes that dlock_set_options has been called for */
 typedef struct DlockOptions
 {
 	bool		mode_given;
 	DlockMode	mode;
-	int64		duration;		/* 0: none is given */
+	int64		duration;		/* microseconds; 0: not given */
 	bool		priority_given;
 	int32		priority;
-	int64		timeout;		/* of an upgrade */
+	int64		timeout;		/* longest wait for an upgrade */
 } DlockOptions;
 
 extern void dlock_change_lease(DlockRequest *request, const DlockLeaseRef *ref,

@@ -1,10 +1,10 @@
 /*
  * events.c
- *	  What the current transaction has asked for, and what it holds.
+ *	  Releases, downgrades, fences and holds of the current transaction.
  *
- * Process-local.  Each event belongs to a subtransaction, and goes with it when
- * that is rolled back.  Events about one lease are chained, so that the newest is
- * found at once.
+ * The events are local to the process.  Each belongs to a subtransaction, and
+ * is removed when that subtransaction is rolled back.  The events of one lease
+ * are linked in a chain, so that the newest one is found quickly.
  *
  * IDENTIFICATION
  *	  src/session/events.c
@@ -17,18 +17,19 @@
 
 #include "session/events.h"
 
-/* more room than this is not kept from one transaction to the next */
+/* a larger array than this is freed at the end of the transaction */
 #define KEEP_CAPACITY 1024
 
 /*
- * In the order in which they came.  So those of a subtransaction, and of its own
- * that have committed, stand at the end as long as it is the current one.
+ * The events in the order in which they were added.  So the events of the
+ * current subtransaction, including those of its committed children, are at
+ * the end of the array.
  */
 static DlockEvent *events;
 static int	nevents;
 static int	event_capacity;		/* a power of two */
 
-/* chains of events by lease, as many as there is room; the newest comes first */
+/* heads of event_capacity chains, by lease slot; the newest event is first */
 static int *chains;
 
 static bool
@@ -53,7 +54,7 @@ link_event(int i)
 }
 
 /*
- * dlock_events_pop takes the last event off; it is the first of its chain.
+ * dlock_events_pop removes the last event, which is the first of its chain.
  */
 void
 dlock_events_pop(void)
@@ -65,7 +66,8 @@ dlock_events_pop(void)
 }
 
 /*
- * dlock_events_reserve makes room for so many more.
+ * dlock_events_reserve makes room for "count" more events.  Throws if there is
+ * not enough memory; the events are unchanged then.
  */
 void
 dlock_events_reserve(int count)
@@ -91,7 +93,7 @@ dlock_events_reserve(int count)
 }
 
 /*
- * dlock_events_forget begins anew, for the next transaction.
+ * dlock_events_forget removes all events, for the next transaction.
  */
 void
 dlock_events_forget(void)
@@ -110,7 +112,7 @@ dlock_events_forget(void)
 }
 
 /*
- * dlock_events_last gives the newest event about a lease, or NULL.
+ * dlock_events_last returns the newest event of a lease, or NULL.
  */
 DlockEvent *
 dlock_events_last(const DlockLeaseRef *ref)
@@ -122,6 +124,10 @@ dlock_events_last(const DlockLeaseRef *ref)
 	return i < 0 ? NULL : &events[i];
 }
 
+/*
+ * dlock_events_add adds an event of the current subtransaction and returns it.
+ * It inherits "asked" and "open_hold" from the lease's newest event.
+ */
 DlockEvent *
 dlock_events_add(DlockEventKind kind, DlockGate gate, const DlockLeaseRef *ref)
 {
@@ -144,8 +150,8 @@ dlock_events_add(DlockEventKind kind, DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_events_count tells how many events there are; dlock_events_at gives
- * them, the oldest first.
+ * dlock_events_count returns the number of events, and dlock_events_at the
+ * event with an index; the oldest has index 0.
  */
 int
 dlock_events_count(void)

@@ -1,11 +1,13 @@
 /*
  * fence.c
- *	  Leases that a transaction's commit depends on.
+ *	  Leases that the commit of a transaction depends on.
  *
- * A fence says that the transaction relies on a lease: if that is over before
- * the commit, the commit fails; once the commit has begun, nobody else gets
- * the resource before the changes are visible.  Until then a fence changes
- * nothing: the lease runs out, is released or taken away as without it.
+ * A fence records that the transaction relies on a lease.  If the lease has
+ * ended when the commit begins, the commit fails.  From then on the resource
+ * is not granted to another client until the transaction's changes are visible
+ * (see dlock_holding_keep).  Before the commit a fence has no effect on the
+ * lease: it expires, and is released or taken away, as it would be without a
+ * fence.
  *
  * IDENTIFICATION
  *	  src/session/fence.c
@@ -20,17 +22,22 @@
 #include "session/events.h"
 #include "session/fence.h"
 
-/* which leases are fenced, by slot and mode; NULL before the first one */
+/* a bit for each slot and mode: is it fenced?  NULL before the first fence */
 static uint8 *fence_bits;
 
-/* changes whenever a fence may be gone */
+/* incremented whenever a fence is removed */
 static uint64 fence_generation = 1;
 
 /*
- * fence_bit tells where it is noted that a lease is fenced as held in a mode.
- * A slot that has gone to another lease since does no harm: the fence on the
- * first one makes the commit fail, and belongs to the same subtransaction or
- * to one around it.
+ * fence_bit returns the number of the bit that records that a lease is fenced
+ * in a mode.
+ *
+ * The bit belongs to the slot, not to the lease.  If a fenced lease ends and
+ * its slot is used for another lease, that one looks fenced as well, and
+ * dlock_fence_lease adds no fence for it.  This does no harm: the fence of the
+ * lease that has ended still makes the commit fail, and it is not undone
+ * earlier than the missing fence would be, because it belongs to the same
+ * subtransaction or to one that encloses it.
  */
 static Size
 fence_bit(const DlockLeaseRef *ref, DlockMode mode)
@@ -47,7 +54,8 @@ is_fenced(const DlockLeaseRef *ref, DlockMode mode)
 }
 
 /*
- * dlock_fence_lease makes the commit depend on a lease as it is held now.
+ * dlock_fence_lease makes the commit depend on a lease in the mode that the
+ * lease has now.  Throws if there is not enough memory.
  */
 void
 dlock_fence_lease(DlockGate gate, const DlockLeaseRef *ref)
@@ -65,8 +73,8 @@ dlock_fence_lease(DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_fence_is_ours tells whether this transaction has fenced a lease, or
- * holds it, or this session does, as whatever client.
+ * dlock_fence_is_ours returns whether this transaction has fenced a lease, or
+ * this transaction or session holds it, as any client.
  */
 bool
 dlock_fence_is_ours(DlockGate gate, const DlockLeaseRef *ref)
@@ -78,8 +86,9 @@ dlock_fence_is_ours(DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_fence_generation gives a number that stays the same as long as
- * all fences of the transaction are there.
+ * dlock_fence_generation returns a number that changes whenever a fence is
+ * removed.  As long as it stays the same, a fence that the caller has set is
+ * still there.
  */
 uint64
 dlock_fence_generation(void)
@@ -88,7 +97,8 @@ dlock_fence_generation(void)
 }
 
 /*
- * dlock_fence_undo forgets a fence whose event is being undone.  Cannot fail.
+ * dlock_fence_undo removes the fence of an event that is being undone.  Cannot
+ * fail.
  */
 void
 dlock_fence_undo(const DlockLeaseRef *ref)
@@ -100,8 +110,9 @@ dlock_fence_undo(const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_fence_token fences the lease that has a token, whichever client of the
- * caller's it belongs to; false where there is none.
+ * dlock_fence_token fences the lease on a resource that has the given token.
+ * It may belong to any client whose role's privileges the caller has.  Returns
+ * false if there is no such lease; throws if the caller lacks the privileges.
  */
 bool
 dlock_fence_token(DlockGate gate, const DlockKey *key, int64 token)
@@ -116,9 +127,12 @@ dlock_fence_token(DlockGate gate, const DlockKey *key, int64 token)
 }
 
 /*
- * dlock_fence_own fences an exclusive lease of the caller: of the client that
- * it acts as, of another one that the transaction has fenced, or held by this
- * transaction or session.
+ * dlock_fence_own fences the caller's exclusive lease on a resource.  A lease
+ * is the caller's if it belongs to the client that the session acts as, if the
+ * transaction has fenced it before, or if this transaction or session holds
+ * it.  Returns the outcome; unless that is DLOCK_FENCE_NOT_HELD, *holder
+ * describes the lease.  Throws if the caller lacks the privileges of the
+ * client's role.
  */
 DlockFenceOutcome
 dlock_fence_own(DlockGate gate, const DlockKey *key, DlockHolder *holder)

@@ -1,6 +1,6 @@
 /*
  * fence.h
- *	  Leases that a transaction's commit depends on.
+ *	  Leases that the commit of a transaction depends on.
  *
  * IDENTIFICATION
  *	  src/session/fence.h
@@ -13,9 +13,9 @@
 typedef enum DlockFenceOutcome
 {
 	DLOCK_FENCED,
-	DLOCK_FENCE_NOT_HELD,		/* by anybody */
-	DLOCK_FENCE_NOT_OURS,		/* see the holder */
-	DLOCK_FENCE_NOT_EXCLUSIVE,	/* see the holder */
+	DLOCK_FENCE_NOT_HELD,		/* by any client */
+	DLOCK_FENCE_NOT_OURS,		/* another client is the holder */
+	DLOCK_FENCE_NOT_EXCLUSIVE,	/* the holder's mode is too weak */
 } DlockFenceOutcome;
 
 extern void dlock_fence_lease(DlockGate gate, const DlockLeaseRef *ref);

@@ -1,10 +1,11 @@
 /*
  * flush.c
- *	  Sleep until something is durable.
+ *	  Wait until a batch is durable.
  *
- * Whoever waits for a batch sleeps here: for a grant, for a change to a lease
- * that is held, for the first tokens.  What it looks for is a state in shared
- * memory, which it reads again whenever it wakes up, for whatever reason.
+ * A backend sleeps here after a grant, after a change to a held lease, and
+ * before the first block of tokens exists.  It waits for a state in shared
+ * memory, and reads that state again each time it wakes up, for whatever
+ * reason.
  *
  * IDENTIFICATION
  *	  src/session/flush.c
@@ -21,11 +22,11 @@
 #include "session/sleep.h"
 #include "shared/pending.h"
 
-/* from when on a wait for a flush also watches whether the client has gone */
+/* after this time a wait also watches whether the client has disconnected */
 #define LONG_FLUSH USECS_PER_SEC
 
 /*
- * is_settled tells whether there is nothing more to wait for.
+ * is_settled returns whether there is nothing more to wait for.
  */
 static bool
 is_settled(DlockGate gate, uint64 batch)
@@ -35,8 +36,17 @@ is_settled(DlockGate gate, uint64 batch)
 }
 
 /*
- * dlock_flush_wait sleeps until a batch is durable, the database is shut, or it
- * is no use to wait any longer.  The caller ends the notice.
+ * dlock_flush_wait sleeps until a batch is durable or the database is closed,
+ * but not beyond "until" or the limit of dlock_quorum_limit.  Returns what
+ * ended the wait.  Throws if the backend is cancelled or terminated.  In every
+ * case the caller must call dlock_pending_unnotify afterwards.
+ *
+ * Most flushes take so short that one futex wait is enough, which is cheaper
+ * than a latch.  If it is not, we ask the writer for a wake-up by our latch.
+ * No wake-up is lost: we store our notice first and read the state after that;
+ * the writer publishes the state first and reads the notices after that.  So
+ * either we see that the batch is durable, or the writer sees our notice and
+ * sets our latch.
  */
 DlockFlush
 dlock_flush_wait(DlockGate gate, uint64 batch, DlockTime until)
@@ -60,7 +70,7 @@ dlock_flush_wait(DlockGate gate, uint64 batch, DlockTime until)
 			return DLOCK_FLUSH_LATE;
 		if (now >= limit)
 			return DLOCK_FLUSH_NO_QUORUM;
-		/* usually it takes no longer than a flush */
+		/* watching costs system calls; at first we expect an early end */
 		if (!watch)
 			wake = Min(wake, dlock_clock_after(now, LONG_FLUSH));
 		dlock_sleep_until(wake, watch);
@@ -70,9 +80,10 @@ dlock_flush_wait(DlockGate gate, uint64 batch, DlockTime until)
 }
 
 /*
- * dlock_flush_wait_tokens waits for the first block of tokens.  It is not made
- * before it is needed: a dump that is being restored brings its bound only
- * after the extension was created.
+ * dlock_flush_wait_tokens waits for the first block of tokens.  Returns and
+ * throws as dlock_flush_wait does.  The writer does not allocate the block
+ * before a backend needs it: when a dump is restored, the upper bound of the
+ * tokens issued before is restored only after CREATE EXTENSION.
  */
 DlockFlush
 dlock_flush_wait_tokens(DlockGate gate, DlockTime until)
@@ -93,8 +104,10 @@ dlock_flush_wait_tokens(DlockGate gate, DlockTime until)
 }
 
 /*
- * dlock_flush_wait_change waits for a change to a lease that is held already;
- * an error where that is in vain.
+ * dlock_flush_wait_change waits, without a time limit of its own, until a
+ * change to a held lease is durable; batch 0 means that there is nothing to
+ * wait for.  Throws if there is no quorum of standbys, or if the backend is
+ * cancelled or terminated.
  */
 void
 dlock_flush_wait_change(DlockGate gate, uint64 batch)
@@ -110,8 +123,8 @@ dlock_flush_wait_change(DlockGate gate, uint64 batch)
 }
 
 /*
- * wait_of names what a process waits for, as pg_stat_activity does; an empty
- * text where it does not wait.
+ * wait_of returns a sentence that names what a process waits for, in the words
+ * of pg_stat_activity, or an empty string if it does not wait.
  */
 static const char *
 wait_of(int pid)
@@ -127,8 +140,8 @@ wait_of(int pid)
 }
 
 /*
- * dlock_flush_writer_detail says in an error's or a message's detail what the
- * writer is at.
+ * dlock_flush_writer_detail is an errdetail() that describes what the writer
+ * process is doing.
  */
 int
 dlock_flush_writer_detail(const DlockWriterReport *report)

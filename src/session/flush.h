@@ -1,6 +1,6 @@
 /*
  * flush.h
- *	  Sleep until something is durable.
+ *	  Wait until a batch is durable.
  *
  * IDENTIFICATION
  *	  src/session/flush.h
@@ -13,9 +13,9 @@
 
 typedef enum DlockFlush
 {
-	DLOCK_FLUSH_DONE,
-	DLOCK_FLUSH_LATE,			/* not in time */
-	DLOCK_FLUSH_NO_QUORUM,		/* the standbys do not confirm it */
+	DLOCK_FLUSH_DONE,			/* durable, or the database has been closed */
+	DLOCK_FLUSH_LATE,			/* not durable in time */
+	DLOCK_FLUSH_NO_QUORUM,		/* the standbys have not confirmed it */
 } DlockFlush;
 
 extern DlockFlush dlock_flush_wait(DlockGate gate, uint64 batch,

@@ -1,6 +1,6 @@
 /*
  * lease_refs.c
- *	  The leases that a client holds, looked up.
+ *	  Look up the leases that a client holds.
  *
  * IDENTIFICATION
  *	  src/session/lease_refs.c
@@ -29,7 +29,9 @@ add_ref(DlockLeaseRefs *leases, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_lease_refs_find gives what a client holds, all of it or what is in the list.
+ * dlock_lease_refs_find returns references to the leases that a client holds:
+ * all of them if "keys" is NULL, else those on the resources in "keys".
+ * Throws if the backend is cancelled or terminated.
  */
 DlockLeaseRefs
 dlock_lease_refs_find(DlockGate gate, uint32 client, const DlockKeys *keys)

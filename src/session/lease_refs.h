@@ -1,6 +1,6 @@
 /*
  * lease_refs.h
- *	  The leases that a client holds, looked up.
+ *	  Look up the leases that a client holds.
  *
  * IDENTIFICATION
  *	  src/session/lease_refs.h
@@ -11,7 +11,7 @@
 #include "base/key.h"
 #include "engine/lookup.h"
 
-/* as many as there may be; palloc'd */
+/* references to leases, in a palloc'd array that grows */
 typedef struct DlockLeaseRefs
 {
 	DlockLeaseRef *refs;

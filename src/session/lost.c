@@ -1,6 +1,6 @@
 /*
  * lost.c
- *	  Errors about leases that are not held any more, and why.
+ *	  Errors about leases that are no longer held, with the reason.
  *
  * IDENTIFICATION
  *	  src/session/lost.c
@@ -25,7 +25,7 @@ static const char *const cause_words[] = {
 };
 
 /*
- * describe_cause says how a lease ended (palloc'd).
+ * describe_cause returns a sentence about how a lease ended (palloc'd).
  */
 static char *
 describe_cause(const DlockCause *cause)
@@ -38,8 +38,8 @@ describe_cause(const DlockCause *cause)
 }
 
 /*
- * dlock_lost_cause says how the lease of a reference ended, in a sentence after a
- * blank (palloc'd); an empty text where that is not remembered.
+ * dlock_lost_cause returns a sentence about how a lease ended, preceded by a
+ * blank (palloc'd), or an empty string if the server does not remember it.
  */
 const char *
 dlock_lost_cause(DlockGate gate, const DlockLeaseRef *ref)
@@ -51,8 +51,9 @@ dlock_lost_cause(DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_lost_report raises the error of one who does not hold a resource, or not
- * with that token; client may be DLOCK_NONE, token 0.
+ * dlock_lost_report raises the error for a client that does not hold a
+ * resource, or does not hold it with that token.  client may be DLOCK_NONE if
+ * it is unknown, and token 0 if none was given.
  */
 void
 dlock_lost_report(DlockGate gate, const DlockKey *key, uint32 client,

@@ -1,6 +1,6 @@
 /*
  * lost.h
- *	  Errors about leases that are not held any more, and why.
+ *	  Errors about leases that are no longer held, with the reason.
  *
  * IDENTIFICATION
  *	  src/session/lost.h

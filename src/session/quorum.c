@@ -1,14 +1,17 @@
 /*
  * quorum.c
- *	  Do the synchronous standbys still confirm what is written?
+ *	  Check that synchronous standbys still confirm what is written.
  *
- * A primary that its standbys do not hear must neither grant nor renew: one of
- * them may be the new primary.  That follows from waiting for them; here is
- * what spares clients to wait in vain.  When the writer's batch has not been
- * confirmed for dlock.quorum_timeout, whatever would wait for it fails, until
- * the standbys are back and the batch is through.
+ * A primary that has lost its standbys must neither grant nor renew leases,
+ * because one of the standbys may have been promoted.  It does not, because
+ * each grant and renewal waits until the standbys have confirmed it.  This
+ * file only keeps clients from waiting without hope: when the batch of the
+ * writer process has not been confirmed for dlock.quorum_timeout, all calls
+ * that would wait for it fail, until the standbys are back and have confirmed
+ * the batch.
  *
- * Whether standbys are wanted is told by the setting as this session knows it.
+ * Whether standbys are configured depends on synchronous_standby_names as this
+ * session sees it.
  *
  * IDENTIFICATION
  *	  src/session/quorum.c
@@ -32,7 +35,7 @@
 #include "shared/pending.h"
 
 /*
- * dlock_quorum_is_wanted tells whether leases are confirmed by standbys.
+ * dlock_quorum_is_wanted returns whether synchronous standbys are configured.
  */
 bool
 dlock_quorum_is_wanted(void)
@@ -42,8 +45,9 @@ dlock_quorum_is_wanted(void)
 }
 
 /*
- * dlock_quorum_limit gives the time from which on it is no use to wait for the
- * standbys.
+ * dlock_quorum_limit returns the time until which a call may wait for the
+ * standbys: dlock.quorum_timeout after the writer began to wait for them, or
+ * DLOCK_NEVER if no standbys or no such limit is configured.
  */
 DlockTime
 dlock_quorum_limit(DlockDatabase *db)
@@ -58,7 +62,8 @@ dlock_quorum_limit(DlockDatabase *db)
 }
 
 /*
- * dlock_quorum_check raises an error where there has been no quorum for long.
+ * dlock_quorum_check raises an error if the standbys have not confirmed the
+ * writer's batch for dlock.quorum_timeout.
  */
 void
 dlock_quorum_check(DlockDatabase *db)
@@ -92,17 +97,18 @@ append_name(StringInfo list, const char *name)
 	appendStringInfo(list, "%s\"%s\"", list->len > 0 ? ", " : "", name);
 }
 
-/* a standby that synchronous_standby_names tells of */
+/* a connected standby that synchronous_standby_names names */
 typedef struct Standby
 {
 	int			pid;			/* of its walsender */
-	bool		behind;			/* has not confirmed what is flushed here */
+	bool		behind;			/* has it not confirmed all that is flushed? */
 } Standby;
 
 /*
- * read_standby gives the standby of a walsender; false where that has none
- * that counts.  All are of interest, not only those that core would wait for
- * first.
+ * read_standby describes the standby of a walsender.  Returns false if the
+ * slot is not in use or synchronous_standby_names does not name the standby.
+ * All the standbys that it names count, not only those with the highest
+ * priorities, which PostgreSQL waits for.
  */
 static bool
 read_standby(WalSnd *walsnd, XLogRecPtr flushed, Standby *standby)
@@ -125,8 +131,9 @@ read_standby(WalSnd *walsnd, XLogRecPtr flushed, Standby *standby)
 }
 
 /*
- * is_connected tells whether a name of synchronous_standby_names is that of
- * one of the standbys; "*" stands for as many as are to confirm.
+ * is_connected returns whether one of the connected standbys has that name of
+ * synchronous_standby_names.  "*" matches if at least as many standbys are
+ * connected as must confirm.
  */
 static bool
 is_connected(const char *name, const Standby *standbys, int count)
@@ -140,8 +147,9 @@ is_connected(const char *name, const Standby *standbys, int count)
 }
 
 /*
- * missing_standbys says which of the standbys that are to confirm are not
- * there, and which are but have not confirmed what is flushed here.
+ * missing_standbys returns sentences that name the synchronous standbys that
+ * are not connected, and those that are but have not confirmed all that is
+ * flushed here.
  */
 static char *
 missing_standbys(void)
@@ -181,7 +189,7 @@ missing_standbys(void)
 }
 
 /*
- * dlock_quorum_report raises the error.
+ * dlock_quorum_report raises the error for a lack of quorum.
  */
 void
 dlock_quorum_report(DlockDatabase *db)

@@ -1,6 +1,6 @@
 /*
  * quorum.h
- *	  Do the synchronous standbys still confirm what is written?
+ *	  Check that synchronous standbys still confirm what is written.
  *
  * IDENTIFICATION
  *	  src/session/quorum.h

@@ -1,6 +1,6 @@
 /*
  * release.c
- *	  Release leases: at commit on behalf of a client, at once by force.
+ *	  Release a client's leases at commit, and any lease by force.
  *
  * IDENTIFICATION
  *	  src/session/release.c
@@ -16,12 +16,13 @@
 #include "session/release.h"
 #include "session/xact.h"
 
-/* how often to look whether a commit is over, in milliseconds */
+/* how often to check whether a commit has ended, in milliseconds */
 #define COMMIT_POLL_MS 10
 
 /*
- * dlock_release_lease asks for the release of one hold at commit; false where
- * the client does not hold the resource, or not with that token.
+ * dlock_release_lease schedules the release of one hold at commit.  Returns
+ * false if the client does not hold the resource, does not hold it with that
+ * token (0: any), or has already released all that it can release.
  */
 bool
 dlock_release_lease(DlockGate gate, const DlockKey *key, uint32 client,
@@ -36,8 +37,9 @@ dlock_release_lease(DlockGate gate, const DlockKey *key, uint32 client,
 }
 
 /*
- * dlock_release_client asks for the release of what a client holds, all of it
- * or what is in the list; tells how many leases that are.
+ * dlock_release_client schedules the release of all holds on a client's leases
+ * at commit, or only on the resources in "keys" if that is not NULL.  Returns
+ * the number of leases.  Throws if the backend is cancelled or terminated.
  */
 int64
 dlock_release_client(DlockGate gate, uint32 client, const DlockKeys *keys)
@@ -53,10 +55,15 @@ dlock_release_client(DlockGate gate, uint32 client, const DlockKeys *keys)
 }
 
 /*
- * dlock_release_by_force ends the leases on a resource, or the one with that
- * token, whosever they are; tells how many.  A commit under way that depends
- * on one is waited for: once it has been checked it cannot be stopped, and its
- * changes must be there before somebody else is granted the resource.
+ * dlock_release_by_force ends the leases of any client on a resource, or only
+ * the lease with the given token if that is not 0.  Returns the number of
+ * leases.  Leases that were granted after the call are left alone.
+ *
+ * If a transaction that has fenced such a lease is committing, the function
+ * waits for the end of that commit.  The transaction has already checked its
+ * lease and cannot fail any more, and its changes must be visible before
+ * another client is granted the resource.  Throws if the backend is cancelled
+ * or terminated while it waits.
  */
 int64
 dlock_release_by_force(DlockGate gate, const DlockKey *key, int64 token)

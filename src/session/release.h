@@ -1,6 +1,6 @@
 /*
  * release.h
- *	  Release leases: at commit on behalf of a client, at once by force.
+ *	  Release a client's leases at commit, and any lease by force.
  *
  * IDENTIFICATION
  *	  src/session/release.h

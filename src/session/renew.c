@@ -16,8 +16,9 @@
 #include "session/renew.h"
 
 /*
- * must_confirm tells whether renewals wait for the standbys: a primary that has
- * been replaced must not go on renewing.
+ * must_confirm returns whether the standbys must confirm renewals.  Without
+ * that, a primary that has been replaced could keep renewing leases after the
+ * new primary has granted the resources to other clients.
  */
 static bool
 must_confirm(void)
@@ -26,9 +27,11 @@ must_confirm(void)
 }
 
 /*
- * dlock_renew_lease restarts the clock of one lease; false where the client
- * does not hold it (any more), or not with that token.  It may have run out
- * while its renewal was being confirmed.
+ * dlock_renew_lease restarts the clock of one lease.  Returns false if the
+ * client does not hold the lease, does not hold it with that token (0: any),
+ * or if the lease has ended while we waited for the standbys to confirm the
+ * renewal.  Throws if there is no quorum of standbys, or if the backend is
+ * cancelled or terminated.
  */
 bool
 dlock_renew_lease(DlockGate gate, const DlockKey *key, uint32 client,
@@ -52,8 +55,10 @@ dlock_renew_lease(DlockGate gate, const DlockKey *key, uint32 client,
 }
 
 /*
- * dlock_renew_client restarts the clock of what a client holds, all of it or
- * what is in the list; tells how many leases that are.
+ * dlock_renew_client restarts the clocks of a client's leases: all of them if
+ * "keys" is NULL, else those on the resources in "keys".  Returns the number
+ * of leases that were renewed and still run after the renewal was confirmed.
+ * Throws as dlock_renew_lease does.
  */
 int64
 dlock_renew_client(DlockGate gate, uint32 client, const DlockKeys *keys,
@@ -82,7 +87,7 @@ dlock_renew_client(DlockGate gate, uint32 client, const DlockKeys *keys,
 		int64		renewed = count;
 
 		dlock_flush_wait_change(gate, last_batch);
-		/* some may have run out meanwhile */
+		/* some leases may have ended while we waited */
 		count = 0;
 		for (int64 i = 0; i < renewed; i++)
 			if (dlock_lookup_is_running(gate, &leases.refs[i]))

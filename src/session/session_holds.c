@@ -1,12 +1,13 @@
 /*
  * session_holds.c
- *	  The leases that a session has to give back at its end.
+ *	  The leases that a session must release when it ends.
  *
- * Process-local.  How many holds of a lease are the session's is counted in
- * shared memory, because other sessions of the client may give them back.  Here
- * is only where to look: a lease stands in the list at least as long as the
- * session has a hold of it, perhaps longer, and perhaps more than once.  What is
- * not needed any more goes when the list is full, and after many releases.
+ * The list is local to the process.  The number of holds that the session has
+ * of a lease is counted in shared memory, because other sessions of the client
+ * may release them.  The list only says which leases to look at: it contains a
+ * lease at least as long as the session has a hold of it, maybe longer, and
+ * maybe more than once.  Superfluous entries are removed when the list is full
+ * and after many releases.
  *
  * IDENTIFICATION
  *	  src/session/session_holds.c
@@ -19,7 +20,7 @@
 #include "engine/holding.h"
 #include "session/session_holds.h"
 
-/* a list that has grown beyond this is not kept for its memory's sake */
+/* a larger list than this is freed when it is empty */
 #define KEEP_CAPACITY 1024
 
 typedef struct Entry
@@ -31,7 +32,7 @@ typedef struct Entry
 static Entry *entries;
 static int	nentries;
 static int	capacity;
-static int64 released_since;	/* holds given back since the list was tidied */
+static int64 released_since;	/* holds released since the last tidy */
 
 static int
 by_lease(const void *a, const void *b)
@@ -45,8 +46,7 @@ by_lease(const void *a, const void *b)
 }
 
 /*
- * tidy forgets the leases of which the session has no hold, and those that stand
- * in the list twice.
+ * tidy removes the leases of which the session has no hold, and duplicates.
  */
 static void
 tidy(void)
@@ -69,8 +69,8 @@ tidy(void)
 }
 
 /*
- * dlock_session_holds_reserve makes room for so many more leases.  Those of an earlier
- * opening of the database are gone.
+ * dlock_session_holds_reserve makes room for so many more leases.  Those of an
+ * earlier opening of the database are gone.
  */
 void
 dlock_session_holds_reserve(DlockGate gate, int count)
@@ -84,7 +84,7 @@ dlock_session_holds_reserve(DlockGate gate, int count)
 		return;
 	if (nentries > 0)
 		tidy();
-	/* leave room, so that it is not tidied again at once */
+	/* leave room, so that the next calls need not tidy again */
 	if (nentries + count <= capacity / 4 * 3)
 		return;
 	wanted = Max(16, 2 * (nentries + count));
@@ -97,7 +97,8 @@ dlock_session_holds_reserve(DlockGate gate, int count)
 }
 
 /*
- * dlock_session_holds_note remembers a lease of which the session has a hold.
+ * dlock_session_holds_note adds a lease of which the session has a hold.
+ * Cannot fail after dlock_session_holds_reserve.
  */
 void
 dlock_session_holds_note(DlockGate gate, const DlockLeaseRef *ref)
@@ -125,8 +126,8 @@ forget_all(void)
 }
 
 /*
- * dlock_session_holds_tidy is told how many holds were given back; it forgets what is
- * not needed any more when it is worth the trouble.
+ * dlock_session_holds_tidy counts holds that were released, and removes
+ * superfluous entries of a large list after many releases.  Cannot fail.
  */
 void
 dlock_session_holds_tidy(int32 released)
@@ -140,7 +141,7 @@ dlock_session_holds_tidy(int32 released)
 }
 
 /*
- * dlock_session_holds_end gives every hold of the session back.
+ * dlock_session_holds_end releases every hold of the session.
  */
 void
 dlock_session_holds_end(void)

@@ -1,6 +1,6 @@
 /*
  * session_holds.h
- *	  The leases that a session has to give back at its end.
+ *	  The leases that a session must release when it ends.
  *
  * IDENTIFICATION
  *	  src/session/session_holds.h
@@ -10,11 +10,11 @@
 
 #include "engine/lookup.h"
 
-/* make room first, so that noting a hold cannot fail */
+/* call reserve first: it makes room, so that note cannot fail */
 extern void dlock_session_holds_reserve(DlockGate gate, int count);
 extern void dlock_session_holds_note(DlockGate gate, const DlockLeaseRef *ref);
 
-/* called at transaction end as well: these cannot fail */
+/* called at the end of a transaction or session: these cannot fail */
 extern void dlock_session_holds_tidy(int32 released);
 extern void dlock_session_holds_end(void);
 

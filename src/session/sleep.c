@@ -1,6 +1,6 @@
 /*
  * sleep.c
- *	  Sleep until a latch is set, or a time has come.
+ *	  Sleep until the latch is set or a deadline has passed.
  *
  * IDENTIFICATION
  *	  src/session/sleep.c
@@ -16,8 +16,10 @@
 #include "session/sleep.h"
 
 /*
- * sleep_watching waits for the latch or the time, and for the client to go
- * away: the set of events that a backend reads its client with knows all that.
+ * sleep_watching sleeps until the latch is set or the timeout is over, or the
+ * client closes its connection.  It uses the set of events that the backend
+ * also uses to wait for its client's commands: that set has the latch, the
+ * postmaster's death and the client's socket.
  */
 static void
 sleep_watching(long timeout)
@@ -37,8 +39,10 @@ sleep_watching(long timeout)
 }
 
 /*
- * dlock_sleep_until waits for the latch or the time; with "watch" for the
- * client to go away as well.
+ * dlock_sleep_until sleeps until the process's latch is set or a deadline has
+ * passed, and resets the latch.  It may return early.  If "watch" is set, it
+ * also notices when the client closes its connection, which ends the process.
+ * Throws if the backend is cancelled or terminated.
  */
 void
 dlock_sleep_until(DlockTime until, bool watch)

@@ -1,6 +1,6 @@
 /*
  * sleep.h
- *	  Sleep until a latch is set, or a time has come.
+ *	  Sleep until the latch is set or a deadline has passed.
  *
  * IDENTIFICATION
  *	  src/session/sleep.h

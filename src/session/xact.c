@@ -1,23 +1,30 @@
 /*
  * xact.c
- *	  What a transaction or a session has to give back at its end.
+ *	  Holds, releases and fences at the end of transactions and sessions.
  *
- * Process-local.  Events are what the current transaction has asked for and
- * what it holds; each belongs to a subtransaction, and goes with it when that
- * is rolled back.  Session holds last until they are released or the session
- * ends.
+ * All state here is local to the process.  Events record what the current
+ * transaction has scheduled and what it holds.  Each event belongs to a
+ * subtransaction, and is removed when that subtransaction is rolled back.
+ * Session holds last until they are released or the session ends.
  *
- * A release takes effect in XACT_EVENT_COMMIT: the transaction's changes are
- * visible by then, so that the next holder reads them.  A transaction's holds,
- * the leases that it fences and, if it has written something, those that it
- * releases or makes weaker, are checked in XACT_EVENT_PRE_COMMIT, after the
- * deferred triggers have run; from then until the changes are visible nobody else
- * gets them.  The commit also waits until the end of the holder before is durable
- * (see shared/ends.c).
+ * A release takes effect in XACT_EVENT_COMMIT.  The transaction's changes are
+ * visible by then, so the next holder of the lease can read them.
  *
- * Nothing that runs at the end of a transaction allocates or throws, but for
- * that check.  Entries of an opening of the database that has ended are left
- * where they are: the engine finds no lease for them.
+ * A commit depends on the holds of the transaction, on the leases that it has
+ * fenced and, if it has written something, on the leases that it releases or
+ * downgrades.  XACT_EVENT_PRE_COMMIT, which comes after the deferred triggers,
+ * checks that these leases are still held, and throws if one is not.  From the
+ * check until the changes are visible, the engine does not grant these
+ * resources to another client, even if the lease expires in between.  The
+ * commit also waits until the ends of the earlier holders' leases are durable
+ * (see wait_for_ends).
+ *
+ * Apart from XACT_EVENT_PRE_COMMIT, nothing that runs at the end of a
+ * transaction allocates memory or throws.
+ *
+ * If the database was closed and opened again during the transaction, events
+ * of the earlier epoch stay in the list.  They do no harm, because the engine
+ * finds no lease for them.
  *
  * IDENTIFICATION
  *	  src/session/xact.c
@@ -41,7 +48,8 @@
 #include "shared/pending.h"
 
 /*
- * dlock_xact_reserve makes room for so many more events and session holds.
+ * dlock_xact_reserve makes room for "count" more events and session holds.
+ * Throws if there is not enough memory.
  */
 void
 dlock_xact_reserve(DlockGate gate, int count)
@@ -63,7 +71,8 @@ ref_of(const DlockRequest *request, const DlockGrant *grant)
 }
 
 /*
- * dlock_xact_note_hold remembers a hold of the current transaction.
+ * dlock_xact_note_hold records a hold of scope transaction.  Cannot fail after
+ * dlock_xact_reserve.
  */
 void
 dlock_xact_note_hold(const DlockRequest *request,
@@ -78,7 +87,8 @@ dlock_xact_note_hold(const DlockRequest *request,
 }
 
 /*
- * dlock_xact_note_session_hold remembers a hold of this session.
+ * dlock_xact_note_session_hold records a hold of scope session.  Cannot fail
+ * after dlock_xact_reserve.
  */
 void
 dlock_xact_note_session_hold(const DlockRequest *request, const DlockGrant *grant)
@@ -89,8 +99,9 @@ dlock_xact_note_session_hold(const DlockRequest *request, const DlockGrant *gran
 }
 
 /*
- * give_back_hold asks for the release of the newest hold of the transaction on a
- * lease in a mode; false where there is none that it was not asked for yet.
+ * give_back_hold records that the transaction's newest hold of a lease in a
+ * mode has been released.  Returns false if there is no such hold, or all of
+ * them have been released already.  The caller has reserved an event.
  */
 static bool
 give_back_hold(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode)
@@ -106,10 +117,13 @@ give_back_hold(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode)
 }
 
 /*
- * ask_for_release notes that holds of a lease are to be released at commit: with
- * the event before, if that asks for the same in the same subtransaction.  What
- * is written meanwhile is written in the mode that the session has the lease in,
- * or at least that of the hold.
+ * ask_for_release schedules the release of holds of a lease at commit.  It
+ * counts them in the lease's newest event, if that is of the same kind and
+ * subtransaction, and adds an event otherwise.  The caller has reserved one.
+ *
+ * relied_on is the mode that the transaction may rely on for what it writes
+ * until the commit: the mode that the session has the lease in, but at least
+ * the mode of the hold.
  */
 static void
 ask_for_release(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
@@ -132,9 +146,14 @@ ask_for_release(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
 }
 
 /*
- * available_holds tells how many holds in a mode can be given back, and were not
- * asked for yet.  They may have become weaker since they were asked for, so there
- * must be some left of all modes as well.
+ * available_holds returns how many holds of a lease in a mode, of this session
+ * or of others, can still be scheduled for release.
+ *
+ * After we have scheduled the release of a hold, another session of the client
+ * may downgrade the lease.  Then ref counts the hold in a weaker mode than
+ * "asked" does, so a comparison of that mode alone would count it as available
+ * once more.  So the result is also limited by the holds of all modes together
+ * that have not been scheduled for release.
  */
 static int32
 available_holds(const DlockLeaseRef *ref, DlockMode mode, bool others)
@@ -149,8 +168,9 @@ available_holds(const DlockLeaseRef *ref, DlockMode mode, bool others)
 }
 
 /*
- * release_counted asks for the release of one hold in a mode that is not a
- * transaction's, or of all; false where all of them are asked for already.
+ * release_counted schedules the release of one hold in a mode, or of all of
+ * them.  It does not consider holds of scope transaction.  Returns false if
+ * there is no hold that has not been scheduled for release already.
  */
 static bool
 release_counted(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
@@ -166,8 +186,9 @@ release_counted(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
 }
 
 /*
- * release_own is the same for all that is the session's or its client's.  Holds of
- * the transaction end with it, asked for or not.
+ * release_own does the same for the holds of the session and of scope lease,
+ * and, after these, for those of scope transaction.  For the latter it only
+ * records the release, because they end with the transaction anyway.
  */
 static bool
 release_own(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode, bool all)
@@ -185,16 +206,18 @@ release_own(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode, bool all)
 }
 
 /*
- * dlock_xact_release asks for the release of one hold at commit, or of all:
- * first what is the session's or its client's, then what other sessions hold, the
- * strongest first.  False where all of them are asked for already.
+ * dlock_xact_release schedules the release of one hold of a lease at commit,
+ * or of all of them: first the holds of this session, its transaction and of
+ * scope lease, then those of other sessions, each time the strongest first.
+ * Returns false if all of them have been scheduled for release already.
+ * Throws if there is not enough memory.
  */
 bool
 dlock_xact_release(DlockGate gate, const DlockLeaseRef *ref, bool all)
 {
 	bool		asked = false;
 
-	/* there must be chains to look at */
+	/* create the chains, which the functions below look at */
 	dlock_events_reserve(1);
 	for (int mode = DLOCK_NMODES - 1; mode >= 0 && (all || !asked); mode--)
 		asked |= release_own(gate, ref, (DlockMode) mode, all);
@@ -204,8 +227,8 @@ dlock_xact_release(DlockGate gate, const DlockLeaseRef *ref, bool all)
 }
 
 /*
- * dlock_xact_downgrade gives a lease a weaker mode at commit, unless a stronger
- * one is granted again before.
+ * dlock_xact_downgrade schedules a weaker mode for a lease at commit.  A
+ * stronger mode that is acknowledged between now and the commit is kept.
  */
 void
 dlock_xact_downgrade(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode)
@@ -223,7 +246,8 @@ dlock_xact_downgrade(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode)
  */
 
 /*
- * drop_event undoes an event: a hold ends, a fence goes.
+ * drop_event undoes the effect of an event at the end of its transaction or
+ * subtransaction: it ends a hold and removes a fence.  Cannot fail.
  */
 static void
 drop_event(const DlockEvent *event)
@@ -238,8 +262,14 @@ drop_event(const DlockEvent *event)
 }
 
 /*
- * wait_for_ends waits until those are durable on whose leases the commit would
- * otherwise build.
+ * wait_for_ends waits until the ends of earlier holders' leases are durable.
+ *
+ * Suppose that session A of a client upgrades a shared lease, which needs the
+ * end of another holder's lease, and waits until that end is durable.  In the
+ * meantime session B of the same client writes under the lease, exclusively,
+ * and commits.  If the server crashed then, the other holder's lease would be
+ * loaded again although B's commit, which relied on its end, is durable.  So B
+ * waits for the batch that carries the end.
  */
 static void
 wait_for_ends(DlockGate gate, uint64 batch)
@@ -274,9 +304,10 @@ report_lost(const DlockEvent *event)
 }
 
 /*
- * is_relied_on tells whether the commit depends on the lease of an event.  What
- * is given back or made weaker counts where something has been written: that was
- * done under the lease, and is to be seen before anybody else has it.
+ * is_relied_on returns whether the commit depends on the lease of an event.  A
+ * release or downgrade counts only if the transaction has written something:
+ * it did so under the lease, and its changes must be visible before another
+ * client gets the resource.
  */
 static bool
 is_relied_on(const DlockEvent *event)
@@ -296,8 +327,11 @@ is_relied_on(const DlockEvent *event)
 }
 
 /*
- * keep_leases sees to it that what the commit depends on is there, and goes to
- * nobody else until its changes are visible.
+ * keep_leases checks each lease that the commit depends on, and keeps its
+ * resource from being granted to another client until drop_event runs, when
+ * the transaction's changes are visible.  Throws if a lease has been lost, if
+ * there is no quorum of standbys, or if the backend is cancelled or
+ * terminated; the commit fails then.
  */
 static void
 keep_leases(void)
@@ -315,7 +349,7 @@ keep_leases(void)
 								&batch))
 			report_lost(event);
 		event->fenced = true;
-		/* the same for all that stand: that of the present opening */
+		/* leases that are held all belong to the present epoch */
 		gate = event->gate;
 	}
 	if (batch > 0)
@@ -356,7 +390,7 @@ at_abort(void)
 static void
 xact_callback(XactEvent xact_event, void *arg)
 {
-	/* a wait for a batch that was interrupted left its notice */
+	/* an error may have interrupted a wait for a batch, and left its notice */
 	if (xact_event == XACT_EVENT_ABORT)
 		dlock_pending_unnotify(MyProc->pgprocno);
 	if (dlock_events_count() == 0)
@@ -378,14 +412,15 @@ xact_callback(XactEvent xact_event, void *arg)
 					 errmsg("cannot PREPARE a transaction that has released or fenced a lease, or holds one of scope \"transaction\"")));
 			break;
 		default:
-			/* a parallel worker has no events, and PREPARE leaves none */
+			/* PREPARE never gets here with events, nor does a parallel worker */
 			break;
 	}
 }
 
 /*
- * subxact_callback undoes what the subtransaction has asked for, or passes it
- * on to its parent.  All of it stands at the end.
+ * subxact_callback undoes the events of a subtransaction that is rolled back,
+ * or assigns them to the parent of one that commits.  These events are at the
+ * end of the list.
  */
 static void
 subxact_callback(SubXactEvent subxact_event, SubTransactionId mine,
@@ -413,7 +448,8 @@ end_session_holds(int code, Datum arg)
 }
 
 /*
- * register_ends registers for the ends of transactions and of the session.
+ * register_ends registers the callbacks for the ends of transactions and of
+ * the session.  A process calls it when it uses dlock for the first time.
  */
 static void
 register_ends(void)
@@ -424,7 +460,8 @@ register_ends(void)
 }
 
 /*
- * dlock_xact_install sees to it that a process that uses dlock is registered.
+ * dlock_xact_install arranges that every process that uses dlock calls
+ * register_ends.  Called at server start.
  */
 void
 dlock_xact_install(void)

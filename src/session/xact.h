@@ -1,6 +1,6 @@
 /*
  * xact.h
- *	  What a transaction or a session has to give back at its end.
+ *	  Holds, releases and fences at the end of transactions and sessions.
  *
  * IDENTIFICATION
  *	  src/session/xact.h
@@ -10,7 +10,7 @@
 
 #include "engine/lookup.h"
 
-/* called by acquire: make room first, so that noting a hold cannot fail */
+/* called by acquire: reserve makes room, so that noting a hold cannot fail */
 extern void dlock_xact_reserve(DlockGate gate, int count);
 extern void dlock_xact_note_hold(const DlockRequest *request,
 										 const DlockGrant *grant);
