@@ -15,7 +15,7 @@ extern void dlock_alarm_attach(int procno);
 extern void dlock_alarm_detach(void);
 extern void dlock_alarm_set_due(DlockTime due);
 
-/* called by the process that sets a deadline, or ends what was waited for */
+/* called by a process that sets a deadline, or that the monitor waits for */
 extern void dlock_alarm_set(DlockTime due);
 extern void dlock_alarm_ring(void);
 

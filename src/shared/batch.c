@@ -2,13 +2,13 @@
  * batch.c
  *	  What one transaction of the writer carries.
  *
- * The writer collects under all partition locks at once: it copies what each
- * dirty slot should say, empties the list and opens the next batch.  So a
- * batch is a cut through the histories of all resources at one instant, and
- * two rows that exclude each other are never durable together: the release
- * that made room for a grant is in the same batch as the grant, or in an
- * earlier one.  The collecting is some hundred nanoseconds for each dirty
- * slot; nothing is written or allocated meanwhile.
+ * The writer collects a batch under all partition locks at once: it copies
+ * what the row of each dirty slot should say, empties the dirty list and opens
+ * the next batch.  So a batch is a cut through the histories of all resources
+ * at one instant.  Two rows that exclude each other are never durable
+ * together: the release that made room for a grant is in the same batch as the
+ * grant, or in an earlier one.  Collecting takes some hundred nanoseconds for
+ * each dirty slot; nothing is written or allocated while the locks are held.
  *
  * IDENTIFICATION
  *	  src/shared/batch.c
@@ -24,6 +24,10 @@
 #include "shared/table.h"
 #include "shared/writer_watch.h"
 
+/*
+ * dlock_batch_init prepares a batch that is used for all collecting.
+ * Allocates in TopMemoryContext; an error if there is no memory.
+ */
 void
 dlock_batch_init(DlockBatch *batch)
 {
@@ -34,9 +38,11 @@ dlock_batch_init(DlockBatch *batch)
 }
 
 /*
- * lease_has_row tells whether a slot's row shows a lease.  One whose row may come later
- * is not in it yet: the batch may be about the lease before it in the slot, and
- * what no batch has shown leaves nothing to wait for when it ends.
+ * lease_has_row returns whether a slot's row should show the lease.  A lease
+ * that stands in the late list has no row yet.  Its slot may be in this batch
+ * all the same, to show the end of the lease that had the slot before.  If the
+ * batch showed the lease as well, grants after its end would have to wait
+ * until that end is durable.  The caller holds all partition locks.
  */
 static bool
 lease_has_row(const DlockLease *lease)
@@ -48,8 +54,9 @@ lease_has_row(const DlockLease *lease)
 }
 
 /*
- * copy_slot notes what a slot's row should say, and what its client is owed.
- * All partition locks held; a lease keeps its client's name alive.
+ * copy_slot copies what a slot's row should say, and notes what the writer
+ * owes its client.  The caller holds all partition locks.  The lease has a pin
+ * on its client, so the client's name does not change.
  */
 static void
 copy_slot(uint32 idx, DlockRecord *record, TimestampTz note_before,
@@ -75,7 +82,7 @@ copy_slot(uint32 idx, DlockRecord *record, TimestampTz note_before,
 		record->role = client->row.role;
 		record->client_is_stale = client->named && !record->client_is_new &&
 			client->row.used_at < note_before;
-		/* the lease may be gone before its client's row is right */
+		/* the lease may end before its client's row is written */
 		if (record->client_is_new || record->client_is_stale)
 			dlock_client_owe(lease->client);
 		record->mode = lease->row_mode;
@@ -95,7 +102,8 @@ copy_slot(uint32 idx, DlockRecord *record, TimestampTz note_before,
 }
 
 /*
- * make_batch_room grows the batch, outside any lock, to take what there is.
+ * make_batch_room makes room in the batch for all dirty slots.  The caller
+ * holds no lock.  An error if there is no memory.
  */
 static void
 make_batch_room(DlockDatabase *db, DlockBatch *batch)
@@ -110,6 +118,10 @@ make_batch_room(DlockDatabase *db, DlockBatch *batch)
 											batch->capacity * sizeof(DlockRecord));
 }
 
+/*
+ * take_slots copies all dirty slots into the batch and empties the dirty list.
+ * There is room.  The caller holds all partition locks.
+ */
 static void
 take_slots(DlockDatabase *db, DlockBatch *batch)
 {
@@ -132,13 +144,14 @@ take_slots(DlockDatabase *db, DlockBatch *batch)
 }
 
 /*
- * take_urgent takes back that somebody waits for the open batch, since that is
- * being cut, and notes since when.  All partition locks held.
+ * take_urgent clears "urgent", because the open batch is being cut, and keeps
+ * its time in work_since (see writer_watch.c).  The caller holds all partition
+ * locks.
  */
 static void
 take_urgent(DlockDatabase *db)
 {
-	/* who says so from now on is served by the next turn */
+	/* if a process sets it after this, the writer's next turn serves it */
 	if (pg_atomic_read_u32(&db->urgent) == 0)
 		return;
 	pg_atomic_write_u64(&db->work_since,
@@ -148,8 +161,14 @@ take_urgent(DlockDatabase *db)
 }
 
 /*
- * dlock_batch_collect cuts off the open batch and opens the next one.  What
- * may come late is in it if it was to have a row before a time; 0: not at all.
+ * dlock_batch_collect closes the open batch, copies its changes into *batch
+ * and opens the next batch.  Leases of the late list are included if their row
+ * was due before late_before; none are if that is 0.
+ *
+ * Called by the writer, without any lock; takes all partition locks.  Room is
+ * made before that.  If more slots have become dirty by the time that the
+ * locks are held, it releases them and tries again.  An error if there is no
+ * memory; then no batch was cut.
  */
 void
 dlock_batch_collect(DlockDatabase *db, DlockBatch *batch,

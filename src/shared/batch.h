@@ -11,17 +11,22 @@
 #include "base/record.h"
 #include "shared/database.h"
 
-/* one consistent cut through all changes of a database, as copied facts */
+/* one consistent cut through all changes of a database, copied */
 typedef struct DlockBatch
 {
 	uint64		number;
 	int			nrecords;
 	int			capacity;
 	DlockRecord *records;
-	int64		last_token;		/* newest token at the time of the cut */
-	bool		barrier;		/* to be flushed in any case */
-	TimestampTz note_before;	/* set before the cut: whose row was not used
-								 * since then is owed that, if it has a lease */
+	int64		last_token;		/* newest token when the batch was cut */
+	bool		barrier;		/* flushed even if it has no records */
+
+	/*
+	 * Set by the caller before the cut.  A client that has a lease, and whose
+	 * row in dlock.clients says that it was last used before this time, is
+	 * owed an update of that row.
+	 */
+	TimestampTz note_before;
 } DlockBatch;
 
 /* called by the writer */

@@ -1,10 +1,10 @@
 /*
  * causes.c
- *	  How leases ended lately, for those who ask for one that they have lost.
+ *	  How leases ended recently, for messages about lost leases.
  *
- * A table of fixed size, by resource: each place has room for the last few ends
- * of the resources that share it, and the oldest one makes room for the next.
- * So an end is remembered for a while, and nothing depends on it.
+ * A hash table of fixed size, by resource.  Each place holds the last few ends
+ * of the resources that share it; a new end replaces the oldest.  So an end is
+ * remembered for a while only, and nothing but messages depends on it.
  *
  * IDENTIFICATION
  *	  src/shared/causes.c
@@ -29,8 +29,8 @@ static DlockCause (*places)[DEPTH]; /* partition locks; the newest first */
 static uint32 place_mask;		/* constant */
 
 /*
- * place_count gives a multiple of the number of partitions, both being powers of
- * two: so all resources of a place belong to one partition.
+ * place_count returns a power of two that is a multiple of the number of
+ * partitions.  So all resources of a place belong to one partition.
  */
 static uint32
 place_count(void)
@@ -48,6 +48,9 @@ dlock_causes_shmem_size(void)
 	return mul_size(place_count(), sizeof(*places));
 }
 
+/*
+ * dlock_causes_shmem_init creates the table, or attaches to it.
+ */
 void
 dlock_causes_shmem_init(void)
 {
@@ -59,6 +62,10 @@ dlock_causes_shmem_init(void)
 		memset(places, 0, dlock_causes_shmem_size());
 }
 
+/*
+ * cause_place returns the place of a resource.  The caller holds the partition
+ * lock.
+ */
 static DlockCause *
 cause_place(uint32 resource)
 {
@@ -67,7 +74,8 @@ cause_place(uint32 resource)
 }
 
 /*
- * dlock_causes_note remembers how a lease has ended.
+ * dlock_causes_note remembers how a lease has ended.  The caller holds the
+ * partition lock exclusively.  Cannot fail.
  */
 void
 dlock_causes_note(const DlockCause *cause)
@@ -79,8 +87,9 @@ dlock_causes_note(const DlockCause *cause)
 }
 
 /*
- * is_wanted compares by token, which no two leases of a database have, or where
- * that is 0 by resource and client.
+ * is_same_lease returns whether an end is the wanted one.  It compares tokens,
+ * which no two leases of a database share; if the wanted token is 0, resource
+ * and client.
  */
 static bool
 is_same_lease(const DlockCause *cause, const DlockCause *wanted)
@@ -93,8 +102,9 @@ is_same_lease(const DlockCause *cause, const DlockCause *wanted)
 }
 
 /*
- * dlock_causes_find completes what is known about the end of a lease; false
- * where that is not remembered.
+ * dlock_causes_find completes *wanted with what is known about the end of that
+ * lease.  Returns false if the end is not remembered.  The caller holds the
+ * partition lock.
  */
 bool
 dlock_causes_find(DlockCause *wanted)

@@ -1,6 +1,6 @@
 /*
  * causes.h
- *	  How leases ended lately.
+ *	  How leases ended recently.
  *
  * IDENTIFICATION
  *	  src/shared/causes.h
@@ -12,12 +12,12 @@
 
 typedef enum DlockEndCause
 {
-	DLOCK_END_UNTOLD = 0,		/* nobody was told of the lease: not noted */
+	DLOCK_END_UNTOLD = 0,		/* never acknowledged to a client: not noted */
 	DLOCK_END_RELEASED,
-	DLOCK_END_SESSION,			/* with the session that held it */
-	DLOCK_END_TRANSACTION,		/* likewise */
+	DLOCK_END_SESSION,			/* the session that held it ended */
+	DLOCK_END_TRANSACTION,		/* the transaction that held it ended */
 	DLOCK_END_EXPIRED,
-	DLOCK_END_FORCED,			/* by an administrator */
+	DLOCK_END_FORCED,			/* ended by an administrator */
 } DlockEndCause;
 
 /* a lease that has ended */
@@ -26,12 +26,12 @@ typedef struct DlockCause
 	DlockTime	when;
 	int64		token;			/* 0: unused */
 	Oid			dboid;
-	uint32		resource;		/* hash of its name */
-	uint32		client;			/* likewise */
+	uint32		resource;		/* hash of the resource's name */
+	uint32		client;			/* hash of the client's name */
 	uint8		cause;			/* a DlockEndCause */
 } DlockCause;
 
-/* the caller holds the partition lock, exclusively in order to note */
+/* the caller holds the partition lock, for dlock_causes_note exclusively */
 extern void dlock_causes_note(const DlockCause *cause);
 extern bool dlock_causes_find(DlockCause *wanted);
 

@@ -1,28 +1,38 @@
 /*
  * client.c
- *	  The clients that hold, wait or are about to, in shared memory.
+ *	  The clients that hold leases, wait for them or are about to, in shared
+ *	  memory.
  *
- * An entry is kept alive by pins.  Unpinning never takes a lock, so that a
- * lease can end anywhere; an entry without pins stays as a cache until its
- * place is needed.  Entries belong to one opening of a database: after DROP
- * and CREATE EXTENSION nobody finds those from before.
+ * Pins keep an entry alive.  Unpinning takes no lock, so that a lease can end
+ * anywhere.  An entry without pins stays as a cache until its place is needed.
+ * Entries belong to one opening of a database: after DROP and CREATE EXTENSION
+ * those of the earlier opening are not found any more.
  *
- * An entry ties the name to a role as long as anybody uses it, and as long as
- * there is a row in dlock.clients that does.  As long as the writer owes a
- * client something in that table, it has a pin; so an entry that is gone, or
- * has neither pins nor a row, had no lease that was made durable, or its row
- * says all there is to say.
+ * An entry ties the name to a role while it is pinned, and while dlock.clients
+ * has a row that does.  While the writer owes a client something in that
+ * table, it has a pin.  So if a client has no entry, or an entry with neither
+ * pins nor a row, then no lease of it was made durable, or its row in
+ * dlock.clients is complete.
  *
- * A session that does not find a client here looks for its row, and makes the
- * entry after that.  What it has read is out of date if the client was here
- * and went in between; each bucket counts how often one of its clients was
- * evicted.  It is also out of date if the row was deleted in between.  The
- * writer deletes rows that nobody has used since a certain time, the horizon,
- * and says so before it looks whether the client is here.  So either the
- * writer finds the entry, or the entry is made without relying on the row:
- * it is the client's, and is written anew with the first lease.
+ * A session that finds no entry reads the client's row in dlock.clients,
+ * without any of dlock's locks, and makes the entry afterwards.  By then the
+ * row that it has read may be out of date in two ways:
+ *
+ * - Another session made the entry, the client's row was written, and the
+ *   entry was evicted again.  Each bucket counts its evictions.  If the count
+ *   has changed since dlock_client_find, dlock_client_create makes no entry,
+ *   and the session reads the row again.
+ * - The writer has deleted the row.  It deletes rows that were not used since
+ *   a certain time, the horizon.  It announces the horizon first and then
+ *   checks whether the client has an entry, both under the client lock.  So
+ *   either the writer finds the entry and keeps the row, or the entry is made
+ *   after the announcement.  In that case dlock_client_create does not rely on
+ *   a row that is older than the horizon: the client keeps its name, and its
+ *   first durable lease adds the row again.
  *
  * Locks: the client lock is taken alone, never with a partition lock.
+ * Exceptions are the calls that take no lock at all (pins, counts of leases,
+ * dlock_client_owe).
  *
  * IDENTIFICATION
  *	  src/shared/client.c
@@ -39,15 +49,16 @@
 
 #define TRANCHE_CLIENT "dlock_client"
 
-/* entries looked at in one lock hold */
+/* entries read in one hold of the lock */
 #define LOOK_MAX 1024
 
 typedef struct ClientTable
 {
 	uint32		bucket_mask;	/* constant */
 	uint32		used;			/* entries ever used; client lock */
-	uint32		hand;			/* where the last sweep ended; client lock */
-	TimestampTz horizon;		/* rows not used since then may be gone;
+	uint32		hand;			/* place where the next search for a free
+								 * entry begins; client lock */
+	TimestampTz horizon;		/* rows not used since then may be deleted;
 								 * client lock */
 } ClientTable;
 
@@ -62,6 +73,9 @@ static Bucket *buckets;			/* client lock */
 static DlockClient *clients;
 static LWLock *client_lock;
 
+/*
+ * client_buckets returns the number of hash buckets, a power of two.
+ */
 static uint32
 client_buckets(void)
 {
@@ -87,7 +101,7 @@ dlock_client_request_locks(void)
 }
 
 /*
- * dlock_client_shmem_init makes the table, or attaches to it.
+ * dlock_client_shmem_init creates the table, or attaches to it.
  */
 void
 dlock_client_shmem_init(void)
@@ -118,6 +132,11 @@ dlock_client_shmem_init(void)
 	}
 }
 
+/*
+ * dlock_client_at returns the client in a slot.  The caller has a pin, or
+ * holds a partition lock under which one of the client's leases or waiters
+ * stands.
+ */
 DlockClient *
 dlock_client_at(uint32 idx)
 {
@@ -125,12 +144,19 @@ dlock_client_at(uint32 idx)
 	return &clients[idx];
 }
 
+/*
+ * dlock_client_pin adds a pin.  There is one already, or the caller holds the
+ * client lock.  Takes no lock and cannot fail.
+ */
 void
 dlock_client_pin(uint32 idx)
 {
 	pg_atomic_fetch_add_u32(&clients[idx].pins, 1);
 }
 
+/*
+ * dlock_client_unpin takes a pin away.  Takes no lock and cannot fail.
+ */
 void
 dlock_client_unpin(uint32 idx)
 {
@@ -145,7 +171,8 @@ bucket_of(uint32 hash)
 }
 
 /*
- * find walks a chain.  Caller holds the client lock.
+ * find_client returns the client of that name in a hash chain, or DLOCK_NONE.
+ * The caller holds the client lock.
  */
 static uint32
 find_client(const DlockKey *key, uint32 epoch)
@@ -166,8 +193,9 @@ find_client(const DlockKey *key, uint32 epoch)
 }
 
 /*
- * is_nobodys tells whether a client is remembered for no reason: nobody uses
- * it, and no row is known.  Its name is free.  Caller holds the client lock.
+ * is_nobodys returns whether an entry is a mere leftover: it has no pins, and
+ * no row is known.  Its name is then free for any role.  The caller holds the
+ * client lock.
  */
 static bool
 is_nobodys(const DlockClient *client)
@@ -177,9 +205,10 @@ is_nobodys(const DlockClient *client)
 }
 
 /*
- * dlock_client_find gives a client that is known here, pinned; what is
- * nobody's only to the role that it was made for.  Where there is none, it
- * gives what dlock_client_create wants to know.
+ * dlock_client_find returns the client of that name, pinned, or DLOCK_NONE.
+ * An entry that is a leftover is returned only to the role that it was made
+ * for.  If there is none, it sets *evictions, which dlock_client_create needs.
+ * Takes the client lock; cannot fail.
  */
 uint32
 dlock_client_find(const DlockKey *key, uint32 epoch, Oid role,
@@ -201,7 +230,7 @@ dlock_client_find(const DlockKey *key, uint32 epoch, Oid role,
 }
 
 /*
- * evict takes an entry out of its chain.  Caller holds the client lock
+ * evict takes an entry out of its chain.  The caller holds the client lock
  * exclusively.
  */
 static void
@@ -217,8 +246,9 @@ evict(uint32 idx)
 }
 
 /*
- * get_entry finds a place, taking it from a client without pins if need be.
- * Caller holds the client lock exclusively.
+ * get_entry returns a free place, which it takes from a client without pins if
+ * need be; DLOCK_NONE if all are pinned.  The caller holds the client lock
+ * exclusively.
  */
 static uint32
 get_entry(void)
@@ -240,8 +270,8 @@ get_entry(void)
 }
 
 /*
- * make_entry gives the client a place in its chain, if there is one.  Caller
- * holds the client lock exclusively.
+ * make_entry makes an entry of that name and returns it; DLOCK_NONE if there
+ * is no free place.  The caller holds the client lock exclusively.
  */
 static uint32
 make_entry(const DlockKey *key, uint32 epoch)
@@ -265,10 +295,13 @@ make_entry(const DlockKey *key, uint32 epoch)
 }
 
 /*
- * dlock_client_create gives the client of that name, pinned, and tells whether
- * it was made for the caller; another session may have been first.  "row" is
- * what the caller has read after dlock_client_find gave "evictions" (NULL: it
- * is known not to be out of date).
+ * dlock_client_create returns the client of that name, pinned; it makes the
+ * entry if no other session has done so before.  *created says whether it has.
+ * "row" is what the caller has read in dlock.clients after dlock_client_find
+ * set *evictions; if "evictions" is NULL, the row is known to be up to date.
+ *
+ * Returns DLOCK_NONE if there is no free place, and DLOCK_CLIENT_AGAIN if the
+ * row may be out of date (see above).  Takes the client lock; cannot fail.
  */
 uint32
 dlock_client_create(const DlockKey *key, uint32 epoch,
@@ -304,8 +337,10 @@ dlock_client_create(const DlockKey *key, uint32 epoch,
 }
 
 /*
- * dlock_client_add_lease counts a lease that a client was granted.  Its age
- * goes by the first one since it held none.
+ * dlock_client_add_lease counts a lease that a client was granted.  The
+ * client's age is the token of its first lease since it held none.  The caller
+ * holds the lease's partition lock exclusively; the count itself needs no
+ * lock.  Cannot fail.
  */
 void
 dlock_client_add_lease(uint32 idx, int64 token)
@@ -315,7 +350,9 @@ dlock_client_add_lease(uint32 idx, int64 token)
 }
 
 /*
- * dlock_client_set_start_token is for leases that come back newest first.
+ * dlock_client_set_start_token sets the token that stands for the client's
+ * age.  For leases that are restored newest first: the last call has the
+ * oldest.
  */
 void
 dlock_client_set_start_token(uint32 idx, int64 token)
@@ -323,6 +360,9 @@ dlock_client_set_start_token(uint32 idx, int64 token)
 	pg_atomic_write_u64(&clients[idx].start_token, (uint64) token);
 }
 
+/*
+ * dlock_client_drop_lease undoes dlock_client_add_lease.  Cannot fail.
+ */
 void
 dlock_client_drop_lease(uint32 idx)
 {
@@ -331,8 +371,9 @@ dlock_client_drop_lease(uint32 idx)
 }
 
 /*
- * dlock_client_start_token tells since which token a client has been holding leases;
- * 0 where it holds none.
+ * dlock_client_start_token returns the token since which a client has been
+ * holding leases; 0 if it holds none.  Without a lock, so the answer may be
+ * out of date.
  */
 int64
 dlock_client_start_token(uint32 idx)
@@ -343,13 +384,14 @@ dlock_client_start_token(uint32 idx)
 }
 
 /*
- * What the writer of a database does about the rows of its clients
+ * The writer of a database: rows of its clients
  */
 
 /*
- * dlock_client_owe notes that a client's row is to be seen to, and keeps the
- * client until dlock_client_settle.  The caller has a pin, or holds the
- * partition lock of one of its leases.
+ * dlock_client_owe notes that a client's row must be written, and pins the
+ * client until dlock_client_settle.  Called by the client's writer, which has
+ * a pin or holds the partition lock of one of the client's leases.  Cannot
+ * fail.
  */
 void
 dlock_client_owe(uint32 idx)
@@ -361,9 +403,11 @@ dlock_client_owe(uint32 idx)
 }
 
 /*
- * dlock_client_settle notes what the rows of clients say that are owed
- * something, as far as that is known.  Who has a row that was used at that
- * time or later is owed nothing any more.  Gives how many are.
+ * dlock_client_settle copies what is known of the rows of clients that are
+ * owed something into their entries.  A client whose row says that it was used
+ * at note_before or later is owed nothing any more, and is unpinned.  Returns
+ * how many of the clients are still owed something.  Takes the client lock;
+ * cannot fail.
  */
 int
 dlock_client_settle(const DlockClientRecord *records, int count,
@@ -392,11 +436,12 @@ dlock_client_settle(const DlockClientRecord *records, int count,
 }
 
 /*
- * dlock_client_next_owed gives the first client of a database, from a place
- * on, that is owed something; DLOCK_NONE where there is none.
+ * dlock_client_next_owed returns the first client of a database, from a slot
+ * on, that is owed something; DLOCK_NONE if there is none.  Takes the client
+ * lock for a portion of the slots at a time.
  *
- * With the lock an entry stays one of the same database, and only its writer,
- * who calls this, says whether it is owed anything.
+ * Under the lock an entry stays with its database, and "owed" is changed by
+ * the database's writer alone, which is the caller.
  */
 uint32
 dlock_client_next_owed(Oid dboid, uint32 from)
@@ -418,8 +463,8 @@ dlock_client_next_owed(Oid dboid, uint32 from)
 }
 
 /*
- * dlock_client_write_off forgets what the clients of a database are owed: its
- * tables are gone.
+ * dlock_client_write_off drops what the clients of a database are owed,
+ * because its tables do not exist any more.  Called by the database's writer.
  */
 void
 dlock_client_write_off(Oid dboid)
@@ -435,8 +480,9 @@ dlock_client_write_off(Oid dboid)
 }
 
 /*
- * dlock_client_set_horizon says that from now on rows may be deleted that were
- * not used since then.
+ * dlock_client_set_horizon announces that from now on rows may be deleted that
+ * were not used since that time.  Called before dlock_client_forget.  Takes
+ * the client lock.
  */
 void
 dlock_client_set_horizon(TimestampTz horizon)
@@ -447,7 +493,8 @@ dlock_client_set_horizon(TimestampTz horizon)
 }
 
 /*
- * is_pinned tells whether anybody uses a client, if it is here.  Client lock held.
+ * is_pinned returns whether there is an entry, and it is pinned.  The caller
+ * holds the client lock.
  */
 static bool
 is_pinned(uint32 idx)
@@ -456,7 +503,8 @@ is_pinned(uint32 idx)
 }
 
 /*
- * dlock_client_in_use tells whether anybody uses a client.
+ * dlock_client_in_use returns whether the client of that name has an entry
+ * with pins.  Takes the client lock.
  */
 bool
 dlock_client_in_use(const DlockKey *key, uint32 epoch)
@@ -470,8 +518,9 @@ dlock_client_in_use(const DlockKey *key, uint32 epoch)
 }
 
 /*
- * dlock_client_forget has memory rely no more on the row of a client, which is
- * about to be deleted; false where somebody uses the client.
+ * dlock_client_forget prepares the deletion of a client's row: the client's
+ * entry, if there is one, does not rely on the row any more.  Returns false if
+ * the entry is pinned; then the row must stay.  Takes the client lock.
  */
 bool
 dlock_client_forget(const DlockKey *key, uint32 epoch)
@@ -489,8 +538,8 @@ dlock_client_forget(const DlockKey *key, uint32 epoch)
 }
 
 /*
- * dlock_client_note_use notes that the row of a client, if it is here, says
- * that it was used at that time.
+ * dlock_client_note_use notes that a client's row now says that it was used at
+ * that time; does nothing if the client has no entry.  Takes the client lock.
  */
 void
 dlock_client_note_use(const DlockKey *key, uint32 epoch, TimestampTz used_at)

@@ -57,12 +57,18 @@ dlock_database_shmem_size(void)
 					mul_size(dlock_max_databases, sizeof(DlockDatabase)));
 }
 
+/*
+ * dlock_database_request_locks reserves the LWLock, at server start.
+ */
 void
 dlock_database_request_locks(void)
 {
 	RequestNamedLWLockTranche(TRANCHE_CONTROL, 1);
 }
 
+/*
+ * entry_init prepares an unused entry, at server start.
+ */
 static void
 entry_init(DlockDatabase *db, uint16 slot)
 {
@@ -97,7 +103,7 @@ entry_init(DlockDatabase *db, uint16 slot)
 }
 
 /*
- * dlock_database_shmem_init makes the registry, or attaches to it.
+ * dlock_database_shmem_init creates the registry, or attaches to it.
  */
 void
 dlock_database_shmem_init(void)
@@ -117,6 +123,9 @@ dlock_database_shmem_init(void)
 		entry_init(&control->databases[i], (uint16) i);
 }
 
+/*
+ * wake_launcher sets the launcher's latch, if there is a launcher.
+ */
 static void
 wake_launcher(void)
 {
@@ -211,8 +220,11 @@ dlock_database_is_open(DlockDatabase *db, uint32 epoch)
 
 /*
  * dlock_database_wait sleeps until some entry has changed.  Returns false if
- * the time was up.  The caller must call dlock_database_wait_done after the
- * last call.
+ * the time was up.  The first call only registers the caller to be woken, and
+ * returns true at once.  So the caller reads what it waits for once more after
+ * it was registered, and misses no change.  The caller must call
+ * dlock_database_wait_done after the last call.  Handles interrupts: may raise
+ * an error.
  */
 bool
 dlock_database_wait(DlockTime until)
@@ -223,6 +235,9 @@ dlock_database_wait(DlockTime until)
 										PG_WAIT_EXTENSION);
 }
 
+/*
+ * dlock_database_wait_done ends the waiting that dlock_database_wait began.
+ */
 void
 dlock_database_wait_done(void)
 {
@@ -496,12 +511,18 @@ dlock_database_attach_launcher(int procno)
 	ConditionVariableBroadcast(&control->changed);
 }
 
+/*
+ * dlock_database_detach_launcher undoes dlock_database_attach_launcher.
+ */
 void
 dlock_database_detach_launcher(void)
 {
 	pg_atomic_write_u32(&control->launcher_procno, DLOCK_NONE);
 }
 
+/*
+ * dlock_database_at returns the entry of that number, which may be unused.
+ */
 DlockDatabase *
 dlock_database_at(int slot)
 {

@@ -73,7 +73,7 @@ typedef struct DlockDatabase
 	pg_atomic_uint64 token_limit;	/* durable; tokens up to it may be shown */
 	pg_atomic_uint64 next_ticket;	/* arrival order of waiters */
 
-	/* the dirty list and its batches: see pending.c */
+	/* the dirty list and the batches: see pending.c and batch.c */
 	pg_atomic_uint32 dirty_head;
 	pg_atomic_uint32 dirty_count;
 	pg_atomic_uint32 late_head;
@@ -103,7 +103,7 @@ typedef struct DlockDatabase
 	pg_atomic_uint32 wait_words[DLOCK_WAIT_WORDS];	/* changed when a batch is
 													 * published */
 
-	pg_atomic_uint64 ends_upto; /* see ends.c; raised under any partition lock */
+	pg_atomic_uint64 ends_upto; /* see ends.c; raised under a partition lock */
 
 	/* free slots that may have a row; under free_lock, links in the slots */
 	slock_t		free_lock;

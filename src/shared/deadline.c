@@ -1,14 +1,16 @@
 /*
  * deadline.c
- *	  The leases of a partition in the order in which they run out.
+ *	  The leases of a partition in the order in which they expire.
  *
- * A pairing heap whose links are slot numbers in the lease slots themselves:
- * it needs no memory, adding a lease is a comparison, and the usual lease,
- * which ends long before its time, leaves without having moved.
+ * A pairing heap.  Its links are slot numbers in the lease slots themselves,
+ * so it needs no memory of its own.  Adding a lease takes one comparison.
+ * Most leases end long before their deadline, and leave the heap without
+ * having moved in it.
  *
- * A renewal does not touch the heap.  heap_key says where a lease stands,
- * deadline when it runs out; heap_key <= deadline always, and a lease that
- * comes to the top too early is put back at its true place then.
+ * A renewal does not change the heap.  heap_key is a lease's place in the
+ * heap, deadline is when it expires, and heap_key <= deadline always.  A lease
+ * that reaches the top before its deadline is put back then, at its true
+ * place.
  *
  * IDENTIFICATION
  *	  src/shared/deadline.c
@@ -22,7 +24,8 @@
 #include "shared/table.h"
 
 /*
- * merge joins two heaps, either of which may be empty.
+ * merge joins two heaps, either of which may be empty, and returns the root.
+ * The caller holds the partition lock exclusively, here and below.
  */
 static uint32
 merge(uint32 a, uint32 b)
@@ -52,8 +55,9 @@ merge(uint32 a, uint32 b)
 }
 
 /*
- * merge_children joins a list of siblings in two passes: pairs from left to
- * right, then all from right to left.
+ * merge_children joins a list of siblings into one heap and returns its root.
+ * In two passes: pairs from left to right, then all of these from right to
+ * left.
  */
 static uint32
 merge_children(uint32 first)
@@ -89,6 +93,9 @@ merge_children(uint32 first)
 	return root;
 }
 
+/*
+ * heap_add puts a lease into the heap, at the place that its heap_key gives.
+ */
 static void
 heap_add(uint32 idx)
 {
@@ -102,6 +109,9 @@ heap_add(uint32 idx)
 	*root = merge(*root, idx);
 }
 
+/*
+ * heap_remove takes a lease out of the heap.
+ */
 static void
 heap_remove(uint32 idx)
 {
@@ -128,7 +138,9 @@ heap_remove(uint32 idx)
 }
 
 /*
- * dlock_deadline_set says when a lease runs out; DLOCK_NEVER stops its clock.
+ * dlock_deadline_set sets when a lease expires; DLOCK_NEVER stops its clock.
+ * Wakes the monitor if the deadline comes before its next pass.  The caller
+ * holds the partition lock exclusively.  Cannot fail.
  */
 void
 dlock_deadline_set(uint32 idx, DlockTime deadline)
@@ -154,7 +166,8 @@ dlock_deadline_set(uint32 idx, DlockTime deadline)
 }
 
 /*
- * dlock_deadline_clear stops a lease's clock.
+ * dlock_deadline_clear stops a lease's clock.  The caller holds the partition
+ * lock exclusively.  Cannot fail.
  */
 void
 dlock_deadline_clear(uint32 idx)
@@ -167,8 +180,10 @@ dlock_deadline_clear(uint32 idx)
 }
 
 /*
- * dlock_deadline_first gives a lease of the partition that has run out;
- * DLOCK_NONE, and when to look again, where there is none.
+ * dlock_deadline_first returns a lease of the partition that has expired and
+ * has no fences.  If there is none, it returns DLOCK_NONE and lowers *next to
+ * the time when to check again.  The caller holds the partition lock
+ * exclusively.  Cannot fail.
  */
 uint32
 dlock_deadline_first(int partition, DlockTime now, DlockTime *next)
@@ -189,7 +204,11 @@ dlock_deadline_first(int partition, DlockTime now, DlockTime *next)
 		if (lease->deadline <= now && lease->fences == 0)
 			return idx;
 		heap_remove(idx);
-		/* one with fences comes back with the end of the last of them */
+
+		/*
+		 * an expired lease with fences is added again when its last fence
+		 * ends
+		 */
 		if (lease->deadline <= now)
 			continue;
 		lease->heap_key = lease->deadline;

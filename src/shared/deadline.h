@@ -1,6 +1,6 @@
 /*
  * deadline.h
- *	  The leases of a partition in the order in which they run out.
+ *	  The leases of a partition in the order in which they expire.
  *
  * IDENTIFICATION
  *	  src/shared/deadline.h
@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 
-/* the caller holds the partition lock of the lease */
+/* the caller holds the lease's partition lock exclusively */
 extern void dlock_deadline_set(uint32 lease, DlockTime deadline);
 extern void dlock_deadline_clear(uint32 lease);
 extern uint32 dlock_deadline_first(int partition, DlockTime now,

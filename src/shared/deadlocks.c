@@ -2,8 +2,9 @@
  * deadlocks.c
  *	  The deadlocks that were found last.
  *
- * A ring: whoever has to give up finds the description for its error message
- * here, and administrators find what happened.
+ * A ring.  The backend whose wait was ended to break a deadlock reads the
+ * description for its error message here, and administrators can see what
+ * happened.
  *
  * Locks: the ring's lock is taken alone, never with another.
  *
@@ -37,12 +38,18 @@ dlock_deadlocks_shmem_size(void)
 	return sizeof(Ring);
 }
 
+/*
+ * dlock_deadlocks_request_locks reserves the LWLock, at server start.
+ */
 void
 dlock_deadlocks_request_locks(void)
 {
 	RequestNamedLWLockTranche(TRANCHE_DEADLOCKS, 1);
 }
 
+/*
+ * dlock_deadlocks_shmem_init creates the ring, or attaches to it.
+ */
 void
 dlock_deadlocks_shmem_init(void)
 {
@@ -55,6 +62,10 @@ dlock_deadlocks_shmem_init(void)
 		memset(ring, 0, sizeof(*ring));
 }
 
+/*
+ * entry returns the place of a deadlock in the ring.  The caller holds the
+ * ring's lock.
+ */
 static DlockDeadlock *
 entry(uint64 id)
 {
@@ -62,8 +73,8 @@ entry(uint64 id)
 }
 
 /*
- * dlock_deadlocks_note keeps a deadlock, in place of the oldest one, and gives
- * its number.
+ * dlock_deadlocks_note adds a deadlock to the ring, in place of the oldest
+ * one, and returns its number.  Takes the ring's lock; cannot fail.
  */
 uint64
 dlock_deadlocks_note(const DlockDeadlock *deadlock)
@@ -79,7 +90,8 @@ dlock_deadlocks_note(const DlockDeadlock *deadlock)
 }
 
 /*
- * dlock_deadlocks_retract forgets one that was gone before it was broken.
+ * dlock_deadlocks_retract removes a deadlock that had ended before it was
+ * broken.  Takes the ring's lock; cannot fail.
  */
 void
 dlock_deadlocks_retract(uint64 id)
@@ -91,7 +103,8 @@ dlock_deadlocks_retract(uint64 id)
 }
 
 /*
- * dlock_deadlocks_get copies one; false where it is not kept any more.
+ * dlock_deadlocks_get copies the deadlock of that number; returns false if it
+ * is not in the ring any more.  Takes the ring's lock; cannot fail.
  */
 bool
 dlock_deadlocks_get(uint64 id, DlockDeadlock *deadlock)
@@ -107,8 +120,9 @@ dlock_deadlocks_get(uint64 id, DlockDeadlock *deadlock)
 }
 
 /*
- * dlock_deadlocks_newest gives the number of the last one, which is how many
- * there were since the server started.
+ * dlock_deadlocks_newest returns the number of the last deadlock, which is the
+ * number of deadlocks since the server started.  Takes the ring's lock; cannot
+ * fail.
  */
 uint64
 dlock_deadlocks_newest(void)

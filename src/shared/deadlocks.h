@@ -24,11 +24,11 @@ typedef struct DlockDeadlock
 	uint64		id;				/* running number; 0: entry unused */
 	TimestampTz detected_at;
 	Oid			dboid;
-	int			pid;			/* of the session that had to give up */
+	int			pid;			/* of the session whose wait was ended */
 	int			nwaits;			/* length of the cycle */
 	int			npids;
 	int			pids[DLOCK_DEADLOCK_PIDS];
-	char		client[DLOCK_NAME_MAX + 1]; /* that had to give up */
+	char		client[DLOCK_NAME_MAX + 1]; /* whose wait was ended */
 	char		resource[DLOCK_NAME_MAX + 1];	/* which it waited for */
 	char		detail[DLOCK_DEADLOCK_TEXT];
 } DlockDeadlock;

@@ -2,19 +2,22 @@
  * ends.c
  *	  Ends of leases that are not durable yet.
  *
- * A lease that has a row comes back after a crash until the batch that carries
- * its end is durable.  Whoever is granted the resource in the meantime must not
- * be told before that, or two clients would rely on the same resource.  So the
- * number of that batch outlives the lease, and the resource's entry as well.
+ * If the server crashes, a lease that has a row is loaded again, unless the
+ * batch that carries its end is durable.  A client that is granted the
+ * resource before that must not be told until the batch is durable.  Otherwise
+ * two clients could rely on the same resource.  So the number of that batch
+ * outlives the lease, and the resource's entry as well.
  *
- * It is kept in a word for each bucket of resource names, with a few bits of the
- * name's hash.  Where two names of a bucket have ends that are not durable, the
- * bits stand for all: such names wait for one another's ends, for one flush too
- * many, never for one too few.  Where a word is needed for another database
- * while it still tells of one, that database keeps the number for all of its
- * names (ends_upto).
+ * It is kept in one word for each bucket of resource names, with a few bits of
+ * the name's hash, the tag.  If two names of one bucket have ends that are not
+ * durable, the tag is set to 0, which stands for all names of the bucket:
+ * grants of these names then wait for each other's ends.  That can be one
+ * flush too many, never one too few.  If a word is needed for another database
+ * while the end in it is not durable, that database keeps the number for all
+ * its names (ends_upto).
  *
- * Locks: the words of a bucket belong to the partition of its names.
+ * Locks: the word of a bucket is guarded by the partition lock of the bucket's
+ * names.
  *
  * IDENTIFICATION
  *	  src/shared/ends.c
@@ -31,8 +34,8 @@
 #include "shared/table.h"
 
 /*
- * A word has the number of the batch and, below it, that of the database, from
- * 1 on, and the tag of a name; 0: of any.
+ * A word has, from the upper bits to the lower, the number of the batch, the
+ * number of the database plus 1, and the tag of a name; tag 0: of any name.
  */
 #define TAG_BITS 7
 #define DATABASE_BITS 13
@@ -45,12 +48,12 @@ typedef struct End
 	uint32		tag;
 } End;
 
-static uint64 *ends;			/* by bucket; partition locks */
+static uint64 *ends;			/* by bucket; under partition locks */
 static uint32 bucket_mask;		/* constant */
 
 /*
- * ends_buckets gives a multiple of the number of partitions, both being powers
- * of two: so all names of a bucket belong to one partition.
+ * ends_buckets returns a power of two that is a multiple of the number of
+ * partitions.  So all names of a bucket belong to one partition.
  */
 static uint32
 ends_buckets(void)
@@ -67,6 +70,9 @@ dlock_ends_shmem_size(void)
 	return mul_size(ends_buckets(), sizeof(uint64));
 }
 
+/*
+ * dlock_ends_shmem_init creates the words, or attaches to them.
+ */
 void
 dlock_ends_shmem_init(void)
 {
@@ -78,6 +84,10 @@ dlock_ends_shmem_init(void)
 		memset(ends, 0, dlock_ends_shmem_size());
 }
 
+/*
+ * word_of returns the word of a resource.  The caller holds the partition
+ * lock.
+ */
 static uint64 *
 word_of(uint32 hash)
 {
@@ -86,8 +96,8 @@ word_of(uint32 hash)
 }
 
 /*
- * tag_of gives a few bits of a hash; those that choose the bucket are mixed with
- * the others.
+ * tag_of returns a few bits of a hash, never 0.  The bits that choose the
+ * bucket are mixed with the others.
  */
 static uint32
 tag_of(uint32 hash)
@@ -95,6 +105,9 @@ tag_of(uint32 hash)
 	return Max((hash * 0x9E3779B1U) >> (32 - TAG_BITS), 1);
 }
 
+/*
+ * unpack splits a word into its parts.
+ */
 static End
 unpack(uint64 word)
 {
@@ -108,8 +121,9 @@ unpack(uint64 word)
 }
 
 /*
- * keep_for_all notes an end for all names of a database, because its word is
- * needed for another one.
+ * keep_for_all keeps an end for all names of a database, because its word is
+ * needed for another database.  The caller holds a partition lock, but not
+ * that of every name of the database: hence the compare-and-swap.
  */
 static void
 keep_for_all(DlockDatabase *db, uint64 batch)
@@ -122,8 +136,9 @@ keep_for_all(DlockDatabase *db, uint64 batch)
 }
 
 /*
- * dlock_ends_note says that the end of a lease on a resource is durable with a
- * batch, the open one.
+ * dlock_ends_note records that the end of a lease on a resource is durable
+ * with a batch, which is the open one.  The caller holds the partition lock
+ * exclusively.  Cannot fail.
  */
 void
 dlock_ends_note(DlockDatabase *db, uint32 hash, uint64 batch)
@@ -148,8 +163,9 @@ dlock_ends_note(DlockDatabase *db, uint32 hash, uint64 batch)
 }
 
 /*
- * dlock_ends_batch gives a batch with which all ends of leases on a resource
- * are durable; 0 where none was ever noted.
+ * dlock_ends_batch returns a batch with which all ends of leases on a resource
+ * are durable; 0 if no end was ever recorded.  The caller holds the partition
+ * lock.  Cannot fail.
  */
 uint64
 dlock_ends_batch(DlockDatabase *db, uint32 hash)

@@ -10,7 +10,7 @@
 
 #include "shared/database.h"
 
-/* the caller holds the partition lock, exclusively in order to note */
+/* the caller holds the partition lock, for dlock_ends_note exclusively */
 extern void dlock_ends_note(DlockDatabase *db, uint32 hash, uint64 batch);
 extern uint64 dlock_ends_batch(DlockDatabase *db, uint32 hash);
 

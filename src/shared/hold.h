@@ -15,11 +15,11 @@
 typedef struct DlockHold
 {
 	int64		duration;		/* microseconds */
-	uint32		session;		/* who asks for it */
+	uint32		session;		/* number of the PGPROC that asks for it */
 	DlockScope	scope;
 	DlockMode	mode;
-	bool		duration_given; /* else it is the default */
-	bool		durable;		/* is not acknowledged before it is flushed */
+	bool		duration_given; /* false: the default duration */
+	bool		durable;		/* not acknowledged before it is flushed */
 	bool		counts;			/* false: changes the lease's mode */
 } DlockHold;
 

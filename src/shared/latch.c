@@ -14,10 +14,12 @@
 #include "shared/latch.h"
 
 /*
- * dlock_latch_set_by_procno sets a process's latch; DLOCK_NONE: no process.
+ * dlock_latch_set_by_procno sets the latch of the process that has this
+ * PGPROC; DLOCK_NONE: of no process.  Cannot fail.  Takes no lock; the caller
+ * may hold some.
  *
  * The PGPROC may belong to another process by now.  A latch that is set
- * without need is harmless, since every process that sleeps checks what it
+ * without need does no harm, since every process that sleeps checks what it
  * sleeps for.
  */
 void

@@ -3,8 +3,9 @@
  *	  The locks of the lock table's partitions, and their deadline heaps.
  *
  * A resource belongs to the partition that its hash selects.  Partition locks
- * come before every other lock of dlock, in ascending order; one at a time but for
- * dlock_partition_lock_some and dlock_partition_lock_all.
+ * come before every other lock of dlock.  A process takes one at a time; with
+ * dlock_partition_lock_some and dlock_partition_lock_all it takes several, in
+ * ascending order.
  *
  * IDENTIFICATION
  *	  src/shared/partition.c
@@ -38,7 +39,7 @@ dlock_partition_shmem_size(void)
 }
 
 /*
- * dlock_partition_shmem_init makes the partitions, or attaches to them.
+ * dlock_partition_shmem_init creates the partitions, or attaches to them.
  */
 void
 dlock_partition_shmem_init(void)
@@ -54,18 +55,30 @@ dlock_partition_shmem_init(void)
 		partitions[i].heap = DLOCK_NONE;
 }
 
+/*
+ * dlock_partition_request_locks reserves the LWLocks, at server start.
+ */
 void
 dlock_partition_request_locks(void)
 {
 	RequestNamedLWLockTranche(TRANCHE_PARTITION, DLOCK_NPARTITIONS);
 }
 
+/*
+ * dlock_partition_of returns the number of the partition that a hash belongs
+ * to.
+ */
 int
 dlock_partition_of(uint32 hash)
 {
 	return (int) (hash % DLOCK_NPARTITIONS);
 }
 
+/*
+ * dlock_partition_lock takes the partition lock of a hash, and sleeps until it
+ * is available.  The number of a partition serves as a hash, too.  The caller
+ * holds no lock of dlock, except for the functions below.
+ */
 void
 dlock_partition_lock(uint32 hash, DlockLockMode mode)
 {
@@ -73,12 +86,19 @@ dlock_partition_lock(uint32 hash, DlockLockMode mode)
 				  mode == DLOCK_LOCK_WRITE ? LW_EXCLUSIVE : LW_SHARED);
 }
 
+/*
+ * dlock_partition_unlock releases the partition lock of a hash.
+ */
 void
 dlock_partition_unlock(uint32 hash)
 {
 	LWLockRelease(&locks[dlock_partition_of(hash)].lock);
 }
 
+/*
+ * dlock_partition_held returns whether this process holds the partition lock
+ * of a hash.  For assertions.
+ */
 bool
 dlock_partition_held(uint32 hash)
 {
@@ -86,7 +106,8 @@ dlock_partition_held(uint32 hash)
 }
 
 /*
- * dlock_partition_lock_some takes the partitions whose bits are set.
+ * dlock_partition_lock_some takes the locks of the partitions whose bits are
+ * set, in ascending order.
  */
 void
 dlock_partition_lock_some(uint32 partitions, DlockLockMode mode)
@@ -97,6 +118,10 @@ dlock_partition_lock_some(uint32 partitions, DlockLockMode mode)
 			dlock_partition_lock(i, mode);
 }
 
+/*
+ * dlock_partition_unlock_some releases the locks of the partitions whose bits
+ * are set.
+ */
 void
 dlock_partition_unlock_some(uint32 partitions)
 {
@@ -105,6 +130,9 @@ dlock_partition_unlock_some(uint32 partitions)
 			dlock_partition_unlock(i);
 }
 
+/*
+ * dlock_partition_lock_all takes all partition locks, in ascending order.
+ */
 void
 dlock_partition_lock_all(DlockLockMode mode)
 {
@@ -113,8 +141,9 @@ dlock_partition_lock_all(DlockLockMode mode)
 }
 
 /*
- * dlock_partition_unlock_all releases in reverse, so that whoever waits for
- * the first partition does not run into the others one by one.
+ * dlock_partition_unlock_all releases all partition locks, the last one first.
+ * A process that waits for the first one then finds the others free, instead
+ * of waiting for one after the other.
  */
 void
 dlock_partition_unlock_all(void)
@@ -123,6 +152,10 @@ dlock_partition_unlock_all(void)
 		dlock_partition_unlock(i);
 }
 
+/*
+ * dlock_partition_heap returns where the root of a partition's deadline heap
+ * is stored.  The caller holds the partition lock.  For deadline.c only.
+ */
 uint32 *
 dlock_partition_heap(int partition)
 {

@@ -8,7 +8,7 @@
 #ifndef DLOCK_SHARED_PARTITION_H
 #define DLOCK_SHARED_PARTITION_H
 
-/* well under MAX_SIMUL_LWLOCKS (200), since the writer takes all at once */
+/* well below MAX_SIMUL_LWLOCKS (200), since the writer takes all at once */
 #define DLOCK_NPARTITIONS 32
 
 typedef enum DlockLockMode
@@ -17,7 +17,10 @@ typedef enum DlockLockMode
 	DLOCK_LOCK_WRITE,
 } DlockLockMode;
 
-/* ascending order, one at a time but for lock_some and lock_all */
+/*
+ * In ascending order.  One at a time, except for dlock_partition_lock_some and
+ * dlock_partition_lock_all.
+ */
 extern void dlock_partition_lock(uint32 hash, DlockLockMode mode);
 extern void dlock_partition_unlock(uint32 hash);
 extern bool dlock_partition_held(uint32 hash);

@@ -1,28 +1,30 @@
 /*
  * pending.c
- *	  What is to be made durable, and who waits for it.
+ *	  What the writer has to make durable, and which processes wait for it.
  *
- * Every change to a lease that its row should show puts the slot into its
- * database's dirty list, unless it stands there already.  The list runs
- * through the slots, so it cannot overflow and adding to it cannot fail.
- * Whoever marks a slot learns the number of the batch that will carry the
- * change: the one that is open.
+ * Every change to a lease that its row should show puts the lease slot into
+ * its database's dirty list, unless it is in the list already.  The list is
+ * linked through the slots, so it cannot overflow and adding to it cannot
+ * fail.  The process that marks a slot learns the number of the batch that
+ * will carry the change: the open one (see batch.c).
  *
- * The list is pushed to with compare-and-swap, since holders of different
- * partition locks do it at the same time, and emptied under all of these
- * locks, so no pop ever races with a push (there is no ABA).
+ * Processes push to the list by compare-and-swap, since they hold different
+ * partition locks.  The list is emptied with all partition locks held, so no
+ * removal ever races with a push, and there is no ABA problem.
  *
- * A lease that was acknowledged before it is durable (dlock.durable = off) stands
- * in a second list, the late list, and passes into the first when it has some
- * age: most are over before anybody would have read their rows.  One that was
- * never written cannot come back after a crash, so its end need not be waited
- * for either (see ends.c).
+ * A lease that was acknowledged before it is durable (dlock.durable = off) is
+ * put into a second list, the late list.  It moves to the dirty list when it
+ * has reached a certain age.  Most such leases end before that and are never
+ * written.  A lease that was never written cannot be loaded again after a
+ * crash, so no process has to wait until its end is durable (see ends.c).
  *
- * Whoever waits for a batch sleeps on its wait word first, which changes once
- * the batch is durable: one call wakes all of them.  If that takes longer than
- * a flush should, or if it stands in line as well, it has a notice in its
- * process's name; the writer looks through the notices and sets latches.  A
- * notice names the batch, so that nobody is woken for the one before.
+ * A backend that waits for a batch first makes a futex wait on the batch's
+ * wait word.  The word changes once the batch is durable, and one system call
+ * wakes all backends that wait on it.  If that takes longer than a flush
+ * usually does, the backend leaves a notice under the number of its PGPROC and
+ * sleeps on its latch.  A backend that waits in a queue has a notice, too.
+ * The writer reads all notices and sets the latches.  A notice names the
+ * batch, so that a backend is not woken for an earlier one.
  *
  * IDENTIFICATION
  *	  src/shared/pending.c
@@ -42,17 +44,24 @@
 #include "shared/table.h"
 #include "shared/writer_watch.h"
 
-/* what each process waits for: 0, or batch and database in one word */
+/* by PGPROC: the batch and the database that it waits for, or 0 */
 static pg_atomic_uint64 *notices;
 
 #define DLOCK_NOTICE_BITS 16
 
+/*
+ * make_notice puts the numbers of a batch and a database into one word.
+ */
 static uint64
 make_notice(DlockDatabase *db, uint64 batch)
 {
 	return (batch << DLOCK_NOTICE_BITS) | (uint64) (db->slot + 1);
 }
 
+/*
+ * notice_count returns the number of PGPROCs, except for those of prepared
+ * transactions.
+ */
 static int
 notice_count(void)
 {
@@ -68,6 +77,9 @@ dlock_pending_shmem_size(void)
 	return mul_size(notice_count(), sizeof(pg_atomic_uint64));
 }
 
+/*
+ * dlock_pending_shmem_init creates the notices, or attaches to them.
+ */
 void
 dlock_pending_shmem_init(void)
 {
@@ -82,7 +94,7 @@ dlock_pending_shmem_init(void)
 }
 
 /*
- * push puts a slot first into a list.
+ * push puts a slot at the head of a list.
  */
 static void
 push(pg_atomic_uint32 *list, uint32 idx, uint32 *next)
@@ -95,6 +107,10 @@ push(pg_atomic_uint32 *list, uint32 idx, uint32 *next)
 	} while (!pg_atomic_compare_exchange_u32(list, &head, idx));
 }
 
+/*
+ * mark_dirty puts a slot into the dirty list, unless it is there.  The caller
+ * holds the lease's partition lock exclusively.
+ */
 static void
 mark_dirty(DlockDatabase *db, uint32 idx)
 {
@@ -108,8 +124,8 @@ mark_dirty(DlockDatabase *db, uint32 idx)
 }
 
 /*
- * may_come_late tells whether a lease's row is neither promised to anybody nor
- * there: then it may follow later.
+ * may_come_late returns whether a lease's row may be written later: no
+ * acknowledgement waits for the row, and there is no row to be corrected.
  */
 static bool
 may_come_late(const DlockLease *lease)
@@ -120,8 +136,10 @@ may_come_late(const DlockLease *lease)
 }
 
 /*
- * dlock_pending_mark says that a slot's row is to follow; gives the number of
- * the batch that will carry it, unless it may come late.
+ * dlock_pending_mark notes that a slot's row must be written.  Returns the
+ * number of the open batch.  That batch carries the change, unless the row may
+ * be written later.  The caller holds the lease's partition lock exclusively.
+ * Cannot fail.
  */
 uint64
 dlock_pending_mark(DlockDatabase *db, uint32 idx)
@@ -140,7 +158,8 @@ dlock_pending_mark(DlockDatabase *db, uint32 idx)
 
 /*
  * dlock_pending_barrier has the open batch flushed, whatever it contains, and
- * gives its number.  Its flush begins after this call.
+ * returns its number.  The caller holds a partition lock, so the batch is cut
+ * after this call, and its flush begins after this call.
  */
 uint64
 dlock_pending_barrier(DlockDatabase *db)
@@ -150,9 +169,16 @@ dlock_pending_barrier(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_notify has a process woken when a batch is durable.  Called by
- * the process itself, which then looks once more whether the batch is durable,
- * or under the partition lock of the queue it stands in.
+ * dlock_pending_notify has a process woken when a batch is durable.  Called in
+ * one of two ways, so that the process does not miss it:
+ *
+ * - By the process itself, which then reads once more whether the batch is
+ *   durable (see tell_waiters).
+ * - By the process that grants a request, under the partition lock of the
+ *   queue that the process waits in.  It then reads whether the batch is
+ *   durable, and if so wakes the process itself.
+ *
+ * Cannot fail.
  */
 void
 dlock_pending_notify(DlockDatabase *db, uint32 procno, uint64 batch)
@@ -161,7 +187,8 @@ dlock_pending_notify(DlockDatabase *db, uint32 procno, uint64 batch)
 }
 
 /*
- * dlock_pending_unnotify ends that; called by the process itself.
+ * dlock_pending_unnotify withdraws the caller's notice.  Takes no lock and
+ * cannot fail.
  */
 void
 dlock_pending_unnotify(uint32 procno)
@@ -170,15 +197,31 @@ dlock_pending_unnotify(uint32 procno)
 }
 
 /*
- * hurry_writer says that somebody waits for the open batch, and since when, as
- * far as 32 bits tell (see since_of_urgent).
+ * hurry_writer wakes the writer because the caller waits for the open batch.
+ * It sets "urgent" to the present time, in milliseconds modulo 2^32 and never
+ * 0 (see since_of_urgent).
  *
- * Who finds it urgent already leaves the waking to whoever said so first.  The
- * writer takes "urgent" back with the cut, so what was said before stands for
- * us as well: what we wait for is in that batch.  The writer looks at "urgent"
- * after it has said that its futex wait is over, and before each sleep:
- * either it sees what we say, or we see that it needs its latch set.  The same
- * goes for the monitor, which announces until when it sleeps.
+ * If "urgent" is set already, we do nothing: the process that set it wakes the
+ * writer.  The writer clears "urgent" when it cuts a batch, with all partition
+ * locks held.  We have marked our change under a partition lock before we read
+ * "urgent".  So if we find it set, the cut that clears it carries our change,
+ * unless an earlier cut did.
+ *
+ * Otherwise we set it and wake the writer.  The writer may be about to fall
+ * asleep at this moment.  It sets in_futex_wait before a futex wait and clears
+ * it afterwards, and reads "urgent" after each of these steps, and again
+ * before it sleeps on its latch.  We set "urgent" and then read in_futex_wait.
+ * All these writes are full barriers.
+ *
+ * - We read 1: our wake ends the futex wait.  If the writer has not begun it
+ *   yet, the kernel finds that "urgent" is not 0 any more and does not let it
+ *   sleep.  If the writer has just left it, it clears in_futex_wait after our
+ *   read, and then finds "urgent" set.
+ * - We read 0: we set the writer's latch, which ends its sleep on the latch,
+ *   or its next one.  If the writer begins a futex wait instead, it sets
+ *   in_futex_wait after our read, and then finds "urgent" set.
+ *
+ * For the monitor, which announces until when it sleeps, see alarm.c.
  */
 static void
 hurry_writer(DlockDatabase *db)
@@ -187,14 +230,14 @@ hurry_writer(DlockDatabase *db)
 	DlockTime	now;
 	uint32		stamp;
 
-	/* what is to be written stands there before we look */
+	/* our change is marked before we read "urgent" */
 	pg_memory_barrier();
 	if (pg_atomic_read_u32(&db->urgent) != 0)
 		return;
 	now = dlock_clock_now();
 	stamp = (uint32) (now / 1000);
 	if (stamp == 0)
-		stamp = PG_UINT32_MAX;	/* a millisecond ago */
+		stamp = PG_UINT32_MAX;	/* one millisecond ago */
 	if (!pg_atomic_compare_exchange_u32(&db->urgent, &none, stamp))
 		return;
 	if (pg_atomic_read_u32(&db->in_futex_wait) != 0)
@@ -205,12 +248,16 @@ hurry_writer(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_wake_writer follows marking, after the lock was released.
+ * dlock_pending_wake_writer wakes the writer as far as necessary, after the
+ * caller has marked changes and released the partition lock.  "urgent" says
+ * that a backend waits for them.  Cannot fail.
  *
- * What nobody waits for is left to the writer's next turn; it is woken only
- * if it sleeps without a timeout.  Pushing to the list is a full barrier, and
- * so is dlock_pending_set_idle: either we see that it is idle, or it sees the
- * list.
+ * Changes that no backend waits for are left to the writer's next turn.  The
+ * writer is woken for them only if it is idle, that is, if it sleeps without a
+ * timeout.  We have pushed to a list and then read "idle"; the writer sets
+ * "idle" and then reads the lists (dlock_pending_set_idle).  Both writes are
+ * full barriers.  So either we read "idle" as set and set the writer's latch,
+ * or the writer sees our change and does not sleep.
  */
 void
 dlock_pending_wake_writer(DlockDatabase *db, bool urgent)
@@ -222,8 +269,8 @@ dlock_pending_wake_writer(DlockDatabase *db, bool urgent)
 }
 
 /*
- * dlock_pending_is_durable tells whether a batch has been flushed, and
- * confirmed by synchronous standbys where there are any.
+ * dlock_pending_is_durable returns whether a batch has been flushed, and
+ * confirmed by synchronous standbys if there are any.  Needs no lock.
  */
 bool
 dlock_pending_is_durable(DlockDatabase *db, uint64 batch)
@@ -232,7 +279,13 @@ dlock_pending_is_durable(DlockDatabase *db, uint64 batch)
 }
 
 /*
- * dlock_pending_futex_wait sleeps for a flush, or until the batch is durable.
+ * dlock_pending_futex_wait sleeps until the batch is durable, but not longer
+ * than a futex wait lasts.  It may return earlier; the caller checks.
+ *
+ * We read the wait word before durable_batch, and the writer changes them in
+ * the opposite order.  So if the writer publishes the batch after we have
+ * checked durable_batch, it also changes the word after we have read it, and
+ * the kernel does not let us sleep on the old value.
  */
 void
 dlock_pending_futex_wait(DlockDatabase *db, uint64 batch)
@@ -240,15 +293,15 @@ dlock_pending_futex_wait(DlockDatabase *db, uint64 batch)
 	pg_atomic_uint32 *word = &db->wait_words[batch % DLOCK_WAIT_WORDS];
 	uint32		value = pg_atomic_read_u32(word);
 
-	/* it changes after durable_batch does, so we cannot miss that */
+	/* read the word first: see above */
 	pg_read_barrier();
 	if (!dlock_pending_is_durable(db, batch))
 		dlock_futex_wait(word, value);
 }
 
 /*
- * dlock_pending_flush_since tells since when the writer has been waiting for
- * flush and standbys; 0 where it does not.
+ * dlock_pending_flush_since returns since when the writer has been waiting for
+ * flush and standbys; 0 if it is not waiting.  Needs no lock.
  */
 DlockTime
 dlock_pending_flush_since(DlockDatabase *db)
@@ -257,8 +310,9 @@ dlock_pending_flush_since(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_confirmed_since gives the time when the last flush began that
- * made a batch durable.  The standbys still followed this server then, or later.
+ * dlock_pending_confirmed_since returns when the last flush began that made a
+ * batch durable.  The standbys still followed this server at that time, or
+ * later.  Needs no lock.
  */
 DlockTime
 dlock_pending_confirmed_since(DlockDatabase *db)
@@ -267,11 +321,11 @@ dlock_pending_confirmed_since(DlockDatabase *db)
 }
 
 /*
- * Writer
+ * Called by the writer
  */
 
 /*
- * dlock_pending_is_urgent tells whether somebody waits for the open batch.
+ * dlock_pending_is_urgent returns whether a backend waits for the open batch.
  */
 bool
 dlock_pending_is_urgent(DlockDatabase *db)
@@ -281,7 +335,7 @@ dlock_pending_is_urgent(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_any tells whether anything is to be written.
+ * dlock_pending_any returns whether the dirty list has any slots.
  */
 bool
 dlock_pending_any(DlockDatabase *db)
@@ -290,7 +344,7 @@ dlock_pending_any(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_any_late tells whether anything is to be written late.
+ * dlock_pending_any_late returns whether the late list has any slots.
  */
 bool
 dlock_pending_any_late(DlockDatabase *db)
@@ -299,7 +353,7 @@ dlock_pending_any_late(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_count gives roughly how many slots are to be written.
+ * dlock_pending_count returns roughly how many slots the dirty list has.
  */
 uint32
 dlock_pending_count(DlockDatabase *db)
@@ -308,8 +362,9 @@ dlock_pending_count(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_futex_wait_for_work sleeps shortly, or until somebody waits;
- * tells whether that is so.
+ * dlock_pending_futex_wait_for_work makes a futex wait until a backend waits
+ * for the open batch; returns whether one does.  May return earlier.  See
+ * hurry_writer for how this and the wake-up meet.
  */
 bool
 dlock_pending_futex_wait_for_work(DlockDatabase *db)
@@ -322,8 +377,10 @@ dlock_pending_futex_wait_for_work(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_set_idle says whether the writer is to be woken for every
- * change.  After announcing that it is, the writer must look for changes once more.
+ * dlock_pending_set_idle announces that the writer is idle or, with false,
+ * that it is not.  While it is idle it is woken for every change.  After
+ * announcing that it is idle, the writer must check for changes once more
+ * before it sleeps (see dlock_pending_wake_writer).
  */
 void
 dlock_pending_set_idle(DlockDatabase *db, bool idle)
@@ -332,8 +389,9 @@ dlock_pending_set_idle(DlockDatabase *db, bool idle)
 }
 
 /*
- * dlock_pending_take_late marks what stands in the late list and was to have a
- * row before a time; younger ones stay.  All partition locks held.
+ * dlock_pending_take_late moves leases from the late list to the dirty list:
+ * those whose row was due before a time.  Younger ones stay; those that have
+ * ended are dropped.  The caller holds all partition locks.  Cannot fail.
  */
 void
 dlock_pending_take_late(DlockDatabase *db, DlockTime before)
@@ -347,7 +405,10 @@ dlock_pending_take_late(DlockDatabase *db, DlockTime before)
 		uint32		next = lease->late_next;
 
 		lease->on_late = false;
-		/* it may have ended, or have been promised since */
+
+		/*
+		 * it may have ended, or be in the dirty list because it was promised
+		 */
 		if (may_come_late(lease))
 		{
 			if (lease->row_since < before)
@@ -360,8 +421,7 @@ dlock_pending_take_late(DlockDatabase *db, DlockTime before)
 }
 
 /*
- * dlock_pending_flush_begins and dlock_pending_flush_ends surround the wait for
- * flush and standbys.
+ * dlock_pending_flush_begins is called before the wait for flush and standbys.
  */
 void
 dlock_pending_flush_begins(DlockDatabase *db)
@@ -372,6 +432,9 @@ dlock_pending_flush_begins(DlockDatabase *db)
 	pg_atomic_write_u64(&db->flush_since, (uint64) now);
 }
 
+/*
+ * dlock_pending_flush_ends is called after that wait.
+ */
 void
 dlock_pending_flush_ends(DlockDatabase *db)
 {
@@ -379,8 +442,8 @@ dlock_pending_flush_ends(DlockDatabase *db)
 }
 
 /*
- * change_wait_words wakes who sleeps for one of the batches after old, up to
- * batch.
+ * change_wait_words wakes the backends in futex waits for the batches after
+ * old, up to batch.
  */
 static void
 change_wait_words(DlockDatabase *db, uint64 old, uint64 batch)
@@ -397,11 +460,14 @@ change_wait_words(DlockDatabase *db, uint64 old, uint64 batch)
 }
 
 /*
- * tell_waiters tells everybody that a batch is durable.  One in which there was
- * nothing to flush has not been confirmed by anybody.
+ * tell_waiters wakes all processes that wait for a batch, which is durable, or
+ * for an earlier one.  If the batch had nothing to flush, "confirmed" is
+ * false: no standby has confirmed it.
  *
- * The barrier pairs with the waiter's, who writes its notice before it looks
- * at durable_batch: either we see the notice, or it sees the batch.
+ * A waiter writes its notice and then reads durable_batch.  We write
+ * durable_batch and then read the notices.  Both write by an atomic exchange,
+ * which is a full barrier.  So either we see the notice, or the waiter sees
+ * that the batch is durable.
  */
 static void
 tell_waiters(DlockDatabase *db, uint64 batch, bool confirmed)
@@ -424,7 +490,8 @@ tell_waiters(DlockDatabase *db, uint64 batch, bool confirmed)
 }
 
 /*
- * dlock_pending_publish is called when a batch is durable.
+ * dlock_pending_publish notes that a batch is durable and wakes the processes
+ * that wait for it.  Called by the writer, without any lock.
  */
 void
 dlock_pending_publish(DlockDatabase *db, uint64 batch, bool confirmed)
@@ -434,8 +501,8 @@ dlock_pending_publish(DlockDatabase *db, uint64 batch, bool confirmed)
 }
 
 /*
- * untrim puts the slots back that a writer was about to give to the pool when
- * it failed.  All partition locks held.
+ * untrim returns TRIMMED slots to the free list of a database that is being
+ * taken down.  The caller holds all partition locks.
  */
 static void
 untrim(DlockDatabase *db)
@@ -451,7 +518,7 @@ untrim(DlockDatabase *db)
 
 /*
  * dlock_pending_mark_all marks every lease of the database, for a writer that
- * writes all rows anew.
+ * writes all rows anew.  Takes all partition locks; cannot fail.
  */
 void
 dlock_pending_mark_all(DlockDatabase *db)
@@ -472,8 +539,10 @@ dlock_pending_mark_all(DlockDatabase *db)
 }
 
 /*
- * dlock_pending_discard empties the dirty list of a database that is shut.
- * Whoever waits for a batch is woken, to find that the gate is shut.
+ * dlock_pending_discard empties the dirty list and the late list of a database
+ * that is shut and has no leases any more, and counts the open batch as
+ * durable.  Processes that wait for a batch wake up and find the database
+ * shut.  Takes all partition locks; cannot fail.
  */
 void
 dlock_pending_discard(DlockDatabase *db)

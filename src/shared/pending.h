@@ -1,6 +1,6 @@
 /*
  * pending.h
- *	  What is to be made durable, and who waits for it.
+ *	  What the writer has to make durable, and which processes wait for it.
  *
  * IDENTIFICATION
  *	  src/shared/pending.h
@@ -10,13 +10,13 @@
 
 #include "shared/database.h"
 
-/* called with a partition lock held */
+/* the caller holds a partition lock */
 extern uint64 dlock_pending_mark(DlockDatabase *db, uint32 lease);
 extern uint64 dlock_pending_barrier(DlockDatabase *db);
 extern void dlock_pending_notify(DlockDatabase *db, uint32 procno,
 								 uint64 batch);
 
-/* called without any lock */
+/* the caller holds no lock */
 extern void dlock_pending_unnotify(uint32 procno);
 extern void dlock_pending_wake_writer(DlockDatabase *db, bool urgent);
 extern bool dlock_pending_is_durable(DlockDatabase *db, uint64 batch);

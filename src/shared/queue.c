@@ -2,10 +2,11 @@
  * queue.c
  *	  A resource's waiters, in the order in which they will be served.
  *
- * A doubly linked list by priority, then arrival.  Waiters mostly have one
- * priority, so a place is looked for from the end.  A waiter for a stronger
- * mode of a lease it holds stands apart, ahead of all others; there is never
- * more than one (two would wait for each other).
+ * A doubly linked list, ordered by priority and then by arrival.  Most waiters
+ * have the same priority, so the place of a new one is searched for from the
+ * end.  A waiter that asks for a stronger mode of a lease that its client
+ * holds is kept apart, ahead of all others (the upgrader).  There is at most
+ * one, since two would wait for each other.
  *
  * IDENTIFICATION
  *	  src/shared/queue.c
@@ -17,11 +18,11 @@
 #include "shared/table.h"
 
 /*
- * dlock_queue_insert puts a waiter behind those of equal or higher priority
- * that came before it.
- *
- * A waiter whose priority was changed goes by its ticket as well, so that it
- * stands where it would stand had it come with that priority.
+ * dlock_queue_insert puts a waiter behind all waiters of a higher priority,
+ * and behind those of the same priority that arrived before it.  Arrival is
+ * compared by ticket.  So a waiter whose priority was changed gets the place
+ * that it would have if it had come with that priority.  The caller holds the
+ * partition lock exclusively.  Cannot fail.
  */
 void
 dlock_queue_insert(DlockResource *res, uint32 idx)
@@ -67,7 +68,8 @@ dlock_queue_insert(DlockResource *res, uint32 idx)
 }
 
 /*
- * dlock_queue_remove takes a waiter out.
+ * dlock_queue_remove takes a waiter out of the queue.  The caller holds the
+ * partition lock exclusively.  Cannot fail.
  */
 void
 dlock_queue_remove(DlockResource *res, uint32 idx)
@@ -94,7 +96,8 @@ dlock_queue_remove(DlockResource *res, uint32 idx)
 }
 
 /*
- * dlock_queue_place counts from 1.
+ * dlock_queue_place returns a waiter's place in the queue, counted from 1.
+ * The waiter is in the queue.  The caller holds the partition lock.
  */
 int
 dlock_queue_place(const DlockResource *res, uint32 idx)

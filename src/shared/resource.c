@@ -2,8 +2,9 @@
  * resource.c
  *	  Resources by name: a hash table whose chains belong to partitions.
  *
- * The buckets are dealt out to the partitions, so that one partition lock covers
- * a whole chain.  The caller of every function holds that lock.
+ * The number of buckets is a multiple of the number of partitions, so that one
+ * partition lock covers a whole chain.  The caller of every function holds
+ * that lock.
  *
  * IDENTIFICATION
  *	  src/shared/resource.c
@@ -22,6 +23,10 @@
 static uint32 *buckets;			/* heads of the chains; partition locks */
 static uint32 bucket_mask;		/* constant */
 
+/*
+ * resource_buckets returns the number of buckets: a power of two, and a
+ * multiple of the number of partitions.
+ */
 static uint32
 resource_buckets(void)
 {
@@ -38,7 +43,7 @@ dlock_resource_shmem_size(void)
 }
 
 /*
- * dlock_resource_shmem_init makes the hash table, or attaches to it.
+ * dlock_resource_shmem_init creates the hash table, or attaches to it.
  */
 void
 dlock_resource_shmem_init(void)
@@ -55,7 +60,8 @@ dlock_resource_shmem_init(void)
 }
 
 /*
- * dlock_resource_find looks a resource up; DLOCK_NONE where it is free.
+ * dlock_resource_find returns the resource of that name; DLOCK_NONE if no
+ * client holds it or waits for it.  The caller holds the partition lock.
  */
 uint32
 dlock_resource_find(const DlockKey *key)
@@ -77,8 +83,10 @@ dlock_resource_find(const DlockKey *key)
 }
 
 /*
- * dlock_resource_create adds a resource that is known to be absent;
- * DLOCK_NONE where the pool is empty.
+ * dlock_resource_create adds a resource, which does not exist yet, and returns
+ * it; DLOCK_NONE if the pool is empty.  It has no holders or waiters yet: if
+ * none comes, the caller removes it before it releases the lock.  The caller
+ * holds the partition lock exclusively.
  */
 uint32
 dlock_resource_create(const DlockKey *key, uint16 database)
@@ -101,7 +109,11 @@ dlock_resource_create(const DlockKey *key, uint16 database)
 	res->nwaiters = 0;
 	res->name_len = (uint8) key->len;
 	memcpy(res->name, key->name, key->len);
-	/* who looks without the lock sees the counts rise after this only */
+
+	/*
+	 * a process that reads the counts without our lock and finds one above 0
+	 * reads the new hash afterwards (see dlock_snapshot_by_slot)
+	 */
 	pg_write_barrier();
 	res->next = *head;
 	*head = idx;
@@ -109,7 +121,8 @@ dlock_resource_create(const DlockKey *key, uint16 database)
 }
 
 /*
- * dlock_resource_remove forgets a resource that nobody holds or waits for.
+ * dlock_resource_remove removes a resource without holders and waiters.  The
+ * caller holds the partition lock exclusively.  Cannot fail.
  */
 void
 dlock_resource_remove(uint32 idx)

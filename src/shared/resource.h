@@ -1,6 +1,7 @@
 /*
  * resource.h
- *	  Resources by name.  The caller holds the partition lock.
+ *	  Resources by name.  The caller of every function holds the partition
+ *	  lock.
  *
  * IDENTIFICATION
  *	  src/shared/resource.h

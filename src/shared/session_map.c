@@ -1,11 +1,12 @@
 /*
  * session_map.c
- *	  As which clients each session acts.
+ *	  The clients that each session acts as.
  *
- * A session that waits for a lock of PostgreSQL keeps the leases of its clients
- * from being released; the search for deadlocks has to know whose these are.
- * Every session tells that itself, as long as it acts as the client.  Holds that
- * end with the session are counted by session, and need no telling.
+ * A session that waits for one of PostgreSQL's locks cannot release the leases
+ * of its clients.  The search for deadlocks therefore has to know which
+ * clients a session acts as.  Every session publishes that itself, as long as
+ * it acts as the client.  Holds that end with the session need no entry here,
+ * since a lease counts them by session.
  *
  * IDENTIFICATION
  *	  src/shared/session_map.c
@@ -22,6 +23,10 @@
 
 static pg_atomic_uint32 (*client_of)[DLOCK_SESSION_MAP_KINDS];
 
+/*
+ * proc_count returns the number of PGPROCs, except for those of prepared
+ * transactions.
+ */
 static int
 proc_count(void)
 {
@@ -37,6 +42,9 @@ dlock_session_map_shmem_size(void)
 	return mul_size(proc_count(), sizeof(*client_of));
 }
 
+/*
+ * dlock_session_map_shmem_init creates the map, or attaches to it.
+ */
 void
 dlock_session_map_shmem_init(void)
 {
@@ -51,8 +59,8 @@ dlock_session_map_shmem_init(void)
 }
 
 /*
- * dlock_session_map_set says as which client a session acts; DLOCK_NONE: as none.
- * Called by the session itself.
+ * dlock_session_map_set publishes which client a session acts as; DLOCK_NONE:
+ * none.  Called by the session itself.  Takes no lock and cannot fail.
  */
 void
 dlock_session_map_set(int procno, DlockSessionMapKind kind, uint32 client)
@@ -61,7 +69,8 @@ dlock_session_map_set(int procno, DlockSessionMapKind kind, uint32 client)
 }
 
 /*
- * dlock_session_map_has tells whether a session acts as a client.
+ * dlock_session_map_has returns whether a session acts as a client.  Takes no
+ * lock, so the answer may be out of date.
  */
 bool
 dlock_session_map_has(int procno, uint32 client)

@@ -1,6 +1,6 @@
 /*
  * session_map.h
- *	  As which clients each session acts.
+ *	  The clients that each session acts as.
  *
  * IDENTIFICATION
  *	  src/shared/session_map.h
@@ -11,7 +11,7 @@
 typedef enum DlockSessionMapKind
 {
 	DLOCK_SESSION_MAP_OWN,		/* the session's anonymous client */
-	DLOCK_SESSION_MAP_NAMED,	/* the named one it used last */
+	DLOCK_SESSION_MAP_NAMED,	/* the named client that it used last */
 } DlockSessionMapKind;
 
 #define DLOCK_SESSION_MAP_KINDS 2

@@ -1,14 +1,20 @@
 /*
  * slots.c
- *	  Free slots: of leases, resources, waiters and counts of holds.
+ *	  Free slots of leases, resources, waiters and hold counts.
  *
- * Slots come from fixed pools.  A pool hands out returned slots first, the most
- * recent first, so that those in use stay dense and warm.  A lease slot that has
- * become free waits in its database's free list until it is used again, since it
- * may have a row; the writer deletes that row before the slot returns to the pool.
+ * Slots come from fixed pools.  A pool hands out the slot first that was
+ * returned last, so that the slots in use stay close together and in the CPU
+ * caches.
  *
- * Under a partition lock the spinlock of a pool or of a database's free list may
- * be taken for a few instructions; nothing is ever taken under a spinlock.
+ * A lease slot may have a row in dlock.locks when it becomes free.  It is put
+ * into its database's free list, from which the database's next lease takes it
+ * and updates the row in place.  The writer trims that list: it deletes the
+ * rows of slots that have been free for a while, and returns the slots to the
+ * pool.
+ *
+ * Locks: the spinlock of a pool or of a free list may be taken under a
+ * partition lock, for a few instructions.  No other lock is taken under a
+ * spinlock.
  *
  * IDENTIFICATION
  *	  src/shared/slots.c
@@ -38,12 +44,15 @@ typedef struct Slots
 	Pool		resources;
 	Pool		waiters;
 	Pool		holds;
-	pg_atomic_uint32 trimmed;	/* leases between a free list and the pool */
-	pg_atomic_uint32 untrimmed; /* times that one has come out of that state */
+	pg_atomic_uint32 trimmed;	/* lease slots in state TRIMMED */
+	pg_atomic_uint32 untrimmed; /* how often a slot has left that state */
 } Slots;
 
 static Slots *slots;
 
+/*
+ * pool_init prepares a pool none of whose slots was used, at server start.
+ */
 static void
 pool_init(Pool *pool, int size)
 {
@@ -64,7 +73,7 @@ dlock_slots_shmem_size(void)
 }
 
 /*
- * dlock_slots_shmem_init makes the pools, or attaches to them.
+ * dlock_slots_shmem_init creates the pools, or attaches to them.
  */
 void
 dlock_slots_shmem_init(void)
@@ -84,7 +93,8 @@ dlock_slots_shmem_init(void)
 }
 
 /*
- * pool_get takes a slot out of a pool; next tells where a slot keeps its link.
+ * pool_get takes a slot out of a pool and returns it; DLOCK_NONE if there is
+ * none.  "next" returns where a slot stores its link.
  */
 static uint32
 pool_get(Pool *pool, uint32 *(*next) (uint32 idx))
@@ -105,6 +115,9 @@ pool_get(Pool *pool, uint32 *(*next) (uint32 idx))
 	return idx;
 }
 
+/*
+ * pool_put returns a slot to its pool.
+ */
 static void
 pool_put(Pool *pool, uint32 idx, uint32 *(*next) (uint32 idx))
 {
@@ -115,6 +128,9 @@ pool_put(Pool *pool, uint32 idx, uint32 *(*next) (uint32 idx))
 	SpinLockRelease(&pool->lock);
 }
 
+/*
+ * where a slot of each kind stores its link
+ */
 static uint32 *
 lease_next(uint32 idx)
 {
@@ -140,9 +156,9 @@ hold_next(uint32 idx)
 }
 
 /*
- * dlock_slots_get_lease gives a free slot, or DLOCK_NONE where there is none.
- *
- * The database's own free slots come first: their rows are there already.
+ * dlock_slots_get_lease returns a free lease slot, now RESERVED; DLOCK_NONE if
+ * there is none.  It prefers the database's own free list, whose slots have
+ * rows already.
  */
 uint32
 dlock_slots_get_lease(DlockDatabase *db)
@@ -172,17 +188,28 @@ dlock_slots_get_lease(DlockDatabase *db)
 	return idx;
 }
 
+/*
+ * untrimmed counts a slot that has left the state TRIMMED.  It raises one
+ * counter before it lowers the other; dlock_slots_trimmed says why.
+ */
 static void
 untrimmed(void)
 {
-	/* in this order: see dlock_slots_trimmed */
+	/* in this order */
 	pg_atomic_fetch_add_u32(&slots->untrimmed, 1);
 	pg_atomic_fetch_sub_u32(&slots->trimmed, 1);
 }
 
 /*
- * dlock_slots_put_lease puts a slot into its database's free list.  Only the
- * writer knows whether it has a row; it moves slots on to the pool.
+ * dlock_slots_put_lease puts a lease slot into its database's free list; "now"
+ * is kept as the time since when the slot is free.  Only the writer can find
+ * out whether the slot has a row; it moves the slot on to the pool.  Cannot
+ * fail.
+ *
+ * An idle writer would never trim the slot, so it is woken.  We add the slot
+ * and then read "idle"; the writer sets "idle" and then reads the list
+ * (dlock_slots_any_free_lease).  There is a full barrier in between on both
+ * sides, so either we set its latch, or it sees the slot.
  */
 void
 dlock_slots_put_lease(DlockDatabase *db, uint32 idx, DlockTime now)
@@ -204,20 +231,21 @@ dlock_slots_put_lease(DlockDatabase *db, uint32 idx, DlockTime now)
 	db->free_head = idx;
 	SpinLockRelease(&db->free_lock);
 
-	/* a writer that sleeps without a timeout would never trim it */
+	/* see above */
 	pg_memory_barrier();
 	if (pg_atomic_read_u32(&db->idle) != 0)
 		dlock_latch_set_by_procno(pg_atomic_read_u32(&db->writer_procno));
 }
 
 /*
- * dlock_slots_trim_lease takes the slot that has been free for longest out of the
- * database's free list, if that was before the given time.  DLOCK_NONE if
- * there is none, or if its row is still to be written.
+ * dlock_slots_trim_lease takes the slot out of the database's free list that
+ * has been free for longest, and makes it TRIMMED.  Returns DLOCK_NONE if
+ * there is none that was free before the given time, or if its row is still to
+ * be written.
  *
- * A free slot is put into a list of what is to be written before it enters this
- * one, and by nobody while it is here, so that can be read under this list's lock
- * alone.
+ * A slot enters the dirty list or the late list only before it enters the free
+ * list.  While it is free, on_dirty and on_late can only be cleared.  So the
+ * free list's spinlock suffices to read them.
  */
 uint32
 dlock_slots_trim_lease(DlockDatabase *db, DlockTime before)
@@ -245,23 +273,28 @@ dlock_slots_trim_lease(DlockDatabase *db, DlockTime before)
 }
 
 /*
- * dlock_slots_trimmed counts the slots between a free list and the pool: somebody
- * who finds none will find them in a moment.  *untrimmed changes whenever one has
- * come out of that state.
+ * dlock_slots_trimmed returns the number of TRIMMED slots.  A request that has
+ * found no free slot can be made again, since these will be free in a moment.
+ * *untrimmed changes whenever a slot leaves that state.  Needs no lock.
+ *
+ * A slot that leaves the state raises "untrimmed" and then lowers "trimmed"
+ * (see untrimmed).  We read them in the opposite order.  So a slot that is not
+ * in "trimmed" any more when we read it has been counted in *untrimmed.
  */
 uint32
 dlock_slots_trimmed(uint32 *untrimmed)
 {
 	uint32		trimmed = pg_atomic_read_u32(&slots->trimmed);
 
-	/* what has left the one is in the other */
+	/* see above */
 	pg_read_barrier();
 	*untrimmed = pg_atomic_read_u32(&slots->untrimmed);
 	return trimmed;
 }
 
 /*
- * dlock_slots_any_free_lease tells whether there is anything to trim, now or later.
+ * dlock_slots_any_free_lease returns whether the database's free list has any
+ * slot, which the writer will trim now or later.  Needs no lock.
  */
 bool
 dlock_slots_any_free_lease(DlockDatabase *db)
@@ -270,22 +303,24 @@ dlock_slots_any_free_lease(DlockDatabase *db)
 }
 
 /*
- * dlock_slots_put_back_lease returns a slot that the writer of a database has
- * trimmed to the free list; it does nothing where that was done already, because
- * the database was taken down in between.
+ * dlock_slots_put_back_lease returns a slot that the writer has trimmed, but
+ * whose row it has not deleted, to the database's free list.  Does nothing if
+ * that was done already, because the database was taken down in between.
+ * Called by the database's writer, without any lock.  Cannot fail.
  */
 void
 dlock_slots_put_back_lease(DlockDatabase *db, uint32 idx, DlockTime now)
 {
 	const DlockLease *lease = dlock_table_lease(idx);
 
-	/* nobody but the writer of a database trims its slots */
+	/* only the database's writer trims its slots */
 	if (lease->state == DLOCK_LEASE_TRIMMED && lease->database == db->slot)
 		dlock_slots_put_lease(db, idx, now);
 }
 
 /*
- * dlock_slots_retire_lease gives a trimmed slot, whose row is gone, to the pool.
+ * dlock_slots_retire_lease returns a TRIMMED slot, whose row has been deleted,
+ * to the pool of all databases.  Cannot fail.
  */
 void
 dlock_slots_retire_lease(uint32 idx)
@@ -296,6 +331,10 @@ dlock_slots_retire_lease(uint32 idx)
 	untrimmed();
 }
 
+/*
+ * dlock_slots_get_waiter returns a free waiter slot; DLOCK_NONE if there is
+ * none.
+ */
 uint32
 dlock_slots_get_waiter(void)
 {
@@ -303,8 +342,9 @@ dlock_slots_get_waiter(void)
 }
 
 /*
- * dlock_slots_put_waiter gives a waiter back, and the room that its hold did not
- * need.  Called by its own backend, once it is out of the queue.
+ * dlock_slots_put_waiter frees a waiter slot, and the hold count that was kept
+ * for it if that was not needed.  Called by the waiter's own backend, once the
+ * waiter is out of the queue.  Cannot fail.
  */
 void
 dlock_slots_put_waiter(uint32 idx)
@@ -313,6 +353,10 @@ dlock_slots_put_waiter(uint32 idx)
 	pool_put(&slots->waiters, idx, waiter_next);
 }
 
+/*
+ * dlock_slots_get_hold_count returns a free hold count; DLOCK_NONE if there is
+ * none.
+ */
 uint32
 dlock_slots_get_hold_count(void)
 {
@@ -320,7 +364,8 @@ dlock_slots_get_hold_count(void)
 }
 
 /*
- * dlock_slots_put_hold_count gives it back; DLOCK_NONE is none.
+ * dlock_slots_put_hold_count frees a hold count; DLOCK_NONE: does nothing.
+ * Cannot fail.
  */
 void
 dlock_slots_put_hold_count(uint32 idx)
@@ -329,6 +374,9 @@ dlock_slots_put_hold_count(uint32 idx)
 		pool_put(&slots->holds, idx, hold_next);
 }
 
+/*
+ * high_water returns how many slots of a pool were ever used.
+ */
 static uint32
 high_water(Pool *pool)
 {
@@ -341,8 +389,9 @@ high_water(Pool *pool)
 }
 
 /*
- * dlock_slots_leases_used bounds the slots that were ever used.  A slot handed
- * out a moment later may be missed: the caller's answer is as of its start.
+ * dlock_slots_leases_used returns an upper bound of the lease slots that were
+ * ever used.  A slot that is used for the first time after this call may be
+ * missed: the caller's answer is as of this call.
  */
 uint32
 dlock_slots_leases_used(void)
@@ -350,12 +399,18 @@ dlock_slots_leases_used(void)
 	return high_water(&slots->leases);
 }
 
+/*
+ * dlock_slots_resources_used returns the same for resources.
+ */
 uint32
 dlock_slots_resources_used(void)
 {
 	return high_water(&slots->resources);
 }
 
+/*
+ * dlock_slots_waiters_used returns the same for waiters.
+ */
 uint32
 dlock_slots_waiters_used(void)
 {
@@ -363,7 +418,8 @@ dlock_slots_waiters_used(void)
 }
 
 /*
- * dlock_slots_waiters_taken tells how many waiters there are, without a lock.
+ * dlock_slots_waiters_taken returns how many waiter slots are in use.  Needs
+ * no lock.
  */
 uint32
 dlock_slots_waiters_taken(void)
@@ -371,12 +427,19 @@ dlock_slots_waiters_taken(void)
 	return *(volatile uint32 *) &slots->waiters.taken;
 }
 
+/*
+ * dlock_slots_get_resource returns a free resource slot; DLOCK_NONE if there
+ * is none.
+ */
 uint32
 dlock_slots_get_resource(void)
 {
 	return pool_get(&slots->resources, resource_next);
 }
 
+/*
+ * dlock_slots_put_resource frees a resource slot.  Cannot fail.
+ */
 void
 dlock_slots_put_resource(uint32 idx)
 {

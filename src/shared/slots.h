@@ -1,6 +1,6 @@
 /*
  * slots.h
- *	  Free slots: of leases, resources, waiters and counts of holds.
+ *	  Free slots of leases, resources, waiters and hold counts.
  *
  * IDENTIFICATION
  *	  src/shared/slots.h
@@ -11,7 +11,9 @@
 #include "base/clock.h"
 #include "shared/database.h"
 
-/* these take a spinlock and nothing else; DLOCK_NONE where there is no slot */
+/*
+ * each takes a spinlock and no other lock; DLOCK_NONE: there is no free slot
+ */
 extern uint32 dlock_slots_get_lease(DlockDatabase *db);
 extern void dlock_slots_put_lease(DlockDatabase *db, uint32 idx, DlockTime now);
 extern uint32 dlock_slots_get_waiter(void);
@@ -21,7 +23,7 @@ extern void dlock_slots_put_hold_count(uint32 idx);
 extern uint32 dlock_slots_get_resource(void);
 extern void dlock_slots_put_resource(uint32 idx);
 
-/* called by the writer: from the free list to the pool */
+/* called by the writer, which moves slots from the free list to the pool */
 extern uint32 dlock_slots_trim_lease(DlockDatabase *db, DlockTime before);
 extern bool dlock_slots_any_free_lease(DlockDatabase *db);
 extern void dlock_slots_retire_lease(uint32 idx);
@@ -29,7 +31,7 @@ extern void dlock_slots_put_back_lease(DlockDatabase *db, uint32 idx,
 									   DlockTime now);
 extern uint32 dlock_slots_trimmed(uint32 *untrimmed);
 
-/* bounds of the slots that were ever used, and how many waiters there are */
+/* upper bounds of the slots that were ever used; the number of waiters */
 extern uint32 dlock_slots_leases_used(void);
 extern uint32 dlock_slots_resources_used(void);
 extern uint32 dlock_slots_waiters_used(void);

@@ -1,10 +1,11 @@
 /*
  * snapshot.c
- *	  Copies of what stands in shared memory, for readers.
+ *	  Copies of resources with their holders and waiters, for readers.
  *
- * A resource is copied whole under its partition lock; two resources are not
- * copied at the same instant.  Room is made without the lock: where there was
- * too little, the copy is taken again.
+ * A resource is copied under its partition lock, with all its holders and
+ * waiters.  Different resources are copied at different instants.  Room is
+ * made without the lock; if there was too little, the resource is copied
+ * again.
  *
  * IDENTIFICATION
  *	  src/shared/snapshot.c
@@ -20,7 +21,8 @@
 #include "shared/table.h"
 
 /*
- * dlock_snapshot_init prepares a copy that is used again and again.
+ * dlock_snapshot_init prepares a copy, which can be used again and again.
+ * Allocates in the current memory context.
  */
 void
 dlock_snapshot_init(DlockResourceCopy *copy)
@@ -32,6 +34,10 @@ dlock_snapshot_init(DlockResourceCopy *copy)
 	copy->waiters = palloc(copy->waiter_capacity * sizeof(DlockWaiterCopy));
 }
 
+/*
+ * copy_client copies a client's name and role.  The caller holds a partition
+ * lock under which the client has a lease or a waiter.
+ */
 static void
 copy_client(uint32 idx, char *name, Oid *role)
 {
@@ -42,10 +48,15 @@ copy_client(uint32 idx, char *name, Oid *role)
 	*role = client->row.role;
 }
 
+/*
+ * copy_holder copies a lease.  The caller holds the partition lock.
+ */
 static void
 copy_holder(DlockDatabase *db, const DlockLease *lease, DlockHolderCopy *copy)
 {
-	/* a token beyond the durable bound might be given out again */
+	/*
+	 * a token above the durable limit might be given out again after a crash
+	 */
 	copy->token = 0;
 	if (lease->token <= (int64) pg_atomic_read_u64(&db->token_limit))
 		copy->token = lease->token;
@@ -58,6 +69,9 @@ copy_holder(DlockDatabase *db, const DlockLease *lease, DlockHolderCopy *copy)
 	copy_client(lease->client, copy->client, &copy->role);
 }
 
+/*
+ * copy_waiter copies a waiter.  The caller holds the partition lock.
+ */
 static void
 copy_waiter(uint32 idx, DlockWaiterCopy *copy)
 {
@@ -73,8 +87,9 @@ copy_waiter(uint32 idx, DlockWaiterCopy *copy)
 }
 
 /*
- * copy_resource takes the copy, or says how much room it needs.  Partition
- * lock held.
+ * copy_resource copies a resource with its holders and waiters.  If there is
+ * too little room it returns false, with their numbers in *copy.  The caller
+ * holds the partition lock.
  */
 static bool
 copy_resource(DlockDatabase *db, const DlockResource *res,
@@ -102,6 +117,10 @@ copy_resource(DlockDatabase *db, const DlockResource *res,
 	return true;
 }
 
+/*
+ * make_room makes room for as many holders and waiters as *copy says.  An
+ * error if there is no memory.
+ */
 static void
 make_room(DlockResourceCopy *copy)
 {
@@ -120,7 +139,9 @@ make_room(DlockResourceCopy *copy)
 }
 
 /*
- * dlock_snapshot_by_name copies a resource; false where it is free.
+ * dlock_snapshot_by_name copies the resource of that name; returns false if no
+ * client holds it or waits for it.  Takes the partition lock.  An error if
+ * there is no memory.
  */
 bool
 dlock_snapshot_by_name(DlockDatabase *db, const DlockKey *key,
@@ -143,12 +164,18 @@ dlock_snapshot_by_name(DlockDatabase *db, const DlockKey *key,
 }
 
 /*
- * dlock_snapshot_by_slot copies the resource in a slot, if there is one and
- * it is of that database.
+ * dlock_snapshot_by_slot copies the resource in a slot; returns false if there
+ * is none, or it is of another database.  Takes the partition lock.  An error
+ * if there is no memory.
  *
- * The hash is read without a lock, to learn which lock to take.  The slot may
- * be given to a resource of another partition at any moment: that it is in
- * use must be read before that it is still ours (see dlock_resource_create).
+ * We read the hash without a lock, to learn which lock to take.  Before we
+ * have the lock, and even while we have it, the slot can be freed and given to
+ * a resource of another partition.  So under the lock we first read whether
+ * the slot is in use, and then the hash once more.  dlock_resource_create
+ * writes in the opposite order: first the hash, and the counts of holders and
+ * waiters rise only after that.  If the counts that we read belong to such
+ * another resource, the hash that we read afterwards is that resource's, and
+ * we skip the slot.  If the hash is unchanged, we hold the right lock.
  */
 bool
 dlock_snapshot_by_slot(DlockDatabase *db, uint32 slot, DlockResourceCopy *copy)
@@ -178,7 +205,8 @@ dlock_snapshot_by_slot(DlockDatabase *db, uint32 slot, DlockResourceCopy *copy)
 }
 
 /*
- * dlock_snapshot_slots bounds the slots that dlock_snapshot_by_slot takes.
+ * dlock_snapshot_slots returns an upper bound of the slots that
+ * dlock_snapshot_by_slot can be called with.
  */
 uint32
 dlock_snapshot_slots(void)

@@ -1,6 +1,6 @@
 /*
  * snapshot.h
- *	  Copies of what stands in shared memory, for readers.
+ *	  Copies of resources with their holders and waiters, for readers.
  *
  * IDENTIFICATION
  *	  src/shared/snapshot.h
@@ -16,13 +16,13 @@
 
 typedef struct DlockHolderCopy
 {
-	int64		token;			/* 0: not to be shown yet */
+	int64		token;			/* 0: must not be shown yet */
 	DlockMode	mode;
 	DlockScope	scope;
 	int32		hold_count;
 	TimestampTz acquired_at;
 	DlockTime	deadline;
-	bool		held;			/* acknowledged, and its client's still */
+	bool		held;			/* acknowledged, and has holds */
 	Oid			role;
 	char		client[DLOCK_NAME_MAX + 1];
 } DlockHolderCopy;

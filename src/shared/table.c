@@ -2,8 +2,8 @@
  * table.c
  *	  The lock table in shared memory: leases, resources, waiters, holds.
  *
- * Fixed arrays.  partition.c has the locks, resource.c finds resources by name,
- * slots.c hands out free slots.
+ * Fixed arrays.  partition.c has the locks, resource.c finds resources by
+ * name, slots.c hands out free slots.
  *
  * IDENTIFICATION
  *	  src/shared/table.c
@@ -22,9 +22,9 @@ static DlockWaiter *waiters;
 static DlockHoldCount *holds;
 
 /*
- * dlock_table_hold_counts gives how many counts of holds there is room for besides the one in
- * each lease: one for each lease that a second session holds, or one session in
- * another scope or mode, and one for each waiter.
+ * dlock_table_hold_counts returns the size of the pool of hold counts.  There
+ * is one for each lease that has a second kind of holds, of another session,
+ * scope or mode, and one for each waiter.
  */
 int
 dlock_table_hold_counts(void)
@@ -49,7 +49,7 @@ dlock_table_shmem_size(void)
 }
 
 /*
- * dlock_table_shmem_init makes the table, or attaches to it.
+ * dlock_table_shmem_init creates the table, or attaches to it.
  */
 void
 dlock_table_shmem_init(void)
@@ -75,6 +75,9 @@ dlock_table_shmem_init(void)
 		lease_client[i] = DLOCK_NONE;
 }
 
+/*
+ * dlock_table_lease returns the lease slot of that number.
+ */
 DlockLease *
 dlock_table_lease(uint32 idx)
 {
@@ -82,6 +85,9 @@ dlock_table_lease(uint32 idx)
 	return &leases[idx];
 }
 
+/*
+ * dlock_table_resource returns the resource slot of that number.
+ */
 DlockResource *
 dlock_table_resource(uint32 idx)
 {
@@ -89,6 +95,9 @@ dlock_table_resource(uint32 idx)
 	return &resources[idx];
 }
 
+/*
+ * dlock_table_waiter returns the waiter slot of that number.
+ */
 DlockWaiter *
 dlock_table_waiter(uint32 idx)
 {
@@ -96,6 +105,9 @@ dlock_table_waiter(uint32 idx)
 	return &waiters[idx];
 }
 
+/*
+ * dlock_table_hold_count returns the hold count of that number.
+ */
 DlockHoldCount *
 dlock_table_hold_count(uint32 idx)
 {
@@ -103,12 +115,21 @@ dlock_table_hold_count(uint32 idx)
 	return &holds[idx];
 }
 
+/*
+ * dlock_table_lease_client returns the client that holds the lease in a slot;
+ * DLOCK_NONE if there is no such lease.  Needs no lock, so the answer may be
+ * out of date.
+ */
 uint32
 dlock_table_lease_client(uint32 idx)
 {
 	return *(volatile uint32 *) &lease_client[idx];
 }
 
+/*
+ * dlock_table_set_lease_client sets what dlock_table_lease_client returns.
+ * The caller holds the lease's partition lock exclusively.
+ */
 void
 dlock_table_set_lease_client(uint32 idx, uint32 client)
 {

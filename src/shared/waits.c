@@ -2,10 +2,10 @@
  * waits.c
  *	  Copies of all queues at once, for the search for deadlocks.
  *
- * Each resource is copied under its partition lock; no two of them at the same
- * instant, which is why a deadlock is believed only when a second copy shows
- * it as well (see deadlock/detect.c).  Resources are found by way of the
- * waiters' slots, for there may be far more that nobody waits for.
+ * Each resource is copied under its partition lock.  Different resources are
+ * copied at different instants, so a deadlock is believed only if a second
+ * copy shows it as well (see deadlock/detect.c).  Resources are found through
+ * the waiters' slots, since there may be far more resources without waiters.
  *
  * IDENTIFICATION
  *	  src/shared/waits.c
@@ -20,7 +20,8 @@
 #include "shared/waits.h"
 
 /*
- * dlock_waits_count tells how many wait, all databases together.
+ * dlock_waits_count returns the number of waiters in all databases.  Needs no
+ * lock.
  */
 uint32
 dlock_waits_count(void)
@@ -28,6 +29,9 @@ dlock_waits_count(void)
 	return dlock_slots_waiters_taken();
 }
 
+/*
+ * copy_name copies a client's name.
+ */
 static void
 copy_name(char *to, uint32 client)
 {
@@ -37,6 +41,9 @@ copy_name(char *to, uint32 client)
 	to[from->name_len] = '\0';
 }
 
+/*
+ * copy_wait copies a waiter.  There is room.
+ */
 static void
 copy_wait(DlockWaits *waits, uint32 slot)
 {
@@ -58,8 +65,9 @@ copy_wait(DlockWaits *waits, uint32 slot)
 }
 
 /*
- * next_session steps through the counts of a lease's holds that end with a
- * session; NULL begins.
+ * next_session returns the next count of a lease's holds that end with a
+ * session, after "count"; the first one if that is NULL.  NULL if there is
+ * none.  The caller holds the partition lock.
  */
 static const DlockHoldCount *
 next_session(const DlockLease *lease, const DlockHoldCount *count)
@@ -77,8 +85,8 @@ next_session(const DlockLease *lease, const DlockHoldCount *count)
 }
 
 /*
- * count_sessions tells how much room copy_hold needs for the sessions of all
- * holders.
+ * count_sessions returns how much room copy_hold needs at most for the
+ * sessions of all holders of a resource.  The caller holds the partition lock.
  */
 static int
 count_sessions(const DlockResource *res)
@@ -96,8 +104,8 @@ count_sessions(const DlockResource *res)
 }
 
 /*
- * is_copied tells whether a session is among those from a place on: a session
- * has a count for each scope and mode.
+ * is_copied returns whether a session is among the copied ones, from index
+ * first on.  A session can have several counts, one for each scope and mode.
  */
 static bool
 is_copied(const DlockWaits *waits, int first, uint32 session)
@@ -108,6 +116,10 @@ is_copied(const DlockWaits *waits, int first, uint32 session)
 	return false;
 }
 
+/*
+ * copy_hold copies a lease and the sessions that some of its holds end with.
+ * There is room.
+ */
 static void
 copy_hold(DlockWaits *waits, const DlockLease *lease)
 {
@@ -127,8 +139,8 @@ copy_hold(DlockWaits *waits, const DlockLease *lease)
 }
 
 /*
- * copy_queue copies a resource; false where there is no room.  nsessions is how
- * many sessions its holders have.  Partition lock held.
+ * copy_queue copies a resource, whose holders have nsessions sessions; returns
+ * false if there is no room.  The caller holds the partition lock.
  */
 static bool
 copy_queue(DlockWaits *waits, const DlockResource *res, int nsessions)
@@ -160,7 +172,8 @@ copy_queue(DlockWaits *waits, const DlockResource *res, int nsessions)
 }
 
 /*
- * grow makes room for at least as many as one resource has at the moment.
+ * grow makes more room: at least for a resource with that many holders,
+ * waiters and sessions.  An error if there is no memory.
  */
 static void
 grow(DlockWaits *waits, int nholds, int nwaits, int nsessions)
@@ -180,9 +193,10 @@ grow(DlockWaits *waits, int nholds, int nwaits, int nsessions)
 }
 
 /*
- * visit copies the resource in a slot, if somebody waits for it.  The slot may
- * change hands at any moment: whatever stands in it under the lock is a
- * resource with a queue, or is passed over.
+ * visit copies the resource in a slot, if it has waiters.  The slot can be
+ * freed and used again at any moment, as dlock_snapshot_by_slot explains.  Any
+ * resource with waiters that is in the slot under the right lock is copied;
+ * otherwise the slot is skipped.
  */
 static void
 visit(DlockWaits *waits, uint32 slot)
@@ -214,8 +228,9 @@ visit(DlockWaits *waits, uint32 slot)
 }
 
 /*
- * dlock_waits_copy copies every resource that somebody waits for, into the
- * current memory context.
+ * dlock_waits_copy copies every resource that has waiters, into the current
+ * memory context.  Takes one partition lock at a time.  An error if there is
+ * no memory.
  */
 void
 dlock_waits_copy(DlockWaits *waits)
@@ -233,7 +248,7 @@ dlock_waits_copy(DlockWaits *waits)
 	{
 		uint32		slot = *(volatile uint32 *) &dlock_table_waiter(i)->resource;
 
-		/* a waiter that has gone still names the place where it stood */
+		/* a free waiter slot still has the resource where its waiter was */
 		if (slot >= (uint32) dlock_max_leases || seen[slot])
 			continue;
 		seen[slot] = true;

@@ -20,7 +20,7 @@ typedef struct DlockHoldCopy
 	DlockMode	mode;
 	int64		token;
 	DlockTime	deadline;
-	int			first_session;	/* sessions with holds that end with them */
+	int			first_session;	/* sessions that some of its holds end with */
 	int			nsessions;
 	char		client_name[DLOCK_NAME_MAX + 1];
 } DlockHoldCopy;
@@ -29,19 +29,19 @@ typedef struct DlockWaitCopy
 {
 	uint32		slot;
 	uint32		client;
-	int			queue;			/* number of the queue it stands in */
+	int			queue;			/* index of the queue that it is in */
 	int			procno;
 	int			pid;
-	int64		ticket;			/* unique in the database, for ever */
+	int64		ticket;			/* never used again in the database */
 	int32		priority;
 	DlockMode	mode;
-	bool		upgrade;		/* stands ahead of the queue */
+	bool		upgrade;		/* is ahead of the queue */
 	DlockTime	deadline;
 	TimestampTz waiting_since;
 	char		client_name[DLOCK_NAME_MAX + 1];
 } DlockWaitCopy;
 
-/* a resource that somebody waits for */
+/* a resource that has waiters */
 typedef struct DlockQueueCopy
 {
 	Oid			dboid;

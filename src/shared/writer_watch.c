@@ -1,12 +1,12 @@
 /*
  * writer_watch.c
- *	  How long a writer has had work, and what tells the monitor that it is
+ *	  How long a writer has had work, and waking the monitor when the work is
  *	  done.
  *
- * Work is a batch that is waited for, or the loading of the leases.  "urgent"
- * of a database is the time since when a backend has been waiting for the open
- * batch.  The cut moves it to work_since, which is cleared when the batch is
- * published.
+ * Work is a batch that a backend waits for, or the loading of the leases.
+ * "urgent" of a database is the time since when a backend has been waiting for
+ * the open batch.  The cut moves it to work_since, which is cleared when the
+ * batch is published.
  *
  * IDENTIFICATION
  *	  src/shared/writer_watch.c
@@ -18,8 +18,9 @@
 #include "shared/writer_watch.h"
 
 /*
- * since_of_urgent gives the time that "urgent" stands for: milliseconds of the
- * monotonic clock, modulo 2^32 (see dlock_pending_wake_writer).
+ * since_of_urgent returns the time that "urgent" stands for.  "urgent" is in
+ * milliseconds of the monotonic clock, modulo 2^32 (see hurry_writer in
+ * pending.c).
  */
 static DlockTime
 since_of_urgent(uint32 urgent)
@@ -30,11 +31,11 @@ since_of_urgent(uint32 urgent)
 }
 
 /*
- * dlock_writer_watch_since returns since when some process has been waiting
- * for the writer; 0 if none is.
+ * dlock_writer_watch_since returns since when a process has been waiting for
+ * the writer; 0 if none is.  Needs no lock.
  *
  * The cut first writes into work_since what "urgent" stands for, and then
- * clears "urgent".  We read them in the other order, so we never miss work
+ * clears "urgent".  We read them in the opposite order, so we never miss work
  * while it moves from the one to the other.
  */
 DlockTime
@@ -51,8 +52,8 @@ dlock_writer_watch_since(DlockDatabase *db)
 }
 
 /*
- * dlock_writer_watch_stalled_since is dlock_writer_watch_since if that is at
- * least DLOCK_STALL_TIME ago, else 0.
+ * dlock_writer_watch_stalled_since returns the same if that is at least
+ * DLOCK_STALL_TIME ago, else 0.  Needs no lock.
  */
 DlockTime
 dlock_writer_watch_stalled_since(DlockDatabase *db)
@@ -64,12 +65,14 @@ dlock_writer_watch_stalled_since(DlockDatabase *db)
 
 /*
  * dlock_writer_watch_await_done sets whether the writer wakes the monitor when
- * it has done its work.
+ * its work is done.  Called by the monitor, without any lock.
  *
  * The writer may finish just before that is set, and then wakes no process.
- * So the monitor reads the state of the work once more after setting it: each
- * side writes its own word by an exchange, which is a full barrier, and then
- * reads the other's.
+ * So the monitor reads work_since once more after setting it.  The monitor
+ * writes stall_told and then reads work_since; the writer writes work_since
+ * and then reads stall_told.  Both write by an atomic exchange, which is a
+ * full barrier.  So either the monitor sees that the work is done, or the
+ * writer sees that it has to wake the monitor.
  */
 void
 dlock_writer_watch_await_done(DlockDatabase *db, bool wanted)
@@ -78,9 +81,10 @@ dlock_writer_watch_await_done(DlockDatabase *db, bool wanted)
 }
 
 /*
- * dlock_writer_watch_done notes that the writer has done its work.  Either the
- * monitor sees that, or we see that it is to be woken (see
- * dlock_writer_watch_await_done).
+ * dlock_writer_watch_done notes that the writer has done its work, and wakes
+ * the monitor if it waits for that (see dlock_writer_watch_await_done).
+ * Called by the writer, or by the process that takes the database down.
+ * Cannot fail.
  */
 void
 dlock_writer_watch_done(DlockDatabase *db)

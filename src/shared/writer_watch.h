@@ -1,6 +1,6 @@
 /*
  * writer_watch.h
- *	  How long a writer has had work, and what tells the monitor that it is
+ *	  How long a writer has had work, and waking the monitor when the work is
  *	  done.
  *
  * IDENTIFICATION
