@@ -1,9 +1,11 @@
 /*
  * enqueue.c
- *	  A place in a resource's queue: taken, decided, given up.
+ *	  A place in a resource's queue: take it, read the result, leave it.
  *
- * Each of the public functions says which lock it takes, or is to be called
- * under.
+ * dlock_enqueue_refusal, dlock_enqueue_may_wait, dlock_enqueue_request and
+ * dlock_enqueue_upgrade are called with the partition lock held exclusively.
+ * dlock_enqueue_result, dlock_enqueue_leave and dlock_enqueue_give_up take it.
+ * No function here sleeps, allocates or raises an error.
  *
  * IDENTIFICATION
  *	  src/engine/enqueue.c
@@ -26,8 +28,10 @@
 #include "shared/table.h"
 
 /*
- * dlock_enqueue_refusal notes who is in the way: the holders but for the client itself,
- * which may ask for more than it holds.
+ * dlock_enqueue_refusal copies into *refusal what keeps a request from being
+ * granted: the holders, except the client itself (own), which may ask for more
+ * than it holds; and the place of the waiter, if that is not DLOCK_NONE.  The
+ * caller holds the partition lock.  Cannot fail.
  */
 void
 dlock_enqueue_refusal(const DlockResource *res, uint32 own, uint32 waiter,
@@ -60,8 +64,11 @@ dlock_enqueue_refusal(const DlockResource *res, uint32 own, uint32 waiter,
 }
 
 /*
- * stand_in_line puts a request into the queue.  lease is a slot reserved for
- * it, so that a hand-over can never fail, or the held one for an upgrade.
+ * stand_in_line puts a request into the queue; DLOCK_QUEUED, or an outcome
+ * that names the kind of slot that has run out.  "lease" is a slot reserved
+ * for the request, so that a later grant needs no slot and cannot fail; of an
+ * upgrade it is the lease that the client holds.  The caller holds the
+ * partition lock exclusively.
  */
 static DlockOutcome
 stand_in_line(const DlockRequest *request, uint32 resource, uint32 lease,
@@ -95,7 +102,11 @@ stand_in_line(const DlockRequest *request, uint32 resource, uint32 lease,
 	waiter->upgrade = upgrade;
 	waiter->must_flush = false;
 	waiter->joined = false;
-	/* whoever sees to it that standbys do not keep it waiting for ever, too */
+
+	/*
+	 * a client that bounds its wait for standbys is woken at the grant as
+	 * well
+	 */
 	waiter->eager = request->eager || request->quorum;
 	waiter->hold = request->hold;
 	waiter->ticket = (int64) pg_atomic_add_fetch_u64(&request->gate.db->next_ticket, 1);
@@ -107,16 +118,18 @@ stand_in_line(const DlockRequest *request, uint32 resource, uint32 lease,
 	pg_atomic_fetch_add_u32(&dlock_client_at(request->client)->waiting, 1);
 	dlock_queue_insert(dlock_table_resource(resource), idx);
 	grant->waiter = idx;
-	/* the monitor looks for deadlocks as long as anybody waits */
+	/* the monitor searches for deadlocks while there are waiters */
 	dlock_alarm_set(dlock_clock_after(dlock_clock_now(),
 									  dlock_deadlock_timeout * (int64) 1000));
 	return DLOCK_QUEUED;
 }
 
 /*
- * waits_for_older tells whether somebody in the way has been holding leases for
- * longer than the client: then each might wait for the other.  Whoever holds
- * nothing keeps nobody waiting.  An upgrade has nobody of the queue in its way.
+ * waits_for_older returns whether the request would wait for a client that has
+ * been holding leases for longer than its own client: then each might wait for
+ * the other.  No client can be waiting for one that holds no lease, so such a
+ * client may always wait.  An upgrade waits for holders only, not for the
+ * queue.  The caller holds the partition lock.
  */
 static bool
 waits_for_older(const DlockRequest *request, const DlockResource *res,
@@ -147,8 +160,9 @@ waits_for_older(const DlockRequest *request, const DlockResource *res,
 }
 
 /*
- * dlock_enqueue_may_wait tells whether a request may stand in line: DLOCK_QUEUED, or what it
- * is refused with.
+ * dlock_enqueue_may_wait returns whether a request may enter the queue:
+ * DLOCK_QUEUED, or the outcome with which it is refused.  The caller holds the
+ * partition lock.  Cannot fail.
  */
 DlockOutcome
 dlock_enqueue_may_wait(const DlockRequest *request, const DlockResource *res, bool upgrade,
@@ -163,7 +177,9 @@ dlock_enqueue_may_wait(const DlockRequest *request, const DlockResource *res, bo
 }
 
 /*
- * dlock_enqueue_request reserves a slot and stands in line.
+ * dlock_enqueue_request reserves a lease slot and puts the request into the
+ * queue; DLOCK_QUEUED, or an outcome that names the kind of slot that has run
+ * out.  The caller holds the partition lock exclusively.
  */
 DlockOutcome
 dlock_enqueue_request(const DlockRequest *request, uint32 resource, DlockGrant *grant)
@@ -186,8 +202,10 @@ dlock_enqueue_request(const DlockRequest *request, uint32 resource, DlockGrant *
 }
 
 /*
- * dlock_enqueue_upgrade puts a request for a stronger mode ahead of the queue;
- * own is the lease that its client holds.
+ * dlock_enqueue_upgrade puts a request for a stronger mode ahead of the queue.
+ * "own" is the lease that its client holds.  There is no other upgrader.
+ * Returns DLOCK_QUEUED, or an outcome that names the kind of slot that has run
+ * out.  The caller holds the partition lock exclusively.
  */
 DlockOutcome
 dlock_enqueue_upgrade(const DlockRequest *request, uint32 resource, uint32 own,
@@ -197,7 +215,8 @@ dlock_enqueue_upgrade(const DlockRequest *request, uint32 resource, uint32 own,
 }
 
 /*
- * take_result reads what became of a place in line.  Partition lock held.
+ * take_result reads the result of a place in the queue into *grant, and
+ * returns it as an outcome.  The caller holds the partition lock.
  */
 static DlockOutcome
 take_result(DlockGrant *grant)
@@ -227,15 +246,17 @@ take_result(DlockGrant *grant)
 }
 
 /*
- * dlock_enqueue_result tells how it stands with a place in line, and
- * gives the place up once it is decided.
+ * dlock_enqueue_result returns the result of a place in the queue,
+ * DLOCK_QUEUED if there is none yet.  If there is one, the place is freed.
+ * Takes the partition lock, shared, if the state says that there may be a
+ * result.  Cannot fail.
  */
 DlockOutcome
 dlock_enqueue_result(const DlockRequest *request, DlockGrant *grant)
 {
 	DlockOutcome outcome;
 
-	/* cheap look first: a latch is set for many reasons */
+	/* read without the lock first: a latch is set for many reasons */
 	if (pg_atomic_read_u32(&dlock_table_waiter(grant->waiter)->state) ==
 		DLOCK_WAIT_QUEUED)
 		return DLOCK_QUEUED;
@@ -252,8 +273,10 @@ dlock_enqueue_result(const DlockRequest *request, DlockGrant *grant)
 }
 
 /*
- * dlock_enqueue_leave gives a place in line up and notes who was in the
- * way; false if it has been decided meanwhile.
+ * dlock_enqueue_leave takes a request out of the queue, copies what kept it
+ * from being granted into *refusal, and returns true.  Returns false if the
+ * request was decided before we had the lock; then the caller reads the
+ * result.  Takes the partition lock exclusively.  Cannot fail.
  */
 bool
 dlock_enqueue_leave(const DlockRequest *request, DlockGrant *grant,
@@ -279,7 +302,7 @@ dlock_enqueue_leave(const DlockRequest *request, DlockGrant *grant,
 			dlock_client_unpin(waiter->client);
 			dlock_slots_put_lease(request->gate.db, waiter->lease, dlock_clock_now());
 		}
-		/* those behind may not have been held up by the holders */
+		/* the waiters behind may have waited for this one alone */
 		dlock_transition_serve_queue(resource, &wakeups);
 	}
 	dlock_partition_unlock(request->key.hash);
@@ -293,7 +316,8 @@ dlock_enqueue_leave(const DlockRequest *request, DlockGrant *grant,
 }
 
 /*
- * stands_in tells whether a waiter's slot is in a resource's queue.
+ * stands_in returns whether a waiter's slot is in a resource's queue.  The
+ * caller holds the partition lock.
  */
 static bool
 stands_in(const DlockResource *res, uint32 slot)
@@ -308,9 +332,16 @@ stands_in(const DlockResource *res, uint32 slot)
 }
 
 /*
- * dlock_enqueue_give_up takes a place in line away, because its wait is part of
- * a deadlock; false where it has been given up meanwhile.  A slot that is not
- * in the queue may be anybody's: its fields say nothing.
+ * dlock_enqueue_give_up ends a wait in order to break a deadlock; the waiter
+ * finds DLOCK_WAIT_DEADLOCK.  Returns false if the wait has ended already.
+ * Called by the process that searches for deadlocks.  Takes the partition lock
+ * exclusively.  Cannot fail.
+ *
+ * The caller has read slot and ticket without the lock.  The wait may have
+ * ended since, and the slot may belong to another waiter, of any resource,
+ * whose fields this partition lock does not guard.  So we first search this
+ * resource's queue for the slot.  Only if it is there does the lock guard its
+ * fields, and the ticket says whether it is still the same wait.
  */
 bool
 dlock_enqueue_give_up(const DlockKey *key, DlockDatabase *db, uint32 slot,

@@ -1,6 +1,6 @@
 /*
  * enqueue.h
- *	  A place in a resource's queue: taken, decided, given up.
+ *	  A place in a resource's queue: take it, read the result, leave it.
  *
  * IDENTIFICATION
  *	  src/engine/enqueue.h

@@ -1,17 +1,19 @@
 /*
  * grant.c
- *	  The lease engine: a request from its arrival to its acknowledgement.
+ *	  A request from its arrival to its acknowledgement.
  *
- *	  dlock_grant_request		granted, in line, or refused
- *	  dlock_grant_all	several at once: all granted, or none
- *	  dlock_enqueue_result	what became of a place in line
- *	  dlock_enqueue_leave	give the place up
- *	  dlock_enqueue_give_up		take the place away, because of a deadlock
- *	  dlock_grant_acknowledge	the client is told: the lease's clock starts
- *	  dlock_grant_take_back	the client will not be told
+ *	  dlock_grant_request		granted, in the queue, or refused
+ *	  dlock_grant_all			several at once: all granted, or none
+ *	  dlock_enqueue_result		result of a place in the queue
+ *	  dlock_enqueue_leave		leave the queue
+ *	  dlock_enqueue_give_up		end a wait, to break a deadlock
+ *	  dlock_grant_acknowledge	the client will be told; start the clock
+ *	  dlock_grant_take_back		the client will not be told; undo the request
  *
- * Each takes the resource's partition lock, and no other lock; acquire_all takes
- * those of all its resources.
+ * Each takes the resource's partition lock; dlock_grant_all takes those of all
+ * its resources, and dlock_grant_take_back takes the lock up to three times,
+ * one after the other.  Static functions are called under the lock, which is
+ * held exclusively.  No function here sleeps, allocates or raises an error.
  *
  * IDENTIFICATION
  *	  src/engine/grant.c
@@ -30,8 +32,9 @@
 #include "shared/table.h"
 
 /*
- * may_be_granted: the mode fits all holders, and nobody of equal or higher
- * priority waits ahead.  An upgrade waits ahead of everybody.
+ * may_be_granted returns whether a request of a client without a lease can be
+ * granted now: its mode fits all holders, there is no upgrader, and no waiter
+ * has the same priority or a higher one.
  */
 static bool
 may_be_granted(const DlockResource *res, const DlockRequest *request)
@@ -43,6 +46,10 @@ may_be_granted(const DlockResource *res, const DlockRequest *request)
 		dlock_table_waiter(res->queue_head)->priority < request->priority;
 }
 
+/*
+ * acknowledge makes a granted lease HELD, starts its clock, and counts the
+ * acknowledgement unless that was done before.
+ */
 static void
 acknowledge(const DlockRequest *request, DlockGrant *grant, DlockTime now)
 {
@@ -58,8 +65,8 @@ acknowledge(const DlockRequest *request, DlockGrant *grant, DlockTime now)
 }
 
 /*
- * add_hold counts the hold that was granted at once, and acknowledges it if
- * nothing needs to be flushed first.
+ * grant_hold adds a hold that is granted at once, and acknowledges it unless
+ * it must be flushed first.
  */
 static void
 grant_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
@@ -79,15 +86,15 @@ grant_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
 		acknowledge(request, grant, dlock_clock_now());
 		return;
 	}
-	/* a lease that is held already must not run out while we flush */
+	/* the lease, if it was held before, must not expire while we flush */
 	dlock_lease_restart_clock(idx, dlock_clock_now());
 	wakeups->urgent = true;
 }
 
 /*
- * strengthen serves a client that asks for more than it holds.  Where another
- * session of the client waits for the same already, this one will be served
- * with it.
+ * strengthen serves a client that asks for a stronger mode than it holds.  If
+ * another session of the client is the upgrader already, the request waits in
+ * the queue; it is served when that session's upgrade is.
  */
 static DlockOutcome
 strengthen(const DlockRequest *request, uint32 resource, uint32 own,
@@ -114,7 +121,7 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own,
 }
 
 /*
- * grant_lease serves a client that holds nothing yet.
+ * grant_lease serves a client that has no lease on the resource.
  */
 static DlockOutcome
 grant_lease(const DlockRequest *request, uint32 resource, bool wait,
@@ -143,8 +150,9 @@ grant_lease(const DlockRequest *request, uint32 resource, bool wait,
 }
 
 /*
- * find_resource gives the resource of a request without holders whose time is
- * over, making it if it is free.
+ * find_resource returns the resource of a request, without holders that have
+ * expired.  It creates the resource if need be; DLOCK_NONE if there is no
+ * slot.
  */
 static uint32
 find_resource(const DlockRequest *request, DlockWakeups *wakeups)
@@ -163,7 +171,7 @@ find_resource(const DlockRequest *request, DlockWakeups *wakeups)
 }
 
 /*
- * hold_more serves a client that holds the resource already.
+ * hold_more serves a client that has a lease on the resource already.
  */
 static DlockOutcome
 hold_more(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
@@ -175,11 +183,11 @@ hold_more(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 
 	if (request->token != 0 && request->token != lease->token)
 		return DLOCK_NOT_HELD;
-	/* there for the commits that depend on it, but not its client's any more */
+	/* kept by fences: its client does not hold it any more */
 	if (!request->hold.counts &&
 		(lease->hold_count <= 0 || lease->deadline <= dlock_clock_now()))
 		return DLOCK_NOT_HELD;
-	/* it is there for the commits alone: what the client held stays lost */
+	/* expired, and kept by fences: its client does not get these holds back */
 	if (lease->fences > 0 && lease->deadline <= dlock_clock_now() &&
 		dlock_holds_expire(lease) > 0)
 		dlock_transition_settle(own, DLOCK_END_EXPIRED, true, wakeups);
@@ -200,6 +208,9 @@ hold_more(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 	return outcome;
 }
 
+/*
+ * acquire_locked serves a request; may put it into the queue if "wait" is set.
+ */
 static DlockOutcome
 acquire_locked(const DlockRequest *request, bool wait, DlockGrant *grant,
 			   DlockRefusal *refusal, DlockWakeups *wakeups)
@@ -227,12 +238,15 @@ acquire_locked(const DlockRequest *request, bool wait, DlockGrant *grant,
 	if (outcome != DLOCK_GRANTED && outcome != DLOCK_QUEUED)
 	{
 		dlock_enqueue_refusal(res, request->client, DLOCK_NONE, refusal);
-		/* made for nothing? */
+		/* remove the resource if it was created for this request */
 		dlock_transition_serve_queue(resource, wakeups);
 	}
 	return outcome;
 }
 
+/*
+ * dlock_grant_init prepares a grant without lease and waiter.
+ */
 void
 dlock_grant_init(DlockGrant *grant)
 {
@@ -242,7 +256,9 @@ dlock_grant_init(DlockGrant *grant)
 }
 
 /*
- * dlock_grant_request grants a request, puts it in line, or says why not.
+ * dlock_grant_request grants a request, puts it into the queue if "wait" is
+ * set, or refuses it; the outcome says which, and *refusal why.  Takes the
+ * partition lock exclusively.  Cannot fail.
  */
 DlockOutcome
 dlock_grant_request(const DlockRequest *request, bool wait,
@@ -261,8 +277,8 @@ dlock_grant_request(const DlockRequest *request, bool wait,
 }
 
 /*
- * is_in_the_way tells whether somebody keeps a request from being granted now,
- * and notes who.
+ * is_in_the_way returns whether a request cannot be granted now, and copies
+ * what keeps it from that into *refusal.  Ends holders that have expired.
  */
 static bool
 is_in_the_way(const DlockRequest *request, DlockWakeups *wakeups,
@@ -293,10 +309,11 @@ is_in_the_way(const DlockRequest *request, DlockWakeups *wakeups,
 }
 
 /*
- * grant_all serves all requests that have no lease yet: all of them, or the
- * first in the way is told.  The locks of all are held, so that nobody sees
- * only some of them granted.  When slots run out on the way, the caller takes
- * back what was granted.
+ * grant_all grants all requests that have no lease yet.  If one of them cannot
+ * be granted, none is, and *which names it.  The caller holds the locks of all
+ * their partitions, so no process sees only some of them granted.  If slots
+ * run out on the way, the outcome says so, and the caller takes back what was
+ * granted.
  */
 static DlockOutcome
 grant_all(const DlockRequest *requests, int count, DlockGrant *grants,
@@ -322,9 +339,12 @@ grant_all(const DlockRequest *requests, int count, DlockGrant *grants,
 }
 
 /*
- * dlock_grant_all grants all requests at one instant, or tells which
- * of them cannot be.  They are for different resources, of one client.  Those
- * whose grant has a lease already are left as they are.
+ * dlock_grant_all grants all requests at one instant, or none of them; then
+ * *which is the first one that could not be granted, and *refusal says why.
+ * The requests are for different resources and have the same client.  Those
+ * whose grant has a lease already are skipped.  If slots run out on the way,
+ * the caller takes back what was granted.  Takes the partition locks of all
+ * requests exclusively.  Cannot fail.
  */
 DlockOutcome
 dlock_grant_all(const DlockRequest *requests, int count,
@@ -346,7 +366,8 @@ dlock_grant_all(const DlockRequest *requests, int count,
 }
 
 /*
- * still_granted tells whether the lease is the one that was granted.
+ * still_granted returns whether the lease slot still has the lease that was
+ * granted.
  */
 static bool
 still_granted(const DlockRequest *request, const DlockGrant *grant)
@@ -361,9 +382,11 @@ still_granted(const DlockRequest *request, const DlockGrant *grant)
 }
 
 /*
- * may_be_expired_elsewhere tells whether a server that took our place since the standbys have
- * confirmed a lease could have seen it run out already: it goes by the duration
- * that the confirmed row shows, and may have given the resource to somebody else.
+ * may_be_expired_elsewhere returns whether another server may have given the
+ * resource to another client.  A server that was promoted after the standbys
+ * had confirmed the lease starts the lease's clock with the duration in the
+ * confirmed row.  If that duration has passed since then, the lease may have
+ * expired there.
  */
 static bool
 may_be_expired_elsewhere(const DlockRequest *request, const DlockGrant *grant, DlockTime now)
@@ -376,10 +399,13 @@ may_be_expired_elsewhere(const DlockRequest *request, const DlockGrant *grant, D
 }
 
 /*
- * dlock_grant_acknowledge starts the lease's clock: its client is being told
- * now.  False if it may not be told: the lease was taken away by force, has run
- * out, or is there for commits under way alone.  grant->again tells whether to ask anew, as if the
- * request had come a moment later; time that has run out elsewhere is lost.
+ * dlock_grant_acknowledge starts the lease's clock, because the client is
+ * about to be told of the grant.  Returns false if the client must not be
+ * told: the lease has ended, has expired, is kept by fences alone, or may have
+ * expired on another server.  grant->again is then set if the request joined a
+ * lease that was there before, and that lease has ended or expired: the caller
+ * makes the request again, as if it had come a moment later.  Takes the
+ * partition lock exclusively.  Cannot fail.
  */
 bool
 dlock_grant_acknowledge(const DlockRequest *request, DlockGrant *grant)
@@ -406,8 +432,9 @@ dlock_grant_acknowledge(const DlockRequest *request, DlockGrant *grant)
 }
 
 /*
- * undo takes away what a request was granted, unless it is gone: given back, or
- * made weaker, by another session of the client.
+ * undo takes away what a request was granted.  Another session of the client
+ * may have given the hold back, or a downgrade may have undone the upgrade;
+ * then there is nothing to undo.
  */
 static void
 undo(const DlockRequest *request, const DlockGrant *grant,
@@ -432,8 +459,14 @@ undo(const DlockRequest *request, const DlockGrant *grant,
 }
 
 /*
- * dlock_grant_take_back undoes a request whose client will not hear of it,
- * whether it stands in line or has been granted.
+ * dlock_grant_take_back undoes a request whose client will not be told of it.
+ * Cannot fail, so it can be called while an error is handled.
+ *
+ * If the request is in the queue, it leaves.  The process that releases the
+ * lease may grant it just before we have the lock: then dlock_enqueue_leave
+ * returns false, dlock_enqueue_result reads the grant, and we undo that as
+ * well.  The partition lock is released between these steps.  If the lease
+ * ends in between, still_granted finds that there is nothing to undo.
  */
 void
 dlock_grant_take_back(const DlockRequest *request, DlockGrant *grant)

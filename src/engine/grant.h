@@ -1,6 +1,6 @@
 /*
  * grant.h
- *	  The lease engine: a request from its arrival to its acknowledgement.
+ *	  A request from its arrival to its acknowledgement.
  *
  * IDENTIFICATION
  *	  src/engine/grant.h

@@ -2,8 +2,9 @@
  * holding.c
  *	  What happens to a lease that is held: released, renewed, changed.
  *
- * Each function takes the partition lock.  It refers to the lease by slot and
- * token (see lookup.c), and does nothing where that lease has ended.
+ * Each exported function takes the partition lock.  It refers to the lease by
+ * slot and token (see lookup.c) and does nothing if that lease has ended.
+ * None of them sleeps, allocates or raises an error.
  *
  * IDENTIFICATION
  *	  src/engine/holding.c
@@ -29,14 +30,15 @@
 #include "shared/table.h"
 
 /*
- * dlock_holding_keep fences a lease for a transaction that is about to commit:
- * whatever happens to the lease, nobody else gets it before the fence is let
- * go.  Its clock runs on meanwhile.  False where the lease is over, or is not
- * held any more in a mode.
+ * dlock_holding_keep puts a fence on a lease, for a transaction that is about
+ * to commit: whatever happens to the lease, no other client gets the resource
+ * before dlock_holding_let_go.  Its clock continues.  Returns false if the
+ * lease has ended or expired, or is not held in that mode any more; then there
+ * is no fence.
  *
- * batch is raised to the one that must be durable before the commit.  There is
- * one if another session of the client has made the lease exclusive, and still
- * waits until the ends of those who shared it are durable.
+ * *batch is raised to the batch that must be durable before the commit.  There
+ * is one if another session of the client has made the lease exclusive, and
+ * still waits until the ends of the former shared leases are durable.
  */
 bool
 dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
@@ -58,7 +60,9 @@ dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
 }
 
 /*
- * last_fence_gone does what had to wait for the commits under way.
+ * last_fence_gone does what had to wait for the commits under way: the lease
+ * ends if it has no holds, or its clock and its mode are set anew.  The caller
+ * holds the partition lock exclusively.
  */
 static void
 last_fence_gone(uint32 idx, DlockWakeups *wakeups)
@@ -70,14 +74,15 @@ last_fence_gone(uint32 idx, DlockWakeups *wakeups)
 		dlock_transition_end(idx, (DlockEndCause) lease->end_cause, wakeups);
 		return;
 	}
-	/* where it ran out meanwhile, it has left the heap */
+	/* if it expired while there were fences, it has left the heap */
 	if (lease->deadline != DLOCK_NEVER && !lease->in_heap)
 		dlock_deadline_set(idx, lease->deadline);
 	dlock_transition_settle_mode(idx, wakeups);
 }
 
 /*
- * dlock_holding_let_go takes a fence away.
+ * dlock_holding_let_go removes a fence.  If it was the last one, what had to
+ * wait for it is done now.
  */
 void
 dlock_holding_let_go(DlockGate gate, const DlockLeaseRef *ref)
@@ -93,8 +98,8 @@ dlock_holding_let_go(DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_holding_release gives holds of the mode of the reference back, a session's
- * own or those of others.
+ * dlock_holding_release gives back up to "count" holds of the mode of the
+ * reference: the session's own, or those of other sessions.
  */
 void
 dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref, uint32 session,
@@ -113,8 +118,8 @@ dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref, uint32 session,
 }
 
 /*
- * dlock_holding_end_session takes away what a session that is over held, and
- * nobody has given back.
+ * dlock_holding_end_session removes the holds of a session that has ended, as
+ * far as they were not given back before.
  */
 void
 dlock_holding_end_session(DlockGate gate, const DlockLeaseRef *ref,
@@ -132,8 +137,8 @@ dlock_holding_end_session(DlockGate gate, const DlockLeaseRef *ref,
 }
 
 /*
- * dlock_holding_end_transaction takes one hold of a transaction away, of the
- * mode of the reference; kept tells whether it had stopped the clock.
+ * dlock_holding_end_transaction removes one hold of a session's transaction,
+ * of the mode of the reference.  "kept" says whether the hold stops the clock.
  */
 void
 dlock_holding_end_transaction(DlockGate gate, const DlockLeaseRef *ref,
@@ -152,9 +157,10 @@ dlock_holding_end_transaction(DlockGate gate, const DlockLeaseRef *ref,
 }
 
 /*
- * row_batch gives the batch that has to be durable before a lease's row says no
- * less than memory does; 0 where it does already, where there is to be no row,
- * or where the session does not wait for rows.
+ * row_batch returns the batch that must be durable before a lease's row says
+ * no less than memory does.  Returns 0 if that is so already, if the lease has
+ * no row, or if the session does not wait for rows.  The caller holds the
+ * partition lock exclusively.
  */
 static uint64
 row_batch(uint32 idx, DlockWakeups *wakeups)
@@ -163,7 +169,7 @@ row_batch(uint32 idx, DlockWakeups *wakeups)
 
 	if (!lease->durable || !dlock_durable)
 		return 0;
-	/* acknowledged without, until somebody asks for more */
+	/* it was acknowledged without being durable */
 	if (!lease->promised)
 		dlock_lease_promise(idx, wakeups);
 	return dlock_pending_is_durable(wakeups->db, lease->duration_batch) ?
@@ -172,11 +178,11 @@ row_batch(uint32 idx, DlockWakeups *wakeups)
 
 /*
  * dlock_holding_renew restarts a lease's clock, with a new duration if one is
- * given.  False where the lease has ended.
+ * given.  Returns false if the lease has ended or expired.
  *
- * If renewal->batch is not 0, the caller waits for that batch before it answers;
- * if renewal->confirm is set, also for a barrier.  confirm is left alone
- * otherwise, so that one barrier can serve several leases.
+ * If renewal->batch is not 0, the caller waits for that batch before it
+ * answers; if renewal->confirm is set, it also waits for a barrier.  "confirm"
+ * is never reset, so that one barrier can serve several leases.
  */
 bool
 dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref,
@@ -195,12 +201,12 @@ dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref,
 
 		if (renewal->duration != 0 && renewal->duration != lease->duration)
 			dlock_lease_set_duration(ref->lease, renewal->duration, &wakeups);
-		/* also where another session has asked for what the row lacks */
+		/* also if another session has asked for what the row lacks */
 		renewal->batch = row_batch(ref->lease, &wakeups);
 		wakeups.urgent |= renewal->batch != 0;
 		if (lease->durable && renewal->quorum)
 		{
-			/* a flush that carries the row is as good as any */
+			/* the flush that carries the row serves as well */
 			if (wakeups.marked)
 				renewal->batch = dlock_pending_barrier(gate.db);
 			else
@@ -220,8 +226,9 @@ dlock_holding_renew(DlockGate gate, const DlockLeaseRef *ref,
 }
 
 /*
- * dlock_holding_barrier asks for a flush that begins from now on; gives the
- * batch to wait for.  Any partition lock keeps the writer from closing it.
+ * dlock_holding_barrier has a batch flushed from now on, even if nothing has
+ * changed, and returns the number of the batch to wait for.  Any partition
+ * lock keeps the writer from cutting the open batch, so we take the first one.
  */
 uint64
 dlock_holding_barrier(DlockGate gate)
@@ -236,11 +243,12 @@ dlock_holding_barrier(DlockGate gate)
 }
 
 /*
- * dlock_holding_downgrade gives a lease a weaker mode and lets in whom it kept
- * out.  Upgrades and holds that were acknowledged since it was looked
- * up stay: the last wish counts.  If so many were that they are counted anew, all
- * stay.  Where a commit depends on the lease, those who are to be let in have to
- * wait for that.
+ * dlock_holding_downgrade gives a lease a weaker mode, and grants requests
+ * that fit then.  Upgrades and holds that were acknowledged after ref was
+ * looked up keep their mode: the later request counts.  If the lease's counter
+ * of acknowledgements was reset since then, all keep their mode.  If commits
+ * under way depend on the lease, it becomes weaker only when the last of them
+ * has ended.
  */
 void
 dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref,
@@ -264,9 +272,10 @@ dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref,
 }
 
 /*
- * reorder gives the waiters of a client another priority; tells how many
- * waiters the client has.  A waiter that moves back is met again: it then has
- * the priority, and is counted by then.
+ * reorder gives the waiters of a client another priority, and returns how many
+ * waiters the client has.  They are counted before any is moved: a waiter that
+ * moves towards the end of the queue is met a second time, and then has the
+ * new priority.  The caller holds the partition lock exclusively.
  */
 static int
 reorder(DlockResource *res, uint32 client, int32 priority)
@@ -296,7 +305,8 @@ reorder(DlockResource *res, uint32 client, int32 priority)
 
 /*
  * dlock_holding_set_priority gives a client's lease and its waiters on a
- * resource another priority; tells how many there were.
+ * resource another priority; returns how many there were.  Does nothing if the
+ * database is shut.
  */
 int
 dlock_holding_set_priority(DlockGate gate, const DlockKey *key, uint32 client,
@@ -320,7 +330,7 @@ dlock_holding_set_priority(DlockGate gate, const DlockKey *key, uint32 client,
 			count++;
 		}
 		count += reorder(res, client, priority);
-		/* a new head may fit the holders where the old one did not */
+		/* the new head of the queue may fit the holders */
 		dlock_transition_serve_queue(resource, &wakeups);
 	}
 	dlock_partition_unlock(key->hash);
@@ -329,8 +339,8 @@ dlock_holding_set_priority(DlockGate gate, const DlockKey *key, uint32 client,
 }
 
 /*
- * is_meant tells whether a lease is one of those to be ended by force: that
- * with the token, or all that are not newer than another.
+ * is_meant returns whether a lease is to be ended by force: it has that token,
+ * or, if the token is 0, a token up to "newest".
  */
 static bool
 is_meant(const DlockLease *lease, int64 token, int64 newest)
@@ -339,9 +349,10 @@ is_meant(const DlockLease *lease, int64 token, int64 newest)
 }
 
 /*
- * dlock_holding_force_release ends the leases on a resource up to the newest
- * token, or the one with that token; tells how many.  Those on which a commit
- * under way depends are left; committing tells whether there are any.
+ * dlock_holding_force_release ends the leases on a resource that have a token
+ * up to "newest", or the one that has "token" if that is not 0; returns how
+ * many.  It leaves those on which commits under way depend; *committing says
+ * whether there are any.  Does nothing if the database is shut.
  */
 int
 dlock_holding_force_release(DlockGate gate, const DlockKey *key, int64 token,

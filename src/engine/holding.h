@@ -1,6 +1,6 @@
 /*
  * holding.h
- *	  What happens to a lease that is held: found, released, renewed, changed.
+ *	  What happens to a lease that is held: released, renewed, changed.
  *
  * IDENTIFICATION
  *	  src/engine/holding.h
@@ -21,7 +21,7 @@ extern int	dlock_holding_force_release(DlockGate gate, const DlockKey *key,
 										int64 token, int64 newest,
 										bool *committing);
 
-/* called at transaction end as well: these cannot fail */
+/* also called at transaction end: these cannot fail */
 extern void dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref,
 								  uint32 session, bool others, int32 count);
 extern void dlock_holding_end_session(DlockGate gate,

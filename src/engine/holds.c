@@ -1,23 +1,27 @@
 /*
  * holds.c
- *	  The holds of a lease: whose they are, what ends them, how strong they are.
+ *	  The holds of a lease: to which session they belong, what ends them, and
+ *	  which mode they give the lease.
  *
- * A client may hold a lease several times, from several sessions and in several
- * modes.  Holds are counted by mode and by what ends them: those of scope lease
- * belong to the client, those of scope session and transaction to one session.
- * So a session's end, or that of its transaction, ends just the holds that it
- * took and that nobody has given back meanwhile, and the lease is as strong as
- * the strongest of those that are left.
+ * A client may hold a lease several times, from several sessions and in
+ * several modes.  Holds are counted by mode and by what ends them: those of
+ * scope lease belong to the client, those of scope session and transaction to
+ * one session.  So the end of a session, or of its transaction, ends exactly
+ * the holds that it took and that were not given back before.  The lease has
+ * the strongest mode of the holds that are left.
  *
- * A hold that was granted and not acknowledged yet is its request's: nobody else
- * can give it back or make it weaker.
+ * A hold that was granted and is not acknowledged yet belongs to its request:
+ * no other request can give it back or make it weaker.
  *
- * The first count stands in the lease itself, and most leases have no other.
- * Others come from a pool.  A waiter has one in reserve, so that a hand-over
- * cannot fail.
+ * The first count is in the lease itself, and most leases have no other.
+ * Further counts come from a pool.  A waiter has one in reserve, so that a
+ * grant to it cannot fail.
  *
- * The sums in the lease (hold_count, session_holds, transaction_holds, kept) are
- * changed here and nowhere else.
+ * The sums in the lease (hold_count, session_holds, transaction_holds, kept)
+ * are changed in this file only.
+ *
+ * The caller of every function holds the partition lock, exclusively unless
+ * the function only reads.  No function here can fail.
  *
  * IDENTIFICATION
  *	  src/engine/holds.c
@@ -28,7 +32,8 @@
 #include "shared/slots.h"
 
 /*
- * owner_of gives the session that a hold ends with.
+ * owner_of returns the session that a hold ends with; DLOCK_NO_SESSION if it
+ * belongs to the client.
  */
 static uint32
 owner_of(const DlockHold *hold)
@@ -37,7 +42,8 @@ owner_of(const DlockHold *hold)
 }
 
 /*
- * stops_clock tells whether a lease does not run out as long as it has the hold.
+ * stops_clock returns whether a lease does not expire as long as it has the
+ * hold.
  */
 static bool
 stops_clock(const DlockHold *hold)
@@ -46,12 +52,19 @@ stops_clock(const DlockHold *hold)
 		(hold->scope == DLOCK_SCOPE_TRANSACTION && !hold->duration_given);
 }
 
+/*
+ * next_of returns the next count of a lease, or NULL.
+ */
 static DlockHoldCount *
 next_of(const DlockHoldCount *count)
 {
 	return count->next == DLOCK_NONE ? NULL : dlock_table_hold_count(count->next);
 }
 
+/*
+ * find_count returns the count of one kind of holds, or NULL if there are
+ * none.
+ */
 static DlockHoldCount *
 find_count(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
 		   DlockMode mode)
@@ -66,6 +79,9 @@ find_count(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
 	return count;
 }
 
+/*
+ * find_hold returns the count that a hold belongs to, or NULL.
+ */
 static DlockHoldCount *
 find_hold(DlockLease *lease, const DlockHold *hold)
 {
@@ -73,6 +89,9 @@ find_hold(DlockLease *lease, const DlockHold *hold)
 					  hold->mode);
 }
 
+/*
+ * add_to_sums adds n holds of the kind of a count to the sums in the lease.
+ */
 static void
 add_to_sums(DlockLease *lease, const DlockHoldCount *count, int32 n)
 {
@@ -103,8 +122,8 @@ dlock_holds_init(DlockLease *lease)
 }
 
 /*
- * dlock_holds_need_room tells whether a hold can be added only with room from
- * the pool.
+ * dlock_holds_need_room returns whether adding a hold needs a count from the
+ * pool.
  */
 bool
 dlock_holds_need_room(DlockLease *lease, const DlockHold *hold)
@@ -113,6 +132,9 @@ dlock_holds_need_room(DlockLease *lease, const DlockHold *hold)
 		find_hold(lease, hold) == NULL;
 }
 
+/*
+ * fill makes a count one for holds of that kind, with no holds yet.
+ */
 static void
 fill(DlockHoldCount *count, const DlockHold *hold)
 {
@@ -126,7 +148,8 @@ fill(DlockHoldCount *count, const DlockHold *hold)
 }
 
 /*
- * append adds a count to those of a lease, in the room that *spare has.
+ * append adds a count for holds of that kind to a lease, in the slot that
+ * *spare names, and sets *spare to DLOCK_NONE.
  */
 static DlockHoldCount *
 append(DlockLease *lease, const DlockHold *hold, uint32 *spare)
@@ -146,8 +169,8 @@ append(DlockLease *lease, const DlockHold *hold, uint32 *spare)
 }
 
 /*
- * dlock_holds_add counts one more hold, of which nobody has been told yet.
- * Where that needs room, *spare has it; it is set to DLOCK_NONE if it was used.
+ * dlock_holds_add adds a hold, not acknowledged yet.  If that needs a count
+ * from the pool, *spare names it; it is set to DLOCK_NONE if it was used.
  */
 void
 dlock_holds_add(DlockLease *lease, const DlockHold *hold, uint32 *spare)
@@ -167,7 +190,7 @@ dlock_holds_add(DlockLease *lease, const DlockHold *hold, uint32 *spare)
 }
 
 /*
- * dlock_holds_tell notes that a hold that was added is being acknowledged.
+ * dlock_holds_tell notes that a hold is acknowledged.
  */
 void
 dlock_holds_tell(DlockLease *lease, const DlockHold *hold)
@@ -180,7 +203,7 @@ dlock_holds_tell(DlockLease *lease, const DlockHold *hold)
 }
 
 /*
- * dlock_holds_tell_anew begins to count anew what is acknowledged.
+ * dlock_holds_tell_anew restarts the count of acknowledgements at 0.
  */
 void
 dlock_holds_tell_anew(DlockLease *lease)
@@ -192,9 +215,9 @@ dlock_holds_tell_anew(DlockLease *lease)
 }
 
 /*
- * dlock_holds_restore counts the holds that a lease's row tells of.  Whatever
- * session they were of, it is gone; which of them was weaker than the lease, the
- * row does not say.
+ * dlock_holds_restore adds the holds that a lease's row shows.  Their
+ * sessions, if they had any, have ended, so they count as holds of scope
+ * lease.  The row has one mode only, so all of them get it.
  */
 void
 dlock_holds_restore(DlockLease *lease, DlockMode mode, int32 count)
@@ -207,8 +230,8 @@ dlock_holds_restore(DlockLease *lease, DlockMode mode, int32 count)
 }
 
 /*
- * drop_empty gives back the counts that have come to nothing.  The one in the
- * lease is filled from the next.
+ * drop_empty returns counts without holds to the pool.  If the count in the
+ * lease is empty, the next one moves into it.
  */
 static void
 drop_empty(DlockLease *lease)
@@ -234,7 +257,7 @@ drop_empty(DlockLease *lease)
 }
 
 /*
- * take takes holds from one count, as many as wanted and as there are.
+ * take removes holds from a count, up to "wanted"; returns how many.
  */
 static int32
 take(DlockLease *lease, DlockHoldCount *count, int32 wanted)
@@ -248,7 +271,7 @@ take(DlockLease *lease, DlockHoldCount *count, int32 wanted)
 }
 
 /*
- * take_told leaves those that were not acknowledged.
+ * take_told does the same, but leaves holds that are not acknowledged.
  */
 static int32
 take_told(DlockLease *lease, DlockHoldCount *count, int32 wanted)
@@ -257,8 +280,9 @@ take_told(DlockLease *lease, DlockHoldCount *count, int32 wanted)
 }
 
 /*
- * take_back_told takes one of a session's holds of a scope away, of that mode or
- * else, where another session has changed the lease's mode meanwhile, of any.
+ * take_back_told removes one acknowledged hold of a session and scope.  It
+ * prefers that mode, but takes one of any mode, since another session may have
+ * changed the mode of the hold.  Returns whether there was one.
  */
 static bool
 take_back_told(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
@@ -277,8 +301,9 @@ take_back_told(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
 }
 
 /*
- * dlock_holds_take_back takes a hold away that was added; false where it was
- * acknowledged, and another session has given it back already.
+ * dlock_holds_take_back removes a hold that was added.  "told" says whether it
+ * was acknowledged; then another session may have given it back before, and
+ * the function returns false.
  */
 bool
 dlock_holds_take_back(DlockLease *lease, const DlockHold *hold, bool told)
@@ -297,8 +322,9 @@ dlock_holds_take_back(DlockLease *lease, const DlockHold *hold, bool told)
 }
 
 /*
- * release_mine takes holds of one mode away, up to so many, that are the caller's:
- * those of its session, then those of scope lease.
+ * release_mine removes up to "count" holds of one mode that the session may
+ * give back as its own: first those of scope session, then those of scope
+ * lease.  Returns how many.
  */
 static int32
 release_mine(DlockLease *lease, uint32 session, DlockMode mode, int32 count)
@@ -316,7 +342,8 @@ release_mine(DlockLease *lease, uint32 session, DlockMode mode, int32 count)
 }
 
 /*
- * release_others is the same for holds of other sessions, the oldest first.
+ * release_others does the same for holds of scope session of other sessions,
+ * the oldest first.
  */
 static int32
 release_others(DlockLease *lease, uint32 session, DlockMode mode, int32 count)
@@ -331,10 +358,12 @@ release_others(DlockLease *lease, uint32 session, DlockMode mode, int32 count)
 }
 
 /*
- * dlock_holds_release gives holds back, the caller's or those of other sessions:
- * of that mode, or of a weaker one where the lease was made weaker since they
- * were asked for; tells how many there were.  Never of a stronger one, which
- * would have come later.  Holds of a transaction end with it, not here.
+ * dlock_holds_release removes up to "count" holds, the session's own or those
+ * of other sessions, and returns how many.  It takes those of that mode first.
+ * If there are too few, it takes those of weaker modes, because the lease may
+ * have been made weaker since the release was asked for.  It never takes those
+ * of a stronger mode, which must have come later.  Holds of scope transaction
+ * end with their transaction, not here.
  */
 int32
 dlock_holds_release(DlockLease *lease, uint32 session, DlockMode mode,
@@ -350,8 +379,8 @@ dlock_holds_release(DlockLease *lease, uint32 session, DlockMode mode,
 }
 
 /*
- * dlock_holds_end_session takes away what a session holds that is over; tells
- * how many.
+ * dlock_holds_end_session removes all holds of scope session of a session that
+ * has ended; returns how many.
  */
 int32
 dlock_holds_end_session(DlockLease *lease, uint32 session)
@@ -366,8 +395,8 @@ dlock_holds_end_session(DlockLease *lease, uint32 session)
 }
 
 /*
- * dlock_holds_end_transaction takes one hold of a session's transaction away;
- * kept tells whether it stops the clock.
+ * dlock_holds_end_transaction removes one hold of a session's transaction.
+ * "kept" says whether it stops the clock.  Returns whether there was one.
  */
 bool
 dlock_holds_end_transaction(DlockLease *lease, uint32 session, DlockMode mode,
@@ -377,8 +406,8 @@ dlock_holds_end_transaction(DlockLease *lease, uint32 session, DlockMode mode,
 }
 
 /*
- * split leaves so many holds of a count where they are, and gives another count
- * with the others; NULL where there is no room for that.
+ * split leaves "keep" holds in a count and moves the others into a new count,
+ * which it returns; NULL if the pool is empty.
  */
 static DlockHoldCount *
 split(DlockHoldCount *count, int32 keep)
@@ -398,7 +427,8 @@ split(DlockHoldCount *count, int32 keep)
 }
 
 /*
- * join_alike puts the holds of a count to another count of the same kind.
+ * join_alike moves the holds of a count into another count of the same kind,
+ * if the lease has one.
  */
 static void
 join_alike(DlockLease *lease, DlockHoldCount *count)
@@ -418,9 +448,11 @@ join_alike(DlockLease *lease, DlockHoldCount *count)
 }
 
 /*
- * kept_strong tells how many holds of a count are not to be made weaker: those
- * that are not acknowledged yet, and those that were when more requests had been
- * than that.  There are at most as many of these as requests since.
+ * kept_strong returns how many holds of a count keep their mode when a lease
+ * is downgraded: those that are not acknowledged yet, and those that were
+ * acknowledged after "told" acknowledgements.  The latter are not counted one
+ * by one, but they cannot be more than the acknowledgements since then.  If
+ * the newest hold of the count was acknowledged before that, there are none.
  */
 static int32
 kept_strong(const DlockLease *lease, const DlockHoldCount *count, uint32 told)
@@ -434,9 +466,9 @@ kept_strong(const DlockLease *lease, const DlockHoldCount *count, uint32 told)
 }
 
 /*
- * dlock_holds_weaken gives a weaker mode to those holds that were acknowledged
- * when so many requests had been; later ones stay as they are: the last request
- * counts.
+ * dlock_holds_weaken gives a weaker mode to the holds that were acknowledged
+ * by the time that the lease had "told" acknowledgements.  Later holds keep
+ * their mode: the later request counts.
  */
 void
 dlock_holds_weaken(DlockLease *lease, DlockMode mode, uint32 told)
@@ -453,7 +485,7 @@ dlock_holds_weaken(DlockLease *lease, DlockMode mode, uint32 told)
 			continue;
 		if (keep > 0)
 			i = split(i, keep);
-		/* they stay stronger than they need to be */
+		/* no room to split: they stay stronger than they need to be */
 		if (i == NULL)
 			break;
 		i->mode = mode;
@@ -465,8 +497,8 @@ dlock_holds_weaken(DlockLease *lease, DlockMode mode, uint32 told)
 }
 
 /*
- * dlock_holds_expire takes away the holds that were acknowledged: their time is
- * over.  Returns how many there were.
+ * dlock_holds_expire removes all acknowledged holds of a lease that has
+ * expired; returns how many.
  */
 int32
 dlock_holds_expire(DlockLease *lease)
@@ -480,7 +512,7 @@ dlock_holds_expire(DlockLease *lease)
 }
 
 /*
- * dlock_holds_clear takes all holds away.
+ * dlock_holds_clear removes all holds.
  */
 void
 dlock_holds_clear(DlockLease *lease)
@@ -491,7 +523,8 @@ dlock_holds_clear(DlockLease *lease)
 }
 
 /*
- * dlock_holds_of_session tells whether a session has holds that end with it.
+ * dlock_holds_of_session returns whether a session has holds of scope session
+ * or transaction.
  */
 bool
 dlock_holds_of_session(const DlockLease *lease, uint32 session)
@@ -502,6 +535,9 @@ dlock_holds_of_session(const DlockLease *lease, uint32 session)
 	return false;
 }
 
+/*
+ * stronger returns the stronger of two modes.
+ */
 static DlockMode
 stronger(DlockMode a, DlockMode b)
 {
@@ -509,8 +545,8 @@ stronger(DlockMode a, DlockMode b)
 }
 
 /*
- * strongest gives the mode that upgrades and holds make a lease have; with "row"
- * only those that outlive a crash.
+ * strongest returns the mode that upgrades and holds give a lease; with "row",
+ * without the holds of scope transaction, which a crash ends.
  */
 static DlockMode
 strongest(const DlockLease *lease, bool row)
@@ -525,7 +561,7 @@ strongest(const DlockLease *lease, bool row)
 }
 
 /*
- * dlock_holds_mode gives the mode that the holds of a lease make it have.
+ * dlock_holds_mode returns the mode that upgrades and holds give a lease.
  */
 DlockMode
 dlock_holds_mode(const DlockLease *lease)
@@ -534,7 +570,8 @@ dlock_holds_mode(const DlockLease *lease)
 }
 
 /*
- * dlock_holds_row_mode is the same for the holds that outlive a crash.
+ * dlock_holds_row_mode returns the mode that the row is to show: the same,
+ * without the holds that a crash ends.
  */
 DlockMode
 dlock_holds_row_mode(const DlockLease *lease)
@@ -543,9 +580,10 @@ dlock_holds_row_mode(const DlockLease *lease)
 }
 
 /*
- * dlock_holds_survey counts the holds that a session can give back, by mode: its
- * own and those of scope lease, and those of other sessions.  Gives the mode in
- * which the session has the lease, whatever other sessions hold.
+ * dlock_holds_survey counts the acknowledged holds that a session can give
+ * back, by mode: its own with those of scope lease, and those of other
+ * sessions.  Returns the mode in which the session has the lease, whatever
+ * other sessions hold.
  */
 DlockMode
 dlock_holds_survey(const DlockLease *lease, uint32 session,

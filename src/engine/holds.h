@@ -1,6 +1,7 @@
 /*
  * holds.h
- *	  The holds of a lease: whose they are, and what ends them.  lease/ only.
+ *	  The holds of a lease: to which session they belong, and what ends them.
+ *	  For engine/ only.
  *
  * IDENTIFICATION
  *	  src/engine/holds.h
@@ -31,7 +32,7 @@ extern void dlock_holds_tell_anew(DlockLease *lease);
 extern int32 dlock_holds_expire(DlockLease *lease);
 extern void dlock_holds_clear(DlockLease *lease);
 
-/* the partition lock in any mode */
+/* the caller holds the partition lock in any mode */
 extern DlockMode dlock_holds_mode(const DlockLease *lease);
 extern DlockMode dlock_holds_row_mode(const DlockLease *lease);
 extern DlockMode dlock_holds_survey(const DlockLease *lease, uint32 session,

@@ -1,9 +1,10 @@
 /*
  * lease.c
- *	  The steps of one lease, whoever waits for its resource.
+ *	  Changes of a single lease, without regard to the queue of its resource.
  *
- * Every function here runs under the exclusive lock of the partition, changes
- * shared memory and nothing else, and cannot fail.
+ * The caller of every function holds the partition lock, exclusively unless
+ * the function only reads.  The functions change shared memory and nothing
+ * else, and cannot fail.
  *
  * IDENTIFICATION
  *	  src/engine/lease.c
@@ -20,6 +21,9 @@
 #include "shared/slots.h"
 #include "shared/table.h"
 
+/*
+ * mark notes that a lease's row must be written; returns the open batch.
+ */
 static uint64
 mark(uint32 idx, DlockWakeups *wakeups)
 {
@@ -28,8 +32,10 @@ mark(uint32 idx, DlockWakeups *wakeups)
 }
 
 /*
- * note_end says that a lease is not any more what its row shows: it has ended,
- * needs no row, or is weaker.  What was never written cannot come back.
+ * note_end records that a lease is less than what its row shows: it has ended,
+ * needs no row any more, or is weaker.  The next grant of the resource waits
+ * until that is durable.  A lease that was never written cannot be loaded
+ * again after a crash, so there is nothing to record.
  */
 static void
 note_end(uint32 idx, DlockWakeups *wakeups)
@@ -41,7 +47,8 @@ note_end(uint32 idx, DlockWakeups *wakeups)
 }
 
 /*
- * dlock_lease_is_live tells whether somebody holds it.
+ * dlock_lease_is_live returns whether a slot has a lease that was granted and
+ * has not ended.
  */
 bool
 dlock_lease_is_live(const DlockLease *lease)
@@ -51,7 +58,8 @@ dlock_lease_is_live(const DlockLease *lease)
 }
 
 /*
- * dlock_lease_of_client gives the lease of a client on a resource.
+ * dlock_lease_of_client returns the lease of a client on a resource, or
+ * DLOCK_NONE.
  */
 uint32
 dlock_lease_of_client(const DlockResource *res, uint32 client)
@@ -64,9 +72,9 @@ dlock_lease_of_client(const DlockResource *res, uint32 client)
 }
 
 /*
- * dlock_lease_conflicts tells whether a mode does not fit the holders of a
- * resource, one of them left out unless that is DLOCK_NONE.  The strongest of
- * the others decides (see dlock_mode_check).
+ * dlock_lease_conflicts returns whether a mode conflicts with any holder of a
+ * resource, except "own" unless that is DLOCK_NONE.  The holders are ordered
+ * by mode, and the strongest of the others decides (see dlock_mode_check).
  */
 bool
 dlock_lease_conflicts(const DlockResource *res, DlockMode mode, uint32 own)
@@ -80,7 +88,8 @@ dlock_lease_conflicts(const DlockResource *res, DlockMode mode, uint32 own)
 }
 
 /*
- * link_holder puts a lease into the list of holders, behind the stronger ones.
+ * link_holder puts a lease into the list of holders, behind those of a
+ * stronger mode.
  */
 static void
 link_holder(DlockResource *res, uint32 idx)
@@ -105,6 +114,9 @@ link_holder(DlockResource *res, uint32 idx)
 		dlock_table_lease(next)->prev = idx;
 }
 
+/*
+ * unlink_holder takes a lease out of the list of holders.
+ */
 static void
 unlink_holder(DlockResource *res, uint32 idx)
 {
@@ -119,7 +131,7 @@ unlink_holder(DlockResource *res, uint32 idx)
 }
 
 /*
- * dlock_lease_set_mode gives a holder another mode, and its place by that.
+ * dlock_lease_set_mode gives a holder another mode, and its place in the list.
  */
 void
 dlock_lease_set_mode(uint32 idx, DlockMode mode)
@@ -135,8 +147,8 @@ dlock_lease_set_mode(uint32 idx, DlockMode mode)
 }
 
 /*
- * dlock_lease_prepare fills a reserved slot with what is asked for, so that
- * whoever grants it needs to know no more.
+ * dlock_lease_prepare fills a reserved slot with all that a later grant needs,
+ * and pins the client.
  */
 void
 dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
@@ -171,8 +183,8 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 }
 
 /*
- * dlock_lease_grant makes a prepared lease a holder, with the next token.  Its
- * first hold is still to be added.
+ * dlock_lease_grant makes a prepared lease a holder of the resource, with the
+ * next token.  The caller adds its first hold.
  */
 void
 dlock_lease_grant(uint32 resource, uint32 idx, DlockWakeups *wakeups)
@@ -182,7 +194,11 @@ dlock_lease_grant(uint32 resource, uint32 idx, DlockWakeups *wakeups)
 
 	Assert(lease->state == DLOCK_LEASE_RESERVED);
 	Assert(!dlock_lease_conflicts(res, lease->mode, DLOCK_NONE));
-	/* who looks without the lock finds the right hash once it is live */
+
+	/*
+	 * a process that reads the state without our lock and finds the lease
+	 * live reads the new hash afterwards (see dlock_lookup_find_slot)
+	 */
 	pg_write_barrier();
 	lease->state = DLOCK_LEASE_PENDING;
 	lease->token = (int64) pg_atomic_add_fetch_u64(&wakeups->db->next_token, 1);
@@ -195,8 +211,9 @@ dlock_lease_grant(uint32 resource, uint32 idx, DlockWakeups *wakeups)
 }
 
 /*
- * dlock_lease_set_duration gives a lease another duration.  Where the row may promise
- * less than that, this ends with the open batch.
+ * dlock_lease_set_duration gives a lease another duration.  The durable row
+ * may still have a shorter one: until the open batch is durable, sure_duration
+ * is what the row has at least.
  */
 void
 dlock_lease_set_duration(uint32 idx, int64 duration, DlockWakeups *wakeups)
@@ -216,8 +233,8 @@ dlock_lease_set_duration(uint32 idx, int64 duration, DlockWakeups *wakeups)
 }
 
 /*
- * dlock_lease_sure_duration gives a duration that the durable row of a lease does not
- * fall short of.
+ * dlock_lease_sure_duration returns a duration that the durable row of a lease
+ * has at least.
  */
 int64
 dlock_lease_sure_duration(const DlockLease *lease)
@@ -229,8 +246,8 @@ dlock_lease_sure_duration(const DlockLease *lease)
 }
 
 /*
- * dlock_lease_promise has the row of a lease written with the open batch, for
- * somebody who is told only then.
+ * dlock_lease_promise has the row of a lease written with the open batch,
+ * because an acknowledgement waits for it.
  */
 void
 dlock_lease_promise(uint32 idx, DlockWakeups *wakeups)
@@ -243,7 +260,8 @@ dlock_lease_promise(uint32 idx, DlockWakeups *wakeups)
 }
 
 /*
- * hold_has_row tells whether a hold, or a change of the mode, is for the row to tell.
+ * hold_has_row returns whether a lease's row shows a hold, or a change of the
+ * mode.
  */
 static bool
 hold_has_row(const DlockHold *hold)
@@ -252,8 +270,8 @@ hold_has_row(const DlockHold *hold)
 }
 
 /*
- * is_promise tells whether a hold is not acknowledged before it is durable.
- * One of scope transaction has no row.
+ * is_promise returns whether a hold is not acknowledged before it is durable.
+ * A hold of scope transaction has no row.
  */
 static bool
 is_promise(const DlockLease *lease, const DlockHold *hold)
@@ -262,8 +280,8 @@ is_promise(const DlockLease *lease, const DlockHold *hold)
 }
 
 /*
- * begin_anew makes a lease its client's again that was there for the commits
- * under way alone.
+ * begin_anew gives a lease that only fences keep back to its client, with the
+ * scope and the duration of the new hold.
  */
 static void
 begin_anew(uint32 idx, const DlockHold *hold, DlockWakeups *wakeups)
@@ -274,8 +292,8 @@ begin_anew(uint32 idx, const DlockHold *hold, DlockWakeups *wakeups)
 }
 
 /*
- * dlock_lease_add_hold counts one more hold, or notes that the mode is being changed;
- * for spare see dlock_holds_add.
+ * dlock_lease_add_hold adds a hold to a lease or, if the hold does not count,
+ * an upgrade of its mode.  For spare see dlock_holds_add.
  */
 void
 dlock_lease_add_hold(uint32 idx, const DlockHold *hold, uint32 *spare,
@@ -321,16 +339,18 @@ dlock_lease_add_hold(uint32 idx, const DlockHold *hold, uint32 *spare,
 }
 
 /*
- * dlock_lease_hold_batch gives the batch that has to be durable before a hold that
- * was just added may be acknowledged; 0 where that may be at once.  It is
+ * dlock_lease_hold_batch returns the batch that must be durable before a hold
+ * that was just added may be acknowledged; 0 if it may be at once.  That is
  *
- *	  the open one, which shows the hold, if that was promised to be durable;
- *	  the open one if the token is beyond the durable bound, since after a crash
- *	  it would be given out again;
- *	  the one that shows the end of whoever had the resource before.
+ * - the open batch, which shows the hold, if the hold must be durable;
+ * - the open batch if the token is above the durable limit, since after a
+ *   crash the token would be given out again;
+ * - else the batch with which all earlier ends of leases on the resource are
+ *   durable.
  *
- * The last goes for every hold.  That the lease is held already proves nothing:
- * another session of the client may be waiting for that very batch.
+ * The last one applies to every hold.  If the client has held the lease
+ * before, that does not mean that those ends are durable: another session of
+ * the client may still be waiting for that batch.
  */
 uint64
 dlock_lease_hold_batch(DlockDatabase *db, uint32 idx, const DlockHold *hold)
@@ -345,8 +365,9 @@ dlock_lease_hold_batch(DlockDatabase *db, uint32 idx, const DlockHold *hold)
 }
 
 /*
- * dlock_lease_restart_clock lets an acknowledged lease run for its duration from
- * now, or for what it has left if that is more.
+ * dlock_lease_restart_clock lets a HELD lease run for its duration from now,
+ * or until its present deadline if that is later.  Does nothing while holds
+ * stop the clock.
  */
 void
 dlock_lease_restart_clock(uint32 idx, DlockTime now)
@@ -361,8 +382,8 @@ dlock_lease_restart_clock(uint32 idx, DlockTime now)
 }
 
 /*
- * scope_left gives the scope of a lease after holds have gone: what it was as
- * long as there is such a hold.
+ * scope_left returns the scope of a lease after holds were removed.  It stays
+ * as it was as long as there is a hold of that scope.
  */
 static DlockScope
 scope_left(const DlockLease *lease)
@@ -382,7 +403,7 @@ scope_left(const DlockLease *lease)
 
 /*
  * dlock_lease_strengthen gives a lease a mode that covers its own, for a hold
- * that is about to be added.
+ * that the caller is about to add.
  */
 void
 dlock_lease_strengthen(uint32 idx, DlockMode mode)
@@ -392,8 +413,8 @@ dlock_lease_strengthen(uint32 idx, DlockMode mode)
 }
 
 /*
- * dlock_lease_settle_row has the row written after holds were taken away of
- * which it tells, if "row" is set.
+ * dlock_lease_settle_row adapts the scope after holds were removed.  If "row"
+ * is set, the row shows these holds and is written again.
  */
 void
 dlock_lease_settle_row(uint32 idx, bool row, DlockWakeups *wakeups)
@@ -404,7 +425,7 @@ dlock_lease_settle_row(uint32 idx, bool row, DlockWakeups *wakeups)
 	if (lease->durable && row)
 	{
 		(void) mark(idx, wakeups);
-		/* what is left needs no row */
+		/* the holds that are left need no row */
 		if (lease->hold_count == lease->transaction_holds)
 		{
 			lease->durable = false;
@@ -415,7 +436,8 @@ dlock_lease_settle_row(uint32 idx, bool row, DlockWakeups *wakeups)
 }
 
 /*
- * dlock_lease_settle_row_mode sees to it that the row shows the mode that it should.
+ * dlock_lease_settle_row_mode has the row written if it shows another mode
+ * than it should.
  */
 void
 dlock_lease_settle_row_mode(uint32 idx, DlockWakeups *wakeups)
@@ -434,15 +456,18 @@ dlock_lease_settle_row_mode(uint32 idx, DlockWakeups *wakeups)
 }
 
 /*
- * dlock_lease_tell notes that a request that was granted is being acknowledged:
- * the hold is its client's, or the mode is what the lease has from now on.
+ * dlock_lease_tell counts the acknowledgement of a request.  From now on the
+ * hold can be given back, and the upgrade can be undone by a downgrade.
  */
 void
 dlock_lease_tell(uint32 idx, const DlockHold *hold)
 {
 	DlockLease *lease = dlock_table_lease(idx);
 
-	/* a downgrade that was asked for before is not heard then, see downgrade */
+	/*
+	 * a downgrade requested before this has no effect
+	 * (dlock_holding_downgrade)
+	 */
 	if (lease->told == PG_UINT32_MAX)
 		dlock_holds_tell_anew(lease);
 	lease->told++;
@@ -458,8 +483,8 @@ dlock_lease_tell(uint32 idx, const DlockHold *hold)
 }
 
 /*
- * dlock_lease_downgrade undoes the upgrades that were acknowledged, as far as
- * they went beyond a mode.
+ * dlock_lease_downgrade undoes acknowledged upgrades, as far as they went
+ * beyond a mode.
  */
 void
 dlock_lease_downgrade(uint32 idx, DlockMode mode)
@@ -474,7 +499,7 @@ dlock_lease_downgrade(uint32 idx, DlockMode mode)
 }
 
 /*
- * note_cause remembers how a lease ended that somebody was told of.
+ * note_cause remembers how a lease has ended, if it was ever acknowledged.
  */
 static void
 note_cause(const DlockLease *lease, DlockEndCause cause, DlockDatabase *db,
@@ -494,8 +519,8 @@ note_cause(const DlockLease *lease, DlockEndCause cause, DlockDatabase *db,
 }
 
 /*
- * dlock_lease_remove takes a lease off its resource and frees its slot; for
- * dlock_transition_end alone, which sees to whoever it kept waiting.
+ * dlock_lease_remove takes a lease off its resource and frees its slot.  Only
+ * for dlock_transition_end, which then serves the queue.
  */
 void
 dlock_lease_remove(uint32 idx, DlockEndCause cause, DlockWakeups *wakeups)

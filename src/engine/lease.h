@@ -1,6 +1,7 @@
 /*
  * lease.h
- *	  The steps of one lease, whoever waits for its resource.  engine/ only.
+ *	  Changes of a single lease, without regard to the queue of its resource.
+ *	  For engine/ only.
  *
  * IDENTIFICATION
  *	  src/engine/lease.h
@@ -12,7 +13,7 @@
 #include "shared/causes.h"
 #include "shared/table.h"
 
-/* the caller holds the partition lock exclusively */
+/* the caller holds the partition lock, exclusively unless it only reads */
 extern bool dlock_lease_is_live(const DlockLease *lease);
 extern uint32 dlock_lease_of_client(const DlockResource *res, uint32 client);
 extern bool dlock_lease_conflicts(const DlockResource *res, DlockMode mode,

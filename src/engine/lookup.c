@@ -1,10 +1,13 @@
 /*
  * lookup.c
- *	  Leases found by name, slot or token, and how they stand.
+ *	  Find leases by name, slot or token, and check how they stand.
  *
- * A lease is looked up by name and client once; from then on it is referred
- * to by slot and token, and a caller who comes with such a reference finds
- * either that very lease or nothing.
+ * A lease is looked up by name and client once.  From then on it is referred
+ * to by slot and token: the reference finds either that very lease or nothing,
+ * whatever the slot is used for later.
+ *
+ * Each function takes the partition lock, unless it says that the caller holds
+ * it.  None can fail.
  *
  * IDENTIFICATION
  *	  src/engine/lookup.c
@@ -24,8 +27,9 @@
 #include "shared/table.h"
 
 /*
- * dlock_lookup_runs tells whether a lease is anybody's: one that is there only until
- * the commits under way are over is not.
+ * dlock_lookup_runs returns whether a lease is acknowledged, has holds and has
+ * not expired.  A lease that only fences keep has no holds.  The caller holds
+ * the partition lock.
  */
 bool
 dlock_lookup_runs(const DlockLease *lease)
@@ -34,6 +38,10 @@ dlock_lookup_runs(const DlockLease *lease)
 		lease->deadline > dlock_clock_now();
 }
 
+/*
+ * copy_ref copies what a reference says of a lease.  The caller holds the
+ * partition lock.
+ */
 static void
 copy_ref(uint32 idx, DlockLeaseRef *ref)
 {
@@ -49,7 +57,8 @@ copy_ref(uint32 idx, DlockLeaseRef *ref)
 }
 
 /*
- * dlock_lookup_first_holder gives the first lease on a resource.  Partition lock held.
+ * dlock_lookup_first_holder returns the first lease on a resource, or
+ * DLOCK_NONE.  The caller holds the partition lock.
  */
 uint32
 dlock_lookup_first_holder(const DlockKey *key)
@@ -61,8 +70,8 @@ dlock_lookup_first_holder(const DlockKey *key)
 }
 
 /*
- * dlock_lookup_find looks for the lease of a client on a resource; false
- * where there is none, or its time is over.
+ * dlock_lookup_find finds the lease of a client on a resource; returns false
+ * if there is none or it has expired.
  */
 bool
 dlock_lookup_find(DlockGate gate, const DlockKey *key, uint32 client,
@@ -84,11 +93,16 @@ dlock_lookup_find(DlockGate gate, const DlockKey *key, uint32 client,
 }
 
 /*
- * dlock_lookup_find_slot gives the lease in a slot, if it is that client's.
+ * dlock_lookup_find_slot finds the lease in a slot; returns false if the slot
+ * has no lease of that client and database.
  *
- * The hash is read without a lock, to learn which lock to take.  The slot may
- * go to a lease of another partition at any moment: that it is live must be
- * read before that it is still there (see dlock_lease_grant).
+ * We read the hash without a lock, to learn which lock to take.  Before we
+ * have the lock, and even while we have it, the slot can get a lease of
+ * another partition.  So under the lock we first read the state, and then the
+ * hash once more.  dlock_lease_grant writes in the opposite order: the hash,
+ * and then the state.  If the state that we read is that of such another
+ * lease, the hash that we read afterwards is that lease's, and we return
+ * false.  If the hash is unchanged, we hold the right lock.
  */
 bool
 dlock_lookup_find_slot(DlockGate gate, uint32 slot, uint32 client,
@@ -98,7 +112,7 @@ dlock_lookup_find_slot(DlockGate gate, uint32 slot, uint32 client,
 	uint32		hash;
 	bool		found;
 
-	/* this array is compact: most slots are somebody else's */
+	/* read this array first: it is compact, and most slots do not match */
 	if (dlock_table_lease_client(slot) != client)
 		return false;
 	hash = *(volatile uint32 *) &lease->hash;
@@ -115,6 +129,10 @@ dlock_lookup_find_slot(DlockGate gate, uint32 slot, uint32 client,
 	return found;
 }
 
+/*
+ * copy_holder_ref copies a lease and its holder.  The caller holds the
+ * partition lock.
+ */
 static void
 copy_holder_ref(uint32 idx, DlockHolder *holder)
 {
@@ -128,8 +146,9 @@ copy_holder_ref(uint32 idx, DlockHolder *holder)
 }
 
 /*
- * dlock_lookup_find_holder looks for the lease on a resource that has a token,
- * or where that is 0 for any, whosever it is; false where there is none.
+ * dlock_lookup_find_holder finds the lease on a resource that has a token, or
+ * any lease if the token is 0, of whichever client.  Returns false if there is
+ * none.
  */
 bool
 dlock_lookup_find_holder(DlockGate gate, const DlockKey *key, int64 token,
@@ -150,8 +169,8 @@ dlock_lookup_find_holder(DlockGate gate, const DlockKey *key, int64 token,
 }
 
 /*
- * dlock_lookup_stands tells whether a reference's lease is still there.  Partition lock
- * held.
+ * dlock_lookup_stands returns whether the lease of a reference has not ended.
+ * The caller holds the partition lock.
  */
 bool
 dlock_lookup_stands(DlockGate gate, const DlockLeaseRef *ref)
@@ -165,7 +184,8 @@ dlock_lookup_stands(DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_lookup_of_session tells whether a session has a hold of a lease.
+ * dlock_lookup_of_session returns whether a lease has holds that end with a
+ * session or its transaction.
  */
 bool
 dlock_lookup_of_session(DlockGate gate, const DlockLeaseRef *ref,
@@ -181,8 +201,8 @@ dlock_lookup_of_session(DlockGate gate, const DlockLeaseRef *ref,
 }
 
 /*
- * dlock_lookup_is_running tells whether a lease is still the one referred to,
- * and its time not over.
+ * dlock_lookup_is_running returns whether the lease of a reference has neither
+ * ended nor expired, and has holds.
  */
 bool
 dlock_lookup_is_running(DlockGate gate, const DlockLeaseRef *ref)
@@ -196,8 +216,9 @@ dlock_lookup_is_running(DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * is_over tells whether a lease is still there although it is nobody's any more,
- * and why.
+ * is_over returns whether a lease that was acknowledged is still there
+ * although its client does not hold it any more, and if so completes *cause.
+ * The caller holds the partition lock.
  */
 static bool
 is_over(uint32 idx, DlockCause *cause)
@@ -213,9 +234,10 @@ is_over(uint32 idx, DlockCause *cause)
 }
 
 /*
- * dlock_lookup_cause completes how the lease of a client on a resource has
- * ended: that with the token, or where that is 0 the last one; false where that
- * is not remembered.  client may be DLOCK_NONE, if there is a token.
+ * dlock_lookup_cause completes *cause: how a lease on a resource has ended,
+ * the one with the token or, if that is 0, the last one of the client.
+ * Returns false if the lease has not ended or its end is not remembered.  The
+ * client may be DLOCK_NONE if there is a token.
  */
 bool
 dlock_lookup_cause(const DlockKey *key, uint32 client, DlockCause *cause)
@@ -236,7 +258,7 @@ dlock_lookup_cause(const DlockKey *key, uint32 client, DlockCause *cause)
 }
 
 /*
- * dlock_lookup_ref_cause is the same for the lease of a reference.
+ * dlock_lookup_ref_cause does the same for the lease of a reference.
  */
 bool
 dlock_lookup_ref_cause(DlockGate gate, const DlockLeaseRef *ref,

@@ -1,6 +1,6 @@
 /*
  * lookup.h
- *	  Leases found by name, slot or token, and how they stand.
+ *	  Find leases by name, slot or token, and check how they stand.
  *
  * IDENTIFICATION
  *	  src/engine/lookup.h
@@ -11,25 +11,28 @@
 #include "engine/request.h"
 #include "shared/causes.h"
 
-/* which lease of whom, as copied when it was looked up */
+/* a lease, as copied when it was looked up */
 typedef struct DlockLeaseRef
 {
 	uint32		lease;
 	uint32		hash;
 	int64		token;
-	uint32		told;			/* requests that were acknowledged by then */
-	DlockMode	mode;			/* of the lease; of a hold, where it is one's */
-	DlockMode	own_mode;		/* in which the session has the lease */
-	int32		own[DLOCK_NMODES];	/* holds of the session and of scope lease */
-	int32		others[DLOCK_NMODES];	/* holds of other sessions that it can
-										 * give back */
+	uint32		told;			/* the lease's count of acknowledgements at
+								 * that time */
+	DlockMode	mode;			/* of the lease, or of the hold meant */
+	DlockMode	own_mode;		/* in which the session has the lease,
+								 * whatever other sessions hold */
+	int32		own[DLOCK_NMODES];	/* the session's holds and those of scope
+									 * lease */
+	int32		others[DLOCK_NMODES];	/* holds of other sessions that the
+										 * session can give back */
 } DlockLeaseRef;
 
-/* a lease and who holds it */
+/* a lease and its holder */
 typedef struct DlockHolder
 {
 	DlockLeaseRef ref;
-	uint32		client;			/* to compare with one that has a pin */
+	uint32		client;			/* only to compare with a pinned client */
 	Oid			role;
 	char		name[DLOCK_NAME_MAX + 1];
 } DlockHolder;
@@ -49,7 +52,7 @@ extern bool dlock_lookup_ref_cause(DlockGate gate, const DlockLeaseRef *ref,
 extern bool dlock_lookup_is_running(DlockGate gate,
 									const DlockLeaseRef *ref);
 
-/* the caller holds the partition lock; engine/ only */
+/* the caller holds the partition lock; for engine/ only */
 struct DlockLease;
 extern bool dlock_lookup_stands(DlockGate gate, const DlockLeaseRef *ref);
 extern bool dlock_lookup_runs(const struct DlockLease *lease);

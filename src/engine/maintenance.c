@@ -1,6 +1,9 @@
 /*
  * maintenance.c
- *	  What the workers do to leases: load, start, expire, take down.
+ *	  What the workers do to leases: restore, start clocks, expire, end all.
+ *
+ * Each exported function takes the partition locks that it needs.  None can
+ * fail.
  *
  * IDENTIFICATION
  *	  src/engine/maintenance.c
@@ -21,13 +24,14 @@
 #include "shared/snapshot.h"
 #include "shared/table.h"
 
-/* restored leases do not all run out in one instant: up to a tenth later */
+/* restored leases expire in steps, up to a tenth of their duration later */
 #define SPREAD_STEPS 1000
 
 /*
- * dlock_maintenance_restore puts a lease back as its row says.  Leases come newest
- * first, so one that does not fit those already there is out of date.  Its
- * session, if it had one, is gone: from now on its time counts.
+ * dlock_maintenance_restore restores a lease from its row.  Leases are
+ * restored newest first, so a lease that conflicts with one that is there
+ * already is out of date and is not restored.  Its session, if it had one, has
+ * ended, so its clock runs.
  */
 DlockRestoreResult
 dlock_maintenance_restore(DlockDatabase *db, const DlockRecord *record,
@@ -83,8 +87,8 @@ dlock_maintenance_restore(DlockDatabase *db, const DlockRecord *record,
 }
 
 /*
- * dlock_maintenance_start_clocks gives every restored lease its full duration from
- * now.
+ * dlock_maintenance_start_clocks gives every restored lease its full duration
+ * from now.
  */
 void
 dlock_maintenance_start_clocks(DlockDatabase *db)
@@ -107,6 +111,10 @@ dlock_maintenance_start_clocks(DlockDatabase *db)
 	}
 }
 
+/*
+ * dismiss_first ends the wait of the first waiter of a resource, because the
+ * extension was dropped.  The caller holds the partition lock exclusively.
+ */
 static void
 dismiss_first(DlockDatabase *db, DlockResource *res, DlockWakeups *wakeups)
 {
@@ -122,7 +130,9 @@ dismiss_first(DlockDatabase *db, DlockResource *res, DlockWakeups *wakeups)
 }
 
 /*
- * empty_resource sends the waiters of a resource away and ends its leases.
+ * empty_resource ends the waits and the leases of the resource in a slot, if
+ * it is of that database.  The slot can be freed and used again before we have
+ * the lock, and even while we have it: see dlock_snapshot_by_slot.
  */
 static void
 empty_resource(DlockDatabase *db, uint32 slot)
@@ -142,10 +152,14 @@ empty_resource(DlockDatabase *db, uint32 slot)
 	{
 		while (res->nwaiters > 0)
 			dismiss_first(db, res, &wakeups);
-		/* with the last one the resource goes, and may become another's */
+
+		/*
+		 * the last lease takes the resource with it: res is not read after
+		 * that
+		 */
 		for (int n = res->nholders; n > 0; n--)
 		{
-			/* commits that depend on it find the gate shut */
+			/* commits that depend on it find the database shut */
 			dlock_table_lease(res->holders)->fences = 0;
 			dlock_transition_end(res->holders, DLOCK_END_UNTOLD, &wakeups);
 		}
@@ -155,11 +169,15 @@ empty_resource(DlockDatabase *db, uint32 slot)
 }
 
 /*
- * dlock_maintenance_purge ends everything in a database: its extension was dropped.
+ * dlock_maintenance_purge ends all leases and waits of a database, whose
+ * extension was dropped or whose leases are to be loaded again.
  *
- * The database is shut first.  A request that saw it open did so under a
- * partition lock; once we have passed through all of these, whatever it did
- * is there for us to find.
+ * The race: a backend reads that the database is open, another process shuts
+ * it, and the backend then adds a lease or a waiter.  Backends read "open" and
+ * change the table in one hold of a partition lock.  We shut the database and
+ * then pass through all partition locks.  A backend that had its lock before
+ * us has made its change by then, so we find it.  A backend that gets its lock
+ * after us reads that the database is shut.
  */
 void
 dlock_maintenance_purge(DlockDatabase *db)
@@ -182,9 +200,10 @@ dlock_maintenance_purge(DlockDatabase *db)
 }
 
 /*
- * dlock_maintenance_expire ends the leases of a partition that have run out, one
- * lock hold each, so that a mass expiry holds nobody up; lowers *next to the
- * time when the next one does.
+ * dlock_maintenance_expire ends the leases of a partition that have expired,
+ * and lowers *next to the time when the next one expires.  It takes the
+ * partition lock for one lease at a time, so that many leases that expire at
+ * once do not keep others waiting.
  */
 void
 dlock_maintenance_expire(int partition, DlockTime *next)

@@ -1,6 +1,6 @@
 /*
  * maintenance.h
- *	  What the workers do to leases: load, start, expire, take down.
+ *	  What the workers do to leases: restore, start clocks, expire, end all.
  *
  * IDENTIFICATION
  *	  src/engine/maintenance.h
@@ -15,7 +15,7 @@
 typedef enum DlockRestoreResult
 {
 	DLOCK_RESTORED,
-	DLOCK_RESTORE_CONFLICT,		/* a newer lease excludes it */
+	DLOCK_RESTORE_CONFLICT,		/* it conflicts with a newer lease */
 	DLOCK_RESTORE_NO_SLOT,
 } DlockRestoreResult;
 

@@ -1,15 +1,24 @@
 /*
  * transition.c
- *	  The single steps by which who holds what changes.
+ *	  The state transitions of leases and waiters.
  *
- *	  lease:	FREE -> RESERVED -> PENDING -> HELD -> FREE
- *				PENDING -> FREE (taken back), RESERVED -> FREE (left the queue)
- *				FREE -> TRIMMED -> FREE (the writer deletes its row)
- *	  waiter:	QUEUED -> GRANTED | LOST | DEADLOCK | CLOSED, or it leaves
+ *	  lease:	FREE -> RESERVED		a request takes the slot
+ *				RESERVED -> PENDING		granted
+ *				RESERVED -> FREE		the waiter left, or shares a lease
+ *				PENDING -> HELD			acknowledged
+ *				PENDING -> FREE			taken back, or ended
+ *				HELD -> FREE			ended
+ *				FREE -> TRIMMED			the writer is about to delete its row
+ *				TRIMMED -> FREE			it has deleted the row, or could not
+ *	  waiter:	QUEUED -> GRANTED		it has the lease
+ *				QUEUED -> LOST			an upgrade whose lease has ended
+ *				QUEUED -> DEADLOCK		its wait was ended to break a deadlock
+ *				QUEUED -> CLOSED		the extension was dropped
+ *				or it leaves while it is QUEUED
  *
- * Every function here runs under the exclusive lock of the partition, changes
- * shared memory and nothing else, and cannot fail.  Latches are set by
- * dlock_wakeups_run once the lock is released.
+ * The caller of every function holds the partition lock exclusively.  The
+ * functions change shared memory and nothing else, and cannot fail.  Latches
+ * are set by dlock_wakeups_run once the lock is released.
  *
  * IDENTIFICATION
  *	  src/engine/transition.c
@@ -27,8 +36,8 @@
 #include "shared/table.h"
 
 /*
- * dismiss_changers sends away the waiters that mean to change the lease of a
- * client, which is not its client's any more.
+ * dismiss_changers ends the waits of requests that want to change the mode of
+ * a client's lease, because the client does not hold it any more.
  */
 static void
 dismiss_changers(DlockResource *res, uint32 client, DlockWakeups *wakeups)
@@ -56,9 +65,9 @@ dismiss_changers(DlockResource *res, uint32 client, DlockWakeups *wakeups)
 }
 
 /*
- * dlock_transition_settle does what follows when holds were taken away, of which the
- * row tells if "row" is set.  The lease ends with the last one, for that cause,
- * or with its last fence if that is later.
+ * dlock_transition_settle adapts a lease after holds were removed; "row" says
+ * whether its row shows these.  If no hold is left, the lease ends for that
+ * cause or, if it has fences, with the last of them.
  */
 void
 dlock_transition_settle(uint32 idx, DlockEndCause cause, bool row,
@@ -86,9 +95,10 @@ dlock_transition_settle(uint32 idx, DlockEndCause cause, bool row,
 }
 
 /*
- * dlock_transition_settle_mode makes a lease as weak as its holds allow, and lets in
- * whom it kept out.  Where commits depend on it, that waits for the last of
- * them; what the row says does not.
+ * dlock_transition_settle_mode makes a lease as weak as its holds and upgrades
+ * allow, and grants requests that fit then.  If commits under way depend on
+ * the lease, only its row becomes weaker now; the rest waits until the last of
+ * them has ended.
  */
 void
 dlock_transition_settle_mode(uint32 idx, DlockWakeups *wakeups)
@@ -105,7 +115,7 @@ dlock_transition_settle_mode(uint32 idx, DlockWakeups *wakeups)
 }
 
 /*
- * resource_tidy forgets a resource that nobody uses.
+ * resource_tidy removes a resource that has neither holders nor waiters.
  */
 static void
 resource_tidy(uint32 resource)
@@ -117,9 +127,10 @@ resource_tidy(uint32 resource)
 }
 
 /*
- * demote makes an ordinary waiter of an upgrader whose lease has just ended,
- * if it asked for a lease; the slot that has become free is kept for it.  One
- * that meant to change its lease has none to change.
+ * demote handles an upgrader whose lease has just ended.  A request for a
+ * lease becomes an ordinary waiter, for which the slot that has become free is
+ * reserved.  A request that wants to change the lease has none to change, and
+ * is dismissed; so is a request for which there is no slot.
  */
 static void
 demote(uint32 idx, DlockWakeups *wakeups)
@@ -145,8 +156,8 @@ demote(uint32 idx, DlockWakeups *wakeups)
 }
 
 /*
- * dlock_transition_end frees a lease and serves whom it kept waiting.  The resource
- * may be gone afterwards.
+ * dlock_transition_end ends a lease that has no fences, and serves the queue.
+ * If that leaves neither holders nor waiters, the resource is removed as well.
  */
 void
 dlock_transition_end(uint32 idx, DlockEndCause cause, DlockWakeups *wakeups)
@@ -171,7 +182,15 @@ dlock_transition_end(uint32 idx, DlockEndCause cause, DlockWakeups *wakeups)
 }
 
 /*
- * dlock_transition_dismiss takes a waiter out of the queue and tells it why.
+ * dlock_transition_dismiss takes a waiter out of the queue, sets its state,
+ * and has its backend woken.
+ *
+ * A backend whose grant must be flushed first is woken when the batch is
+ * durable, by the notice that is written here; it is woken now only if it has
+ * more to do before that (eager).  The batch may be one that the writer is
+ * publishing at this moment.  If the writer has read the notices before ours
+ * was written, it has set durable_batch before that, and we see it and wake
+ * the backend ourselves.
  */
 void
 dlock_transition_dismiss(uint32 idx, DlockWaitState why, DlockWakeups *wakeups)
@@ -186,23 +205,26 @@ dlock_transition_dismiss(uint32 idx, DlockWaitState why, DlockWakeups *wakeups)
 	if (why == DLOCK_WAIT_GRANTED && waiter->must_flush)
 	{
 		wakeups->urgent = true;
-		/* it need not know before it may say so, unless it has more to do */
+		/* usually it has nothing to do before the batch is durable */
 		wake = waiter->eager;
 		if (!wake)
 		{
 			dlock_pending_notify(wakeups->db, waiter->procno, waiter->batch);
-			/* the end of the lease before may be in a batch under way */
+			/* the batch may be durable already: see above */
 			wake = dlock_pending_is_durable(wakeups->db, waiter->batch);
 		}
 	}
-	/* from here on the waiter may look, once it has the partition lock */
+
+	/*
+	 * from here on the backend may read the result, under the partition lock
+	 */
 	pg_atomic_write_u32(&waiter->state, why);
 	if (wake)
 		dlock_wakeups_add(wakeups, waiter->procno);
 }
 
 /*
- * give tells a waiter that it has the lease, and counts its hold.
+ * give grants a waiter a lease and adds its hold.
  */
 static void
 give(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
@@ -220,8 +242,8 @@ give(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
 }
 
 /*
- * share gives a waiter the lease that its client holds already, in place of
- * the one that was kept ready for it.
+ * share grants a waiter the lease that its client holds already, in place of
+ * the slot that was reserved for it.
  */
 static void
 share(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
@@ -234,8 +256,8 @@ share(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
 }
 
 /*
- * promote turns a waiter into an upgrader: its client has got a lease, but in
- * a weaker mode.
+ * promote turns a waiter into the upgrader: its client has got a lease, in a
+ * weaker mode than the waiter asks for.
  */
 static void
 promote(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
@@ -253,7 +275,9 @@ promote(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
 }
 
 /*
- * serve_also serves a waiter whose client has a lease on the resource.
+ * serve_also serves a waiter whose client has a lease on the resource.  If the
+ * lease is too weak and cannot be made stronger now, the waiter becomes the
+ * upgrader, unless there is one already.
  */
 static void
 serve_also(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
@@ -275,8 +299,9 @@ serve_also(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
 }
 
 /*
- * dlock_transition_serve_client serves the other waiters of a client that has just got a
- * lease, or a stronger mode: they would wait for their own client.
+ * dlock_transition_serve_client serves the other waiters of a client that has
+ * just got a lease, or a stronger mode.  They would otherwise wait for their
+ * own client.
  */
 void
 dlock_transition_serve_client(DlockResource *res, uint32 lease_idx, DlockWakeups *wakeups)
@@ -296,7 +321,8 @@ dlock_transition_serve_client(DlockResource *res, uint32 lease_idx, DlockWakeups
 }
 
 /*
- * serve_head grants what the head of the queue asks for, if it may have it.
+ * serve_head serves the head of the queue if it fits; returns whether the head
+ * has left its place.
  */
 static bool
 serve_head(uint32 resource, DlockWakeups *wakeups)
@@ -308,7 +334,7 @@ serve_head(uint32 resource, DlockWakeups *wakeups)
 
 	if (own != DLOCK_NONE)
 	{
-		/* an upgrade could not be made of it, there was one already */
+		/* it stays the head if there is another upgrader already */
 		serve_also(head, own, wakeups);
 		return res->queue_head != head;
 	}
@@ -321,6 +347,9 @@ serve_head(uint32 resource, DlockWakeups *wakeups)
 	return true;
 }
 
+/*
+ * may_upgrade returns whether the upgrader's mode fits the other holders.
+ */
 static bool
 may_upgrade(const DlockResource *res)
 {
@@ -330,8 +359,9 @@ may_upgrade(const DlockResource *res)
 }
 
 /*
- * dlock_transition_serve_queue grants whatever the head of the queue may now have, and
- * forgets the resource if nobody is left.
+ * dlock_transition_serve_queue serves the upgrader and then the heads of the
+ * queue, as long as they fit.  If neither holders nor waiters are left, the
+ * resource is removed.
  */
 void
 dlock_transition_serve_queue(uint32 resource, DlockWakeups *wakeups)
@@ -353,9 +383,9 @@ dlock_transition_serve_queue(uint32 resource, DlockWakeups *wakeups)
 }
 
 /*
- * dlock_transition_end_expired ends the holders whose time is over, for one who would
- * otherwise wait for them; tells whether there were any.  The resource may be
- * gone afterwards.
+ * dlock_transition_end_expired ends a holder that has expired and has no
+ * fences, and returns whether there was one.  The caller repeats the call
+ * until it returns false.  The resource may have been removed by then.
  */
 bool
 dlock_transition_end_expired(uint32 resource, DlockTime now, DlockWakeups *wakeups)
@@ -372,7 +402,7 @@ dlock_transition_end_expired(uint32 resource, DlockTime now, DlockWakeups *wakeu
 		{
 			any = true;
 			dlock_transition_end(idx, DLOCK_END_EXPIRED, wakeups);
-			/* serving the queue may have changed everything behind it */
+			/* serving the queue may have changed the list of holders */
 			break;
 		}
 		idx = next;

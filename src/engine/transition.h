@@ -1,6 +1,6 @@
 /*
  * transition.h
- *	  The single steps by which who holds what changes.  engine/ only.
+ *	  The state transitions of leases and waiters.  For engine/ only.
  *
  * IDENTIFICATION
  *	  src/engine/transition.h

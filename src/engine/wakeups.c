@@ -1,6 +1,8 @@
 /*
  * wakeups.c
- *	  Whom a change concerns, to be woken once the partition lock is released.
+ *	  The processes to wake once the partition lock is released.
+ *
+ * Setting a latch may take a system call, so it is not done under the lock.
  *
  * IDENTIFICATION
  *	  src/engine/wakeups.c
@@ -11,6 +13,10 @@
 #include "shared/latch.h"
 #include "shared/pending.h"
 
+/*
+ * dlock_wakeups_init prepares an empty list for changes in a database.  Called
+ * before the partition lock is taken, or under it.
+ */
 void
 dlock_wakeups_init(DlockWakeups *wakeups, DlockDatabase *db)
 {
@@ -21,7 +27,9 @@ dlock_wakeups_init(DlockWakeups *wakeups, DlockDatabase *db)
 }
 
 /*
- * dlock_wakeups_run wakes whom the change concerns.
+ * dlock_wakeups_run wakes the processes in the list, and the writer if there
+ * are rows to write.  Called after the partition lock was released.  Cannot
+ * fail.
  */
 void
 dlock_wakeups_run(DlockWakeups *wakeups)
@@ -33,7 +41,8 @@ dlock_wakeups_run(DlockWakeups *wakeups)
 }
 
 /*
- * dlock_wakeups_add notes a process to wake; a large group is woken under the lock.
+ * dlock_wakeups_add adds a process to the list.  If the list is full, the
+ * process is woken at once, under the partition lock, which the caller holds.
  */
 void
 dlock_wakeups_add(DlockWakeups *wakeups, uint32 procno)

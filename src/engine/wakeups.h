@@ -1,6 +1,6 @@
 /*
  * wakeups.h
- *	  Whom a change concerns, to be woken once the partition lock is released.
+ *	  The processes to wake once the partition lock is released.
  *
  * IDENTIFICATION
  *	  src/engine/wakeups.h
@@ -12,12 +12,12 @@
 
 #define DLOCK_WAKEUPS_MAX 32
 
-/* what is to be done once the partition lock has been released */
+/* what to do once the partition lock is released */
 typedef struct DlockWakeups
 {
 	DlockDatabase *db;
-	bool		marked;			/* the writer has something to write */
-	bool		urgent;			/* and somebody waits for it */
+	bool		marked;			/* the writer has rows to write */
+	bool		urgent;			/* and a backend waits for them */
 	int			nprocs;			/* backends to wake */
 	uint32		procs[DLOCK_WAKEUPS_MAX];
 } DlockWakeups;
