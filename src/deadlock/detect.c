@@ -1,24 +1,27 @@
 /*
  * detect.c
- *	  Find waits that will never end, and end one of each.
+ *	  Find waits that will never end, and end one of each cycle.
  *
- * A pass looks for cycles in the graph of waits.  The graph is not a picture of
- * one instant: resources are copied one after the other.  So what looks like a
- * cycle is looked for once more in a second graph, made after the first was
- * complete.  A wait, and a lease that is in its way, are each known by a number
- * that is never given out again (ticket, token).  Those that stand in both
- * graphs stood all the time between the two; at that moment the cycle was real,
- * and nobody in it can leave it but by giving up or running out of time.
+ * A pass searches for cycles in the graph of waits.  The graph does not show
+ * one instant, since resources are copied one after the other.  So a cycle in
+ * it is only suspected, and is searched for again in a second graph, which is
+ * made after the first was complete.  Each wait, and each lease that it waits
+ * for, is identified by a number that is never used again (ticket, token).
+ * Those that are in both graphs existed all the time between the two.  So at
+ * that time the cycle was real.  A wait of a real cycle ends only by an error,
+ * a timeout, an expiry, a forced release, or by another session of the same
+ * client.
  *
  * Waits and leases that end by themselves within dlock.deadlock_timeout are
- * left alone: by the next pass they are gone, or they have been prolonged.
+ * left out.  By the next pass they have ended or were prolonged.
  *
- * Who has to give up: a wait for a lease whose client, or session, holds what
- * the one before it in the cycle waits for, since that will be released.  (One
- * that is only ahead in a queue may hold nothing at all.)  Of these the one of
- * the lowest priority, then the youngest, then the one that holds least.
+ * The victim is a wait for a lease whose client or session holds what the wait
+ * before it in the cycle waits for, because that will be released.  (A waiter
+ * that is merely ahead in a queue may hold nothing.)  Of these it is the wait
+ * with the lowest priority; then the youngest; then the one whose client has
+ * the fewest leases.
  *
- * Cycles without any wait for a lease are PostgreSQL's own business.
+ * Cycles without any wait for a lease are left to PostgreSQL.
  *
  * IDENTIFICATION
  *	  src/deadlock/detect.c
@@ -43,10 +46,10 @@
 #include "shared/slots.h"
 #include "shared/table.h"
 
-/* one arc of a suspected cycle, known again in another graph */
+/* one arc of a suspected cycle, to be found in another graph */
 typedef struct Step
 {
-	DlockNodeKind kind;			/* of the node it leaves */
+	DlockNodeKind kind;			/* of the node that it leaves */
 	Oid			dboid;			/* LEASE */
 	int64		ticket;			/* LEASE */
 	int			pid;			/* LOCK */
@@ -62,9 +65,12 @@ typedef struct Cycle
 } Cycle;
 
 /*
- * The first look
+ * The first graph
  */
 
+/*
+ * make_step copies what identifies an arc and the node that it leaves.
+ */
 static Step
 make_step(const DlockWaitGraph *graph, const DlockArc *arc)
 {
@@ -88,6 +94,9 @@ make_step(const DlockWaitGraph *graph, const DlockArc *arc)
 	return step;
 }
 
+/*
+ * count_leases returns how many leases a client has, read without locks.
+ */
 static int
 count_leases(uint32 client)
 {
@@ -101,7 +110,7 @@ count_leases(uint32 client)
 }
 
 /*
- * gives_up_sooner is the rule that chooses between two waits.
+ * gives_up_sooner returns whether wait a is a better victim than wait b.
  */
 static bool
 gives_up_sooner(const DlockWaitCopy *a, const DlockWaitCopy *b)
@@ -121,8 +130,8 @@ gives_up_sooner(const DlockWaitCopy *a, const DlockWaitCopy *b)
 }
 
 /*
- * choose_victim gives the node that has to give up; -1 where no node waits for a
- * lease.
+ * choose_victim returns the node whose wait is to be ended; -1 if no node of
+ * the cycle waits for a lease.
  */
 static int
 choose_victim(const DlockWaitGraph *graph, const int *arcs, int length)
@@ -132,7 +141,7 @@ choose_victim(const DlockWaitGraph *graph, const int *arcs, int length)
 
 	for (int i = 0; i < length; i++)
 	{
-		/* the arc that enters the node tells whether it holds anything */
+		/* the arc that enters the node says whether the node holds anything */
 		const DlockArc *enters = &graph->arcs[arcs[i]];
 		const DlockNode *node = &graph->nodes[enters->to];
 		bool		holds = enters->kind != DLOCK_ARC_AHEAD;
@@ -149,6 +158,9 @@ choose_victim(const DlockWaitGraph *graph, const int *arcs, int length)
 	return best;
 }
 
+/*
+ * arc_targets returns the target of each arc, for the search for cycles.
+ */
 static int *
 arc_targets(const DlockWaitGraph *graph)
 {
@@ -161,7 +173,8 @@ arc_targets(const DlockWaitGraph *graph)
 }
 
 /*
- * suspect finds cycles, each as if those before were broken already.
+ * suspect returns the number of cycles and copies them into *cycles.  Each is
+ * searched for as if those before it were broken already.
  */
 static int
 suspect(const DlockWaitGraph *graph, Cycle **cycles)
@@ -201,9 +214,12 @@ suspect(const DlockWaitGraph *graph, Cycle **cycles)
 }
 
 /*
- * The second look
+ * The second graph
  */
 
+/*
+ * find_node returns the node that a step leaves, or -1.
+ */
 static int
 find_node(const DlockWaitGraph *graph, const Step *step)
 {
@@ -223,7 +239,8 @@ find_node(const DlockWaitGraph *graph, const Step *step)
 }
 
 /*
- * still_stands finds a cycle again; notes its arcs.
+ * still_stands returns whether a cycle is in another graph, and copies its
+ * arcs there.
  */
 static bool
 still_stands(const DlockWaitGraph *graph, const Cycle *cycle, int *arcs)
@@ -257,8 +274,8 @@ still_stands(const DlockWaitGraph *graph, const Cycle *cycle, int *arcs)
  */
 
 /*
- * is_in_database tells whether a wait for a lease is in the database that the
- * description is for; it has no names of others.
+ * is_in_database returns whether a node is a wait for a lease in the database
+ * that the description is for.  A description has no names of other databases.
  */
 static bool
 is_in_database(const DlockWaitGraph *graph, const DlockNode *node,
@@ -268,6 +285,9 @@ is_in_database(const DlockWaitGraph *graph, const DlockNode *node,
 		dlock_waitgraph_queue(graph, node)->dboid == deadlock->dboid;
 }
 
+/*
+ * describe_lease_wait writes the line about a wait for a lease.
+ */
 static void
 describe_lease_wait(StringInfo line, const DlockWaitGraph *graph,
 					const DlockArc *arc, const DlockDeadlock *deadlock)
@@ -299,6 +319,10 @@ describe_lease_wait(StringInfo line, const DlockWaitGraph *graph,
 						 graph->nodes[arc->to].pid);
 }
 
+/*
+ * describe_lock_wait writes the line about a wait for one of PostgreSQL's
+ * locks.  "before" is the arc that leads to it.
+ */
 static void
 describe_lock_wait(StringInfo line, const DlockWaitGraph *graph,
 				   const DlockArc *arc, const DlockArc *before,
@@ -330,8 +354,8 @@ describe_lock_wait(StringInfo line, const DlockWaitGraph *graph,
 }
 
 /*
- * describe writes the cycle down, line by line, beginning with who has to give
- * up; what does not fit is left out in whole lines.
+ * describe_cycle describes a cycle, a line for each wait, beginning with the
+ * victim.  Lines that do not fit are left out.
  */
 static void
 describe_cycle(const DlockWaitGraph *graph, const int *arcs, int length, int loser,
@@ -381,7 +405,7 @@ describe_cycle(const DlockWaitGraph *graph, const int *arcs, int length, int los
 }
 
 /*
- * resolve ends one wait of a cycle; false where it has ended already.
+ * resolve ends one wait of a cycle; returns false if that has ended already.
  */
 static bool
 resolve(const DlockWaitGraph *graph, const int *arcs, int length)
@@ -395,7 +419,7 @@ resolve(const DlockWaitGraph *graph, const int *arcs, int length)
 	uint64		id;
 
 	describe_cycle(graph, arcs, length, loser, deadlock);
-	/* it must be there by the time that the loser looks for it */
+	/* noted first: the victim reads it as soon as its wait has ended */
 	id = dlock_deadlocks_note(deadlock);
 	if (dlock_enqueue_give_up(&key, dlock_database_at(queue->database),
 							  node->wait->slot, node->wait->ticket, id))
@@ -405,8 +429,9 @@ resolve(const DlockWaitGraph *graph, const int *arcs, int length)
 }
 
 /*
- * dlock_detect_pass looks for deadlocks once and breaks those it finds; tells
- * how many.
+ * dlock_detect_pass searches for deadlocks once and breaks those that it
+ * finds; returns how many.  Called without any lock; takes one partition lock
+ * at a time.  May raise an error, since it allocates.
  */
 int
 dlock_detect_pass(void)
@@ -450,7 +475,7 @@ dlock_detect_pass(void)
 }
 
 /*
- * dlock_detect_report raises the error of whoever had to give up.
+ * dlock_detect_report raises the error of the backend whose wait was ended.
  */
 void
 dlock_detect_report(uint64 id)

@@ -1,6 +1,6 @@
 /*
  * detect.h
- *	  Find waits that will never end, and end one of each.
+ *	  Find waits that will never end, and end one of each cycle.
  *
  * IDENTIFICATION
  *	  src/deadlock/detect.h

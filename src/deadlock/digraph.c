@@ -2,10 +2,10 @@
  * digraph.c
  *	  Cycles in a directed graph.
  *
- * A search in depth; a node from which no cycle can be reached is never looked
- * at again.  It does not recurse, since a queue can be longer than a stack is
- * deep.  Knows nothing of locks, so that it can be tested against a plain
- * reference on random graphs.
+ * A depth-first search.  A node from which no cycle can be reached is never
+ * visited again.  The search does not recurse, since a queue can be longer
+ * than the stack is deep.  This file does not depend on locks, so a test can
+ * compare it with a simple reference on random graphs.
  *
  * IDENTIFICATION
  *	  src/deadlock/digraph.c
@@ -16,14 +16,14 @@
 
 enum
 {
-	WHITE = 0,					/* not looked at */
+	WHITE = 0,					/* not visited */
 	GREY,						/* on the path */
 	BLACK,						/* leads to no cycle */
 };
 
 /*
- * dlock_digraph_init begins a search.  Room is taken from the current memory
- * context; the caller keeps the arrays.
+ * dlock_digraph_init begins a search.  It allocates in the current memory
+ * context; the arrays stay the caller's.
  */
 void
 dlock_digraph_init(DlockDigraph *graph, int nnodes, const int *first,
@@ -40,7 +40,7 @@ dlock_digraph_init(DlockDigraph *graph, int nnodes, const int *first,
 }
 
 /*
- * dlock_digraph_remove takes a node out, with its arcs.
+ * dlock_digraph_remove removes a node with its arcs.
  */
 void
 dlock_digraph_remove(DlockDigraph *graph, int node)
@@ -49,8 +49,8 @@ dlock_digraph_remove(DlockDigraph *graph, int node)
 }
 
 /*
- * take_cycle notes the arcs of the path from a node on, and forgets the path:
- * the caller is about to remove one of its nodes.
+ * take_cycle copies the arcs of the path from a node on, and returns how many.
+ * It resets the path, since the caller is about to remove one of its nodes.
  */
 static int
 take_cycle(DlockDigraph *graph, int depth, int node, int *arcs)
@@ -70,7 +70,8 @@ take_cycle(DlockDigraph *graph, int depth, int node, int *arcs)
 }
 
 /*
- * search looks for a cycle that can be reached from a node.
+ * search returns the length of a cycle that can be reached from a node, and
+ * copies its arcs; 0 if there is none.
  */
 static int
 search(DlockDigraph *graph, int start, int *arcs)
@@ -104,9 +105,10 @@ search(DlockDigraph *graph, int start, int *arcs)
 }
 
 /*
- * dlock_digraph_next_cycle gives the arcs of a cycle in their order, and their
- * number; 0 where there is none.  The caller removes a node of the cycle before
- * it asks for the next one.  arcs has room for as many as there are nodes.
+ * dlock_digraph_next_cycle copies the arcs of a cycle in their order and
+ * returns their number; 0 if there is no cycle.  The caller removes a node of
+ * the cycle before it calls this again.  "arcs" has room for as many as there
+ * are nodes.
  */
 int
 dlock_digraph_next_cycle(DlockDigraph *graph, int *arcs)

@@ -9,8 +9,8 @@
 #define DLOCK_DEADLOCK_DIGRAPH_H
 
 /*
- * Nodes are 0 .. nnodes - 1; the arcs of node n are first[n] .. first[n+1] - 1,
- * and arc a leads to node to[a].
+ * Nodes are 0 to nnodes - 1.  The arcs of node n are first[n] to first[n+1] -
+ * 1, and arc a leads to node to[a].
  */
 typedef struct DlockDigraph
 {
@@ -19,10 +19,10 @@ typedef struct DlockDigraph
 	const int  *to;
 
 	/* state of the search */
-	bool	   *removed;		/* nodes taken out */
+	bool	   *removed;		/* nodes that were removed */
 	char	   *color;
-	int		   *path;			/* nodes from the root to where we are */
-	int		   *next;			/* for each of them, the arc to follow next */
+	int		   *path;			/* nodes from the root to the present one */
+	int		   *next;			/* for each of them, the next arc to follow */
 	int			root;
 } DlockDigraph;
 

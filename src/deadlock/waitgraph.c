@@ -1,28 +1,32 @@
 /*
  * waitgraph.c
- *	  Who waits for whom, across leases and the locks of PostgreSQL.
+ *	  The graph of waits, across leases and the locks of PostgreSQL.
  *
  * Nodes are waits: places in the queues of resources, and sessions that wait
- * for a lock of PostgreSQL.  Arcs:
+ * for one of PostgreSQL's locks.  Arcs:
  *
- *	  first in line -> every holder in its way			(HOLDS)
- *	  anybody else in line -> the one ahead				(AHEAD)
+ *	  first in the queue -> every holder in its way		(HOLDS)
+ *	  any other waiter -> the waiter ahead of it		(AHEAD)
  *	  session -> those that block it					(LOCK)
  *
- * A holder stands for all waits of its client, in whatever session, and for
- * those of sessions that act as the client.  Where it has holds that end with a
- * session or its transaction, it stands for whatever those sessions wait for as
- * well, as whatever client.  A client that holds and does not wait can release:
- * there a path ends.  Only the first in line has arcs to
- * holders; all others wait for it, and so for what it waits for.
+ * Only the first in a queue has arcs to holders; all others wait for it, and
+ * so for what it waits for.
  *
- * Waits and leases that end by themselves soon are left out: a waiter that
- * stands behind one of those waits for whoever is ahead of that one.
+ * An arc to a holder leads to everything that can keep the holder from
+ * releasing: all waits of its client, in whichever session; waits of sessions
+ * that act as the client; and if the lease has holds that end with a session
+ * or its transaction, the waits of these sessions, as whichever client.  A
+ * client that holds a lease and does not wait can release it: there a path
+ * ends.
  *
- * A parallel worker that waits for a lock stands for the session it works for.
+ * Waits and leases that end by themselves soon are left out.  A waiter behind
+ * such a wait has an arc to the waiter ahead of that.
  *
- * Sessions are looked at only where a path leads to them, since asking who
- * blocks one stops the lock manager for a moment.
+ * A parallel worker that waits for a lock counts as the session that it works
+ * for.
+ *
+ * A session that waits for a lock becomes a node only if a path leads to it,
+ * since reading what blocks it stops the lock manager for a moment.
  *
  * IDENTIFICATION
  *	  src/deadlock/waitgraph.c
@@ -44,16 +48,20 @@
 typedef struct Session
 {
 	int			pid;
-	int			leader_pid;		/* the session it works for; itself if none */
+	int			leader_pid;		/* the session that it works for; itself if
+								 * there is none */
 	int			leader_procno;
 	uint64		since;
-	int			node;			/* -1: not reached (yet) */
+	int			node;			/* -1: not a node yet */
 } Session;
 
 /*
- * Building blocks
+ * Nodes and arcs
  */
 
+/*
+ * add_node adds a node and returns its number.
+ */
 static int
 add_node(DlockWaitGraph *graph, DlockNodeKind kind)
 {
@@ -74,6 +82,9 @@ add_node(DlockWaitGraph *graph, DlockNodeKind kind)
 	return graph->nnodes++;
 }
 
+/*
+ * add_arc adds an arc.  The arcs of a node are added one after the other.
+ */
 static void
 add_arc(DlockWaitGraph *graph, int from, int to, DlockArcKind kind,
 		const DlockHoldCopy *hold)
@@ -93,6 +104,9 @@ add_arc(DlockWaitGraph *graph, int from, int to, DlockArcKind kind,
 	arc->hold = hold;
 }
 
+/*
+ * is_left_out returns whether a wait ends by itself soon.
+ */
 static bool
 is_left_out(const DlockWaitGraph *graph, const DlockWaitCopy *wait)
 {
@@ -100,10 +114,10 @@ is_left_out(const DlockWaitGraph *graph, const DlockWaitCopy *wait)
 }
 
 /*
- * find_sessions notes the sessions that wait for a lock of PostgreSQL.
- *
- * It looks without locks: one that is missed is found next time, one that is
- * found wrongly is blocked by nobody.
+ * find_sessions lists the sessions that wait for one of PostgreSQL's locks.
+ * It reads without locks.  A session that it misses is found in the next pass;
+ * one that is not waiting any more is not blocked by any session, so it has no
+ * arcs.
  */
 static void
 find_sessions(DlockWaitGraph *graph)
@@ -128,6 +142,9 @@ find_sessions(DlockWaitGraph *graph)
 	}
 }
 
+/*
+ * node_of_session returns the node of a session, and makes it if need be.
+ */
 static int
 node_of_session(DlockWaitGraph *graph, Session *session)
 {
@@ -144,9 +161,12 @@ node_of_session(DlockWaitGraph *graph, Session *session)
 }
 
 /*
- * Arcs
+ * The arcs of each kind of node
  */
 
+/*
+ * add_idle_client adds an arc to a holder that does not wait.
+ */
 static void
 add_idle_client(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
 {
@@ -158,7 +178,7 @@ add_idle_client(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
 }
 
 /*
- * ends_with tells whether a lease has holds that end with a session.
+ * ends_with returns whether a lease has holds that end with a session.
  */
 static bool
 ends_with(const DlockWaitGraph *graph, const DlockHoldCopy *hold, int procno)
@@ -170,8 +190,9 @@ ends_with(const DlockWaitGraph *graph, const DlockHoldCopy *hold, int procno)
 }
 
 /*
- * add_session_waits adds arcs to the waits for leases of the sessions that a
- * lease's holds end with.  Those of the lease's own client are there already.
+ * add_session_waits adds arcs to the waits for leases of the sessions that
+ * some holds of a lease end with.  The caller has added those of the lease's
+ * own client.
  */
 static void
 add_session_waits(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
@@ -189,7 +210,7 @@ add_session_waits(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
 }
 
 /*
- * add_hold_arc adds arcs to everything that keeps a holder from releasing.
+ * add_hold_arc adds arcs to everything that can keep a holder from releasing.
  */
 static void
 add_hold_arc(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
@@ -209,6 +230,9 @@ add_hold_arc(DlockWaitGraph *graph, int from, const DlockHoldCopy *hold)
 		add_idle_client(graph, from, hold);
 }
 
+/*
+ * add_lease_arcs adds the arcs of a wait for a lease.
+ */
 static void
 add_lease_arcs(DlockWaitGraph *graph, int from)
 {
@@ -258,6 +282,9 @@ add_blocker(DlockWaitGraph *graph, int from, int pid)
 	}
 }
 
+/*
+ * add_lock_arcs adds the arcs of a session that waits for a lock.
+ */
 static void
 add_lock_arcs(DlockWaitGraph *graph, int from)
 {
@@ -280,8 +307,8 @@ add_lock_arcs(DlockWaitGraph *graph, int from)
 }
 
 /*
- * link_waits makes a node of every place in line, and notes who is ahead and
- * which waits a client has.
+ * link_waits makes a node of every place in a queue, and notes which wait is
+ * ahead of it and which waits each client and process has.
  */
 static void
 link_waits(DlockWaitGraph *graph)
@@ -313,8 +340,10 @@ link_waits(DlockWaitGraph *graph)
 }
 
 /*
- * dlock_waitgraph_build makes the graph as it stands now, in the current
- * memory context.
+ * dlock_waitgraph_build makes the graph of the present waits, in the current
+ * memory context.  With show_idle it has nodes for holders that do not wait.
+ * Waits and leases that end by ignore_before are left out.  Called without any
+ * lock; takes one partition lock at a time.  An error if there is no memory.
  */
 void
 dlock_waitgraph_build(DlockWaitGraph *graph, bool show_idle,
@@ -335,7 +364,10 @@ dlock_waitgraph_build(DlockWaitGraph *graph, bool show_idle,
 	link_waits(graph);
 	find_sessions(graph);
 
-	/* arcs may add nodes at the end: these get theirs in their turn */
+	/*
+	 * adding arcs may add nodes at the end, which get their arcs in their
+	 * turn
+	 */
 	for (int i = 0; i < graph->nnodes; i++)
 	{
 		graph->first[i] = graph->narcs;
@@ -348,7 +380,7 @@ dlock_waitgraph_build(DlockWaitGraph *graph, bool show_idle,
 }
 
 /*
- * dlock_waitgraph_queue gives the queue that a client stands in.
+ * dlock_waitgraph_queue returns the queue that a wait for a lease is in.
  */
 const DlockQueueCopy *
 dlock_waitgraph_queue(const DlockWaitGraph *graph, const DlockNode *node)

@@ -1,6 +1,6 @@
 /*
  * waitgraph.h
- *	  Who waits for whom, across leases and the locks of PostgreSQL.
+ *	  The graph of waits, across leases and the locks of PostgreSQL.
  *
  * IDENTIFICATION
  *	  src/deadlock/waitgraph.h
@@ -23,16 +23,17 @@ typedef struct DlockNode
 	DlockNodeKind kind;
 	const DlockWaitCopy *wait;	/* LEASE */
 	int			pid;			/* all but IDLE_CLIENT */
-	uint64		since;			/* LOCK: tells this wait from the next */
+	uint64		since;			/* LOCK: when the wait began */
 	const char *client;			/* IDLE_CLIENT */
 	uint32		client_slot;	/* LEASE, IDLE_CLIENT */
 } DlockNode;
 
 typedef enum DlockArcKind
 {
-	DLOCK_ARC_HOLDS,			/* it holds the resource */
-	DLOCK_ARC_AHEAD,			/* it stands ahead in the queue */
-	DLOCK_ARC_LOCK,				/* it holds a lock, or waits ahead for it */
+	DLOCK_ARC_HOLDS,			/* the target holds the resource */
+	DLOCK_ARC_AHEAD,			/* the target is ahead in the queue */
+	DLOCK_ARC_LOCK,				/* the target holds a lock, or waits ahead for
+								 * it */
 } DlockArcKind;
 
 typedef struct DlockArc
@@ -55,13 +56,14 @@ typedef struct DlockWaitGraph
 	int			node_capacity;
 	int			arc_capacity;
 	int			nsessions;
-	struct Session *sessions;	/* that wait for a lock */
+	struct Session *sessions;	/* sessions that wait for a lock */
 	int		   *client_wait;	/* by client: its first wait, -1: none */
 	int		   *next_wait;		/* by wait: the next of the same client */
 	int		   *proc_wait;		/* by process: its wait, -1: none */
 	int		   *ahead;			/* by wait: the one ahead of it, -1: none */
 	bool		show_idle;
-	DlockTime	ignore_before;	/* what ends by then is left out */
+	DlockTime	ignore_before;	/* waits and leases that end by then are left
+								 * out */
 } DlockWaitGraph;
 
 extern void dlock_waitgraph_build(DlockWaitGraph *graph, bool show_idle,
