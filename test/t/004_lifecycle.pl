@@ -645,7 +645,7 @@ is(command('ALTER DATABASE life_1 WITH CONNECTION LIMIT 10'),
 				$node,
 				"SELECT dlock_release('role', client := 'leaver')",
 				'life_1', 'life_nobody'),
-			qr/42501: permission denied for dlock client "leaver"\n.*The role that the client belongs to does not exist/s,
+			qr/42501: permission denied for dlock client "leaver"\n.*The role that the client belongs to no longer exists/s,
 			"the client is nobody else's $when");
 		crash($node) if $when eq 'after DROP ROLE';
 	}
