@@ -69,8 +69,9 @@ tidy(void)
 }
 
 /*
- * dlock_session_holds_reserve makes room for so many more leases.  Those of an
- * earlier opening of the database are gone.
+ * dlock_session_holds_reserve makes room for "count" more leases.  Throws if
+ * there is not enough memory.  Entries of an earlier epoch of the database are
+ * removed, because their leases no longer exist.
  */
 void
 dlock_session_holds_reserve(DlockGate gate, int count)

@@ -412,7 +412,7 @@ xact_callback(XactEvent xact_event, void *arg)
 					 errmsg("cannot PREPARE a transaction that has released or fenced a lease, or holds one of scope \"transaction\"")));
 			break;
 		default:
-			/* PREPARE never gets here with events, nor does a parallel worker */
+			/* neither PREPARE nor a parallel worker gets here with events */
 			break;
 	}
 }
