@@ -1,9 +1,10 @@
 /*
  * clock.c
- *	  The only reader of time.
+ *	  Read the clocks.  No other file does.
  *
- * Leases and timeouts run on CLOCK_MONOTONIC.  Wall-clock time is for people
- * and for the informative columns of dlock.locks; no decision rests on it.
+ * Leases and timeouts run on CLOCK_MONOTONIC.  Wall-clock time is shown to
+ * users and stored in the informative columns of dlock.locks; no decision
+ * depends on it.
  *
  * IDENTIFICATION
  *	  src/base/clock.c
@@ -19,7 +20,8 @@
 #include "base/clock.h"
 
 /*
- * dlock_clock_now reads the monotonic clock, the same for all processes.
+ * dlock_clock_now returns the time of the monotonic clock, which is the same
+ * for all processes.
  */
 DlockTime
 dlock_clock_now(void)
@@ -31,7 +33,8 @@ dlock_clock_now(void)
 }
 
 /*
- * dlock_clock_after adds a duration, and says "never" rather than overflow.
+ * dlock_clock_after returns the time that is a duration after "start", or
+ * DLOCK_NEVER if the sum would overflow.
  */
 DlockTime
 dlock_clock_after(DlockTime start, int64 duration)
@@ -45,8 +48,9 @@ dlock_clock_after(DlockTime start, int64 duration)
 }
 
 /*
- * dlock_clock_ms_until gives how long to sleep, rounded up so that the
- * sleeper never wakes before it is due; -1 means for ever.
+ * dlock_clock_ms_until returns how long to sleep until a time, in
+ * milliseconds, rounded up so that the sleep does not end too early; -1 means
+ * without a limit.
  */
 long
 dlock_clock_ms_until(DlockTime due, DlockTime now)
@@ -55,12 +59,12 @@ dlock_clock_ms_until(DlockTime due, DlockTime now)
 		return -1;
 	if (due <= now)
 		return 0;
-	/* WaitLatch takes no more than INT_MAX; an early wake-up is harmless */
+	/* WaitLatch accepts at most INT_MAX; waking up early does no harm */
 	return (long) Min((due - now + 999) / 1000, (int64) INT_MAX);
 }
 
 /*
- * dlock_clock_wall reads the wall clock.
+ * dlock_clock_wall returns the time of the wall clock.
  */
 TimestampTz
 dlock_clock_wall(void)
@@ -69,7 +73,9 @@ dlock_clock_wall(void)
 }
 
 /*
- * dlock_clock_to_wall estimates the wall-clock time of a monotonic instant.
+ * dlock_clock_to_wall estimates the wall-clock time of a monotonic time, given
+ * the present time of both clocks.  Returns DT_NOEND for DLOCK_NEVER and for
+ * times beyond the range of a timestamp.
  */
 TimestampTz
 dlock_clock_to_wall(DlockTime due, DlockTime now, TimestampTz wall)

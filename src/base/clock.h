@@ -1,6 +1,6 @@
 /*
  * clock.h
- *	  The only reader of time.
+ *	  Read the clocks.
  *
  * IDENTIFICATION
  *	  src/base/clock.h
@@ -10,7 +10,7 @@
 
 #include "datatype/timestamp.h"
 
-/* microseconds on the machine's monotonic clock; no wall-clock jump moves it */
+/* microseconds on the monotonic clock, which wall-clock jumps do not move */
 typedef int64 DlockTime;
 
 #define DLOCK_NEVER PG_INT64_MAX

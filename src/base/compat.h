@@ -1,10 +1,10 @@
 /*
  * compat.h
- *	  What the server has, but its headers do not give everybody.
+ *	  Declarations from server headers that cannot be included everywhere.
  *
- * libpq/libpq.h needs the Kerberos headers wherever the server was built with
- * them, and these do not come with the server's own.  What we need of it is
- * declared here as it stands there.
+ * If the server was built with Kerberos, libpq/libpq.h needs the Kerberos
+ * headers, which are not part of the server's development package.  So this
+ * file repeats the declarations that dlock needs from it.
  *
  * IDENTIFICATION
  *	  src/base/compat.h
@@ -14,10 +14,10 @@
 
 #include "storage/latch.h"
 
-/* the events that a backend reads its client with; NULL without a client */
+/* the events that a backend waits for while idle; NULL if it has no client */
 extern PGDLLIMPORT WaitEventSet *FeBeWaitSet;
 
-/* place of the client's socket in it */
+/* position of the client's socket in that set */
 #define DLOCK_CLIENT_SOCKET 0
 
 #endif							/* DLOCK_BASE_COMPAT_H */

@@ -1,6 +1,6 @@
 /*
  * config.c
- *	  Settings: every variable, its default and its bounds.
+ *	  The settings (GUC variables), with their defaults and limits.
  *
  * IDENTIFICATION
  *	  src/base/config.c
@@ -49,7 +49,10 @@ check_client(char **newval, void **extra, GucSource source)
 	return true;
 }
 
-/* called with the new value of dlock.client before it is in effect, unless NULL */
+/*
+ * Unless NULL, this is called with the new value of dlock.client before the
+ * value takes effect.
+ */
 void		(*dlock_client_changes) (const char *name) = NULL;
 
 static void
@@ -60,7 +63,7 @@ assign_client(const char *newval, void *extra)
 }
 
 /*
- * define_size defines one of the sizes that shared memory is made from.
+ * define_size defines a setting that determines the size of shared memory.
  */
 static void
 define_size(const char *name, const char *short_desc, int *variable,
@@ -120,7 +123,7 @@ static const struct config_enum_entry stop_point_options[] = {
 #endif							/* DLOCK_DEBUG_POINTS */
 
 /*
- * define_debug_points defines the settings of a build for tests.
+ * define_debug_points defines the settings that only a build for tests has.
  */
 static void
 define_debug_points(void)

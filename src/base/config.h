@@ -1,6 +1,6 @@
 /*
  * config.h
- *	  Settings.
+ *	  The settings (GUC variables).
  *
  * IDENTIFICATION
  *	  src/base/config.h
@@ -8,11 +8,11 @@
 #ifndef DLOCK_BASE_CONFIG_H
 #define DLOCK_BASE_CONFIG_H
 
-/* what a request does that would have to wait */
+/* dlock.deadlock_policy: what happens to a request that would have to wait */
 typedef enum DlockPolicy
 {
-	DLOCK_POLICY_DETECT,		/* it waits; deadlocks are found */
-	DLOCK_POLICY_WAIT_DIE,		/* it waits for younger clients only */
+	DLOCK_POLICY_DETECT,		/* it waits; deadlocks are detected */
+	DLOCK_POLICY_WAIT_DIE,		/* it waits only for younger clients */
 	DLOCK_POLICY_NO_WAIT,		/* it does not wait */
 } DlockPolicy;
 
@@ -31,8 +31,8 @@ extern char *dlock_client;
 extern void (*dlock_client_changes) (const char *name);
 extern int	dlock_deadlock_timeout; /* milliseconds */
 extern int	dlock_deadlock_policy;	/* a DlockPolicy */
-extern int	dlock_client_retention; /* seconds, 0: for ever */
-extern int	dlock_quorum_timeout;	/* milliseconds; 0: none */
+extern int	dlock_client_retention; /* seconds; 0: forever */
+extern int	dlock_quorum_timeout;	/* milliseconds; 0: no limit */
 
 #ifdef DLOCK_DEBUG_POINTS
 extern int	dlock_debug_stop;	/* a DlockStopPoint */

@@ -52,7 +52,7 @@ dlock_debug_point_wait(DlockStopPoint point)
 						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
-	/* we have reset it, but not seen to what else it was set for */
+	/* the latch may have been set for something else that the caller awaits */
 	SetLatch(MyLatch);
 }
 

@@ -29,21 +29,21 @@ typedef enum DlockStopPoint
 	DLOCK_STOP_SLOTS_TRIMMED,	/* writer: slots taken, rows still there */
 	DLOCK_STOP_WRITER_IDLE,		/* writer: about to sleep without a timeout */
 	DLOCK_STOP_SLOT_SEEN,		/* a slot was read, its lock is not taken */
-	DLOCK_STOP_SLOT_CHECKED,	/* the lock is taken and the slot known to be
-								 * in use or not, but not yet whose it is */
+	DLOCK_STOP_SLOT_CHECKED,	/* the lock is taken and the slot found to be
+								 * in use or not, but its owner was not read */
 	DLOCK_STOP_CLIENT_LOOKED_UP,	/* backend: a client's row was looked for,
 									 * no entry is made of it */
 	DLOCK_STOP_CLIENTS_CHOSEN,	/* writer: rows of clients are to be deleted */
-	DLOCK_STOP_DEADLOCK_SUSPECTED,	/* between the two looks for deadlocks */
+	DLOCK_STOP_DEADLOCK_SUSPECTED,	/* between the two deadlock searches */
 	DLOCK_STOP_DEADLOCK_CONFIRMED,	/* after both, no client was chosen */
 } DlockStopPoint;
 
 extern void dlock_debug_point_wait(DlockStopPoint point);
 
 /*
- * No LWLock may be held here: the process may sleep for long, and notices
- * neither SIGINT nor SIGTERM.  The one exception is slot_checked, which is
- * about two reads under a partition lock.
+ * The process must not hold an LWLock here, because it may sleep for long, and
+ * a process that holds one ignores SIGINT and SIGTERM.  The only exception is
+ * slot_checked, which lies between two reads under a partition lock.
  */
 #define DLOCK_DEBUG_POINT(point) \
 	do { \

@@ -1,16 +1,18 @@
 /*
  * futex.c
- *	  Short sleeps on a word in shared memory.
+ *	  Futex waits: short sleeps on a word in shared memory.
  *
- * A latch costs whoever sets it a signal for every sleeper, and the sleeper
- * three system calls.  Where a sleep usually is one flush of the WAL long,
- * that is much of what a lease costs.  Linux can sleep on a word and wake
- * everybody who does, in one call each.
+ * To wake several processes by their latches, the waking process sends a
+ * signal to each, and each sleeper makes three system calls.  If a sleep
+ * usually takes only one flush of the WAL, that is a large part of the cost of
+ * a lease.  On Linux, processes can sleep on a word with one system call each,
+ * and one system call wakes all of them.
  *
- * A nap is not ended by a latch or the postmaster's death, nor by a signal
- * that comes just before it.  So it is short: whoever has not got what it
- * waits for by then goes on with a latch.  Where there are no such sleeps, a
- * nap is over at once.
+ * Neither a latch nor the postmaster's death ends a futex wait.  A signal that
+ * arrives while the process sleeps does, but one that arrives just before it,
+ * after the last check for interrupts, does not.  So a futex wait is short,
+ * and a caller that has to wait longer continues with its latch.  On other
+ * systems a futex wait returns at once.
  *
  * IDENTIFICATION
  *	  src/base/futex.c
@@ -29,12 +31,18 @@
 
 #include "base/futex.h"
 
-/* a cancel that meets a nap at its start is late by this much */
+/* a cancel request just before a futex wait is delayed by at most this much */
 #define FUTEX_WAIT_NS (10 * 1000 * 1000)
 
 /*
- * dlock_futex_wait sleeps while the word has the value; it may end before, and the
- * caller looks for itself what has changed.
+ * dlock_futex_wait sleeps as long as the word has the value, but not longer
+ * than FUTEX_WAIT_NS.  It may return early for any reason, so the caller must
+ * check what has changed.
+ *
+ * No wake-up is lost: the kernel compares the word with the value and puts the
+ * process to sleep as one atomic step.  If another process changes the word
+ * before that step, the wait returns at once; if it does so later, its
+ * dlock_futex_wake finds the sleeper.
  */
 void
 dlock_futex_wait(pg_atomic_uint32 *word, uint32 value)
@@ -43,7 +51,7 @@ dlock_futex_wait(pg_atomic_uint32 *word, uint32 value)
 	struct timespec timeout = {.tv_nsec = FUTEX_WAIT_NS};
 
 	pgstat_report_wait_start(PG_WAIT_EXTENSION);
-	/* it ends early for a signal, a change or no reason: all the same to us */
+	/* the result does not matter: the caller checks what has changed */
 	(void) syscall(SYS_futex, (uint32 *) &word->value, FUTEX_WAIT, value,
 				   &timeout, NULL, 0);
 	pgstat_report_wait_end();
@@ -51,7 +59,8 @@ dlock_futex_wait(pg_atomic_uint32 *word, uint32 value)
 }
 
 /*
- * dlock_futex_wake wakes all who nap on the word, after it was changed.
+ * dlock_futex_wake wakes all processes that sleep on the word.  The caller has
+ * changed the word before.
  */
 void
 dlock_futex_wake(pg_atomic_uint32 *word)

@@ -1,6 +1,6 @@
 /*
  * futex.h
- *	  Short sleeps on a word in shared memory.
+ *	  Futex waits: short sleeps on a word in shared memory.
  *
  * IDENTIFICATION
  *	  src/base/futex.h

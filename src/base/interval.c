@@ -1,6 +1,6 @@
 /*
  * interval.c
- *	  Durations: between SQL's interval and microseconds.
+ *	  Convert durations between intervals and microseconds.
  *
  * IDENTIFICATION
  *	  src/base/interval.c
@@ -15,8 +15,9 @@
 #include "base/interval.h"
 
 /*
- * dlock_interval_to_us counts a month as 30 days and a day as 24 hours, as
- * interval comparison does; false where the result does not fit.
+ * dlock_interval_to_us converts an interval to microseconds.  Like the
+ * comparison of intervals, it counts a month as 30 days and a day as 24 hours.
+ * Returns false if the result does not fit.
  */
 bool
 dlock_interval_to_us(const Interval *span, int64 *us)
@@ -31,7 +32,8 @@ dlock_interval_to_us(const Interval *span, int64 *us)
 }
 
 /*
- * dlock_interval_from_us gives the same duration without days or months.
+ * dlock_interval_from_us converts microseconds to an interval without days and
+ * months.
  */
 Interval
 dlock_interval_from_us(int64 us)
@@ -43,7 +45,7 @@ dlock_interval_from_us(int64 us)
 }
 
 /*
- * dlock_interval_text spells a duration for a message (palloc'd).
+ * dlock_interval_text returns a duration as text, for a message (palloc'd).
  */
 char *
 dlock_interval_text(int64 us)

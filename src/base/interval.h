@@ -1,6 +1,6 @@
 /*
  * interval.h
- *	  Durations: between SQL's interval and microseconds.
+ *	  Convert durations between intervals and microseconds.
  *
  * IDENTIFICATION
  *	  src/base/interval.h

@@ -1,6 +1,6 @@
 /*
  * key.c
- *	  Identity of a resource or a client: database and exact name.
+ *	  The identity of a resource or client: its database and exact name.
  *
  * IDENTIFICATION
  *	  src/base/key.c
@@ -12,7 +12,7 @@
 #include "base/key.h"
 
 /*
- * dlock_key_make builds a key that borrows the caller's name.
+ * dlock_key_make returns a key that points to the caller's copy of the name.
  */
 DlockKey
 dlock_key_make(Oid dboid, const char *name, int len)
@@ -29,7 +29,8 @@ dlock_key_make(Oid dboid, const char *name, int len)
 }
 
 /*
- * dlock_key_matches compares byte for byte: case and collation play no part.
+ * dlock_key_matches returns whether a key has the database and name.  It
+ * compares bytes, regardless of collation.
  */
 bool
 dlock_key_matches(const DlockKey *key, Oid dboid, const char *name, int len)

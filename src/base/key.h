@@ -1,6 +1,6 @@
 /*
  * key.h
- *	  Identity of a resource or a client: database and exact name.
+ *	  The identity of a resource or client: its database and exact name.
  *
  * IDENTIFICATION
  *	  src/base/key.h
@@ -8,18 +8,18 @@
 #ifndef DLOCK_BASE_KEY_H
 #define DLOCK_BASE_KEY_H
 
-/* longest resource or client name, in bytes, without the terminator */
+/* maximum length of a resource or client name, in bytes, without the NUL */
 #define DLOCK_NAME_MAX 255
 
 typedef struct DlockKey
 {
 	Oid			dboid;
 	uint32		hash;			/* for placement only, never for identity */
-	const char *name;			/* need not be terminated */
+	const char *name;			/* need not be NUL-terminated */
 	int			len;			/* 1 .. DLOCK_NAME_MAX */
 } DlockKey;
 
-/* several, in the order of their names and each once */
+/* several keys, ordered by name, without duplicates */
 typedef struct DlockKeys
 {
 	DlockKey   *keys;

@@ -1,10 +1,10 @@
 /*
  * message.c
- *	  Names in messages, whatever the client can be told.
+ *	  Names in messages, in a form that the client's encoding can represent.
  *
- * An error that has a character in it which the client's encoding lacks does
- * not reach the client: it gets 22P05 in its place.  Names are chosen by others,
- * so everything that is named in a message goes through here.
+ * If an error message contains a character that the client's encoding lacks,
+ * the client gets error 22P05 in place of it.  Names are chosen by users, so
+ * every name in a message must be passed through dlock_message_text.
  *
  * IDENTIFICATION
  *	  src/base/message.c
@@ -18,13 +18,13 @@
 
 #include "base/message.h"
 
-/* how the characters of a text are looked at */
+/* how to check which characters of a text the client's encoding has */
 typedef struct Target
 {
 	int			encoding;		/* of the client */
-	Oid			conversion;		/* InvalidOid: none is needed, or to be had */
+	Oid			conversion;		/* InvalidOid: not needed, or not available */
 	bool		can_check;
-	unsigned char *buffer;		/* for what was converted */
+	unsigned char *buffer;		/* for the converted text */
 	int			size;
 } Target;
 
@@ -38,8 +38,8 @@ is_ascii(const char *text)
 }
 
 /*
- * make_target gets ready for texts of some length.  Conversions are found in a
- * catalog, for which a transaction is needed.
+ * make_target prepares the check of a text of the given length.  Outside of a
+ * transaction it finds no conversion, because that needs a catalog lookup.
  */
 static Target
 make_target(int length)
@@ -47,7 +47,7 @@ make_target(int length)
 	Target		target = {0};
 
 	target.encoding = pg_get_client_encoding();
-	/* the server leaves the bytes as they are, if they are valid there */
+	/* the server sends the bytes unchanged, if the client's encoding allows */
 	if (GetDatabaseEncoding() == PG_SQL_ASCII)
 	{
 		target.can_check = true;
@@ -63,7 +63,8 @@ make_target(int length)
 }
 
 /*
- * count_good tells how many bytes at the beginning of a text can be told.
+ * count_good returns how many bytes at the beginning of a text the client's
+ * encoding can represent.  If that cannot be checked, only ASCII counts.
  */
 static int
 count_good(const Target *target, const char *text, int length)
@@ -85,7 +86,8 @@ count_good(const Target *target, const char *text, int length)
 }
 
 /*
- * append_escaped writes a character down in another way; gives its length.
+ * append_escaped appends the first character of a text in escaped form, and
+ * returns the length of the character in bytes.
  */
 static int
 append_escaped(StringInfo buf, const char *text, int length)
@@ -106,9 +108,10 @@ append_escaped(StringInfo buf, const char *text, int length)
 }
 
 /*
- * dlock_message_text gives a text as the client can be told it: as it is where
- * that is possible, else with \uXXXX, or \xXX for each byte where the server's
- * encoding is not UTF8, for the characters that its encoding lacks.
+ * dlock_message_text returns a text in a form that the client's encoding can
+ * represent (the text itself, or palloc'd).  Characters that the encoding
+ * lacks are replaced by \uXXXX or \UXXXXXXXX, or, if the database encoding is
+ * not UTF8, by \xXX for each byte.
  */
 const char *
 dlock_message_text(const char *text)
@@ -137,8 +140,8 @@ dlock_message_text(const char *text)
 }
 
 /*
- * dlock_message_detail is errdetail for a finished text; the server's log has
- * it unchanged.
+ * dlock_message_detail is an errdetail() for a text that may contain names.
+ * The server log gets the text unchanged.
  */
 int
 dlock_message_detail(const char *detail)

@@ -1,6 +1,6 @@
 /*
  * message.h
- *	  Names in messages, whatever the client can be told.
+ *	  Names in messages, in a form that the client's encoding can represent.
  *
  * IDENTIFICATION
  *	  src/base/message.h

@@ -1,10 +1,11 @@
 /*
  * mode.c
- *	  Lock modes, and which of them may be held side by side.
+ *	  Lock modes, and which of them conflict.
  *
- * The conflict table is all that dlock knows of modes.  To add a mode: a row of
- * that table and its name, in the order of strength, a value of DlockMode, and
- * the hint in api/args.c.  Everything else asks the functions below.
+ * All that dlock knows of modes is in the tables below; everything else calls
+ * the functions of this file.  To add a mode, add a value to DlockMode, a row
+ * to the table of conflicts and a name, all in the order of strength, and
+ * extend the hint in api/args.c.
  *
  * IDENTIFICATION
  *	  src/base/mode.c
@@ -15,7 +16,7 @@
 
 #define MODE_BIT(mode) (1 << (mode))
 
-/* bit set = the two modes exclude each other */
+/* for each mode, the set of modes that it conflicts with */
 static const int mode_conflicts[DLOCK_NMODES] = {
 	[DLOCK_SHARED] = MODE_BIT(DLOCK_EXCLUSIVE),
 	[DLOCK_EXCLUSIVE] = MODE_BIT(DLOCK_SHARED) | MODE_BIT(DLOCK_EXCLUSIVE),
@@ -27,7 +28,8 @@ static const char *const mode_names[DLOCK_NMODES] = {
 };
 
 /*
- * dlock_mode_conflicts tells whether two clients exclude each other.
+ * dlock_mode_conflicts returns whether two clients cannot hold a resource in
+ * these modes at the same time.
  */
 bool
 dlock_mode_conflicts(DlockMode held, DlockMode wanted)
@@ -36,7 +38,8 @@ dlock_mode_conflicts(DlockMode held, DlockMode wanted)
 }
 
 /*
- * dlock_mode_covers tells whether a holder already has what it asks for.
+ * dlock_mode_covers returns whether a mode is at least as strong as another: a
+ * holder of the first one need not acquire the second one.
  */
 bool
 dlock_mode_covers(DlockMode held, DlockMode wanted)
@@ -45,8 +48,8 @@ dlock_mode_covers(DlockMode held, DlockMode wanted)
 }
 
 /*
- * dlock_mode_is_alone tells whether a mode conflicts with every mode: what is
- * written under it is seen by the next holder, whatever that one's mode.
+ * dlock_mode_is_alone returns whether a mode conflicts with every mode.  Then
+ * the next holder, in whatever mode, sees what was written under it.
  */
 bool
 dlock_mode_is_alone(DlockMode mode)
@@ -55,9 +58,9 @@ dlock_mode_is_alone(DlockMode mode)
 }
 
 /*
- * dlock_mode_check asserts what others rely on: conflicts are mutual, and each
- * mode covers the one before it.  So the strongest of a resource's holders
- * decides whether another mode fits all of them.
+ * dlock_mode_check asserts what other files rely on: conflicts are mutual, and
+ * each mode covers the one before it.  Therefore a mode is compatible with all
+ * holders of a resource if it is compatible with the strongest one.
  */
 void
 dlock_mode_check(void)
@@ -71,7 +74,7 @@ dlock_mode_check(void)
 }
 
 /*
- * dlock_mode_name gives the SQL spelling of a mode.
+ * dlock_mode_name returns the name of a mode in SQL.
  */
 const char *
 dlock_mode_name(DlockMode mode)
@@ -80,7 +83,8 @@ dlock_mode_name(DlockMode mode)
 }
 
 /*
- * dlock_mode_parse reads a mode; false where there is no such mode.
+ * dlock_mode_parse converts a name to a mode.  Returns false if there is no
+ * such mode.
  */
 bool
 dlock_mode_parse(const char *name, DlockMode *mode)

@@ -1,6 +1,6 @@
 /*
  * mode.h
- *	  Lock modes, and which of them may be held side by side.
+ *	  Lock modes, and which of them conflict.
  *
  * IDENTIFICATION
  *	  src/base/mode.h
@@ -9,13 +9,13 @@
 #define DLOCK_BASE_MODE_H
 
 /*
- * In the order of strength: a mode conflicts with whatever a weaker one
- * conflicts with (dlock_mode_check).
+ * The modes in the order of strength: a mode conflicts with every mode that a
+ * weaker one conflicts with (see dlock_mode_check).
  */
 typedef enum DlockMode
 {
-	DLOCK_SHARED = 0,			/* beside other shared holders */
-	DLOCK_EXCLUSIVE,			/* alone */
+	DLOCK_SHARED = 0,			/* compatible with other shared holders */
+	DLOCK_EXCLUSIVE,			/* conflicts with every mode */
 } DlockMode;
 
 #define DLOCK_NMODES 2

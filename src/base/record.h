@@ -1,6 +1,6 @@
 /*
  * record.h
- *	  What crosses between shared memory and the tables: plain copies.
+ *	  Plain copies that pass between shared memory and the tables.
  *
  * IDENTIFICATION
  *	  src/base/record.h
@@ -15,15 +15,15 @@
 #include "base/scope.h"
 #include "base/slot.h"
 
-/* what the row of one lease slot should say */
+/* the contents of a row of dlock.locks, which mirrors one lease slot */
 typedef struct DlockRecord
 {
 	uint32		slot;
-	bool		held;			/* false: the row, if there is one, is free */
+	bool		held;			/* false: the row, if there is any, is free */
 	int64		token;
-	uint32		client_slot;	/* in shared memory; when writing only */
-	bool		client_is_new;	/* named, but without a row so far */
-	bool		client_is_stale;	/* its row does not say that it is in use */
+	uint32		client_slot;	/* in shared memory; only when writing */
+	bool		client_is_new;	/* named client that has no row yet */
+	bool		client_is_stale;	/* last_used_at of its row is too old */
 	int64		client_id;		/* 0: none */
 	Oid			role;
 	DlockMode	mode;
@@ -36,19 +36,19 @@ typedef struct DlockRecord
 	char		client[DLOCK_NAME_MAX + 1];
 } DlockRecord;
 
-/* what dlock.clients says of a client */
+/* the contents of a row of dlock.clients */
 typedef struct DlockClientRow
 {
-	int64		id;				/* 0: nothing */
+	int64		id;				/* 0: there is no row */
 	Oid			role;
 	TimestampTz used_at;
 } DlockClientRow;
 
-/* a named client, where its row is concerned */
+/* a named client whose row is being read or written */
 typedef struct DlockClientRecord
 {
 	uint32		slot;			/* in shared memory, or DLOCK_NONE */
-	bool		known;			/* the table has been asked what row is */
+	bool		known;			/* has the row been looked up in the table? */
 	DlockClientRow row;
 	char		name[DLOCK_NAME_MAX + 1];
 } DlockClientRecord;

@@ -1,6 +1,6 @@
 /*
  * scope.c
- *	  What ends a hold besides its release.
+ *	  Scopes: what ends a hold other than its release.
  *
  * IDENTIFICATION
  *	  src/base/scope.c
@@ -16,7 +16,7 @@ static const char *const scope_names[DLOCK_NSCOPES] = {
 };
 
 /*
- * dlock_scope_name gives the SQL spelling of a scope.
+ * dlock_scope_name returns the name of a scope in SQL.
  */
 const char *
 dlock_scope_name(DlockScope scope)
@@ -25,7 +25,8 @@ dlock_scope_name(DlockScope scope)
 }
 
 /*
- * dlock_scope_parse reads a scope; false where there is no such scope.
+ * dlock_scope_parse converts a name to a scope.  Returns false if there is no
+ * such scope.
  */
 bool
 dlock_scope_parse(const char *name, DlockScope *scope)

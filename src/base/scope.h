@@ -1,6 +1,6 @@
 /*
  * scope.h
- *	  What ends a hold besides its release.
+ *	  Scopes: what ends a hold other than its release.
  *
  * IDENTIFICATION
  *	  src/base/scope.h

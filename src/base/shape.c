@@ -1,13 +1,14 @@
 /*
  * shape.c
- *	  Is a table still as dlock made it?
+ *	  Check that a table still has the definition that dlock expects.
  *
- * An administrator can change dlock's tables, and an update of the extension
- * may, while an older library is in memory.  Rows are taken apart and put
- * together by column, so a table with other columns is not touched.
+ * An administrator can alter dlock's tables.  An update of the extension may
+ * do so as well, while the server still has the older library in memory.
+ * dlock forms and deforms rows column by column, so it does not touch a table
+ * that has other columns than expected.
  *
- * Columns are known by name: one that was dropped and made again has another
- * number, and a dropped one keeps its place in the rows.
+ * Columns are identified by name, because a column that was dropped and added
+ * again has another number, and a dropped column keeps its place in the rows.
  *
  * IDENTIFICATION
  *	  src/base/shape.c
@@ -25,7 +26,7 @@
 #include "base/shape.h"
 
 /*
- * refuse raises the error of a table that was changed.
+ * refuse raises the error for a table that has been altered.
  */
 static void
 refuse(const DlockShape *shape, const char *detail)
@@ -39,7 +40,8 @@ refuse(const DlockShape *shape, const char *detail)
 }
 
 /*
- * dlock_shape_relation gives the OID of a table.
+ * dlock_shape_relation returns the OID of a table.  Throws if the table does
+ * not exist.
  */
 Oid
 dlock_shape_relation(const DlockShape *shape)
@@ -59,8 +61,9 @@ is_called(Form_pg_attribute column, const char *name)
 }
 
 /*
- * find_column gives the number of a column, which is most likely that of its
- * place in the shape; InvalidAttrNumber where there is none of that name.
+ * find_column returns the number of the column with that name, or
+ * InvalidAttrNumber if there is none.  It first tries the column at "place",
+ * which is the right one unless the table has been altered.
  */
 static AttrNumber
 find_column(TupleDesc desc, int place, const char *name)
@@ -83,8 +86,8 @@ is_known(const DlockShape *shape, Form_pg_attribute column)
 }
 
 /*
- * check_no_others refuses a table with columns that are not known.  All that
- * are known are there.
+ * check_no_others throws if a table has columns that are not expected.  The
+ * caller has checked that it has all the expected ones.
  */
 static void
 check_no_others(const DlockShape *shape, TupleDesc desc)
@@ -102,15 +105,16 @@ check_no_others(const DlockShape *shape, TupleDesc desc)
 }
 
 /*
- * dlock_shape_check checks that an open table is as it should be, and gives the
- * numbers of its columns.  They hold for as long as the table is locked.
+ * dlock_shape_check throws unless an open table has the expected definition,
+ * and returns the numbers of its columns.  They are valid as long as the table
+ * is locked.
  */
 void
 dlock_shape_check(const DlockShape *shape, Relation rel, AttrNumber *numbers)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 
-	/* rows go past the table's access method, and must survive a crash */
+	/* dlock calls heap functions directly, and rows must survive a crash */
 	if (rel->rd_rel->relkind != RELKIND_RELATION ||
 		rel->rd_rel->relam != HEAP_TABLE_AM_OID)
 		refuse(shape, "The table is not an ordinary table with access method \"heap\".");

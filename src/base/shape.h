@@ -1,6 +1,6 @@
 /*
  * shape.h
- *	  What a table looks like that dlock reads and writes by itself.
+ *	  The expected definitions of the tables that dlock reads and writes.
  *
  * IDENTIFICATION
  *	  src/base/shape.h
