@@ -2,9 +2,10 @@
  * dlock.c
  *	  Module entry point: settings, shared memory, workers and hooks.
  *
- * Everything dlock does needs shared memory, hence shared_preload_libraries.
- * Without it the library loads all the same, so that CREATE EXTENSION and a
- * restored dump work; the functions then say what is missing.
+ * dlock needs shared memory for everything, so it must be loaded by
+ * shared_preload_libraries.  Otherwise the library can still be loaded, so
+ * that CREATE EXTENSION and restoring a dump work, but the functions raise an
+ * error that says what is missing.
  *
  * IDENTIFICATION
  *	  src/dlock.c
@@ -45,7 +46,7 @@ extern PGDLLEXPORT void _PG_init(void);
 static shmem_request_hook_type previous_shmem_request = NULL;
 static shmem_startup_hook_type previous_shmem_startup = NULL;
 
-/* every part of shared memory: how much, and how it is made */
+/* every part of shared memory: functions for its size and its creation */
 static const struct
 {
 	Size		(*size) (void);

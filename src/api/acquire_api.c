@@ -25,12 +25,13 @@ PG_FUNCTION_INFO_V1(dlock_try_acquire);
 PG_FUNCTION_INFO_V1(dlock_acquire_all);
 PG_FUNCTION_INFO_V1(dlock_try_acquire_all);
 
-/* names in one call: they are granted with all their partitions locked */
+/* names in one call; a limit, because it locks all their partitions at once */
 #define RESOURCES_MAX 10000
 
 /*
- * default_scope: nobody but this session could ever release what it takes
- * without a name.
+ * default_scope returns the scope for calls that give none.  A lease of the
+ * session's anonymous client must end with the session, because no other
+ * session could release it.
  */
 static DlockScope
 default_scope(const char *client)
@@ -40,8 +41,8 @@ default_scope(const char *client)
 }
 
 /*
- * read_options fills a request with what all functions have in common, all but
- * the resource; gives the timeout.
+ * read_request fills in a request from the arguments that all functions have
+ * in common, that is, all but the resource.  Returns the timeout.
  */
 static int64
 read_request(FunctionCallInfo fcinfo, DlockRequest *request)
@@ -68,7 +69,8 @@ read_request(FunctionCallInfo fcinfo, DlockRequest *request)
 }
 
 /*
- * acquire does what the functions for one resource have in common.
+ * acquire_one does the work of both functions for one resource.  Returns the
+ * outcome.
  */
 static DlockOutcome
 acquire_one(FunctionCallInfo fcinfo, DlockRequest *request, DlockGrant *grant,
@@ -83,8 +85,8 @@ acquire_one(FunctionCallInfo fcinfo, DlockRequest *request, DlockGrant *grant,
 }
 
 /*
- * is_not_now tells the outcomes for which the try functions give nothing:
- * somebody else had it until the time was over.
+ * is_not_now returns whether the try functions report an outcome as NULL or no
+ * rows: the resource did not become available within the timeout.
  */
 static bool
 is_not_now(DlockOutcome outcome)
@@ -104,7 +106,7 @@ check_timeout(FunctionCallInfo fcinfo, const char *instead)
 }
 
 /*
- * dlock_acquire waits for a lease and returns its token.
+ * dlock_acquire acquires a lease, waiting if necessary, and returns its token.
  */
 Datum
 dlock_acquire(PG_FUNCTION_ARGS)
@@ -120,8 +122,8 @@ dlock_acquire(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_try_acquire returns NULL where somebody else has the lease for all that
- * time.
+ * dlock_try_acquire is like dlock_acquire, but returns NULL if the resource
+ * does not become available within the timeout.
  */
 Datum
 dlock_try_acquire(PG_FUNCTION_ARGS)
@@ -141,12 +143,12 @@ dlock_try_acquire(PG_FUNCTION_ARGS)
 }
 
 /*
- * Several at once
+ * Several resources in one call
  */
 
 /*
- * read_requests gives a request for each resource of an array, in the order of
- * their names and each name once.
+ * read_requests returns a request for each resource of an array, in the order
+ * of their names, without duplicates.
  */
 static DlockRequest *
 read_requests(FunctionCallInfo fcinfo, const DlockRequest *options, int *count)
@@ -182,8 +184,8 @@ emit_grants(FunctionCallInfo fcinfo, const DlockRequest *requests,
 }
 
 /*
- * check_resources refuses more names than one call may have, before anything
- * is done for any of them.
+ * check_resources throws if a call has more names than allowed, before any
+ * work is done for them.
  */
 static void
 check_resources(FunctionCallInfo fcinfo)
@@ -207,7 +209,8 @@ check_resources(FunctionCallInfo fcinfo)
 }
 
 /*
- * acquire_all does what the functions for several resources have in common.
+ * acquire_all does the work of both functions for several resources.  If
+ * "or_nothing" is set, it returns no rows for the outcomes of is_not_now.
  */
 static void
 acquire_all(FunctionCallInfo fcinfo, bool or_nothing)
@@ -238,8 +241,8 @@ acquire_all(FunctionCallInfo fcinfo, bool or_nothing)
 }
 
 /*
- * dlock_acquire_all waits until all of the resources can be had, and returns
- * their tokens.
+ * dlock_acquire_all waits until all of the resources are available, acquires
+ * them at the same instant, and returns their tokens.
  */
 Datum
 dlock_acquire_all(PG_FUNCTION_ARGS)
@@ -250,8 +253,8 @@ dlock_acquire_all(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_try_acquire_all returns no rows where somebody else has one of them for
- * all that time.
+ * dlock_try_acquire_all is like dlock_acquire_all, but returns no rows if the
+ * resources do not all become available within the timeout.
  */
 Datum
 dlock_try_acquire_all(PG_FUNCTION_ARGS)

@@ -1,6 +1,6 @@
 /*
  * admin_api.c
- *	  SQL: dlock_force_release, and the trigger that guards dlock.locks.
+ *	  SQL: dlock_force_release, and the trigger that protects dlock.locks.
  *
  * IDENTIFICATION
  *	  src/api/admin_api.c
@@ -19,8 +19,9 @@ PG_FUNCTION_INFO_V1(dlock_force_release);
 PG_FUNCTION_INFO_V1(dlock_refuse_write);
 
 /*
- * dlock_force_release ends leases, whosever they are, at once, or with the end
- * of the commits under way that depend on them.
+ * dlock_force_release ends the leases of any client on a resource.  If a
+ * commit in progress depends on one of them, it waits for the end of that
+ * commit first.
  */
 Datum
 dlock_force_release(PG_FUNCTION_ARGS)
@@ -35,7 +36,8 @@ dlock_force_release(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_refuse_write keeps everybody but the writer from changing leases.
+ * dlock_refuse_write is the trigger that rejects every change to dlock.locks.
+ * The dlock writer process, which bypasses triggers, is not affected.
  */
 Datum
 dlock_refuse_write(PG_FUNCTION_ARGS)

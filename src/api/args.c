@@ -1,6 +1,6 @@
 /*
  * args.c
- *	  Arguments of SQL calls: read and checked.
+ *	  Read and check the arguments of SQL functions.
  *
  * IDENTIFICATION
  *	  src/api/args.c
@@ -29,7 +29,8 @@ require(FunctionCallInfo fcinfo, int n, const char *what)
 }
 
 /*
- * dlock_args_resource_text checks a resource's name, from which the key borrows.
+ * dlock_args_resource_text checks a resource name, and returns a key that
+ * points to it.
  */
 DlockKey
 dlock_args_resource_text(const text *name)
@@ -50,7 +51,7 @@ dlock_args_resource_text(const text *name)
 }
 
 /*
- * dlock_args_resource reads a resource's name.
+ * dlock_args_resource reads a resource name.
  */
 DlockKey
 dlock_args_resource(FunctionCallInfo fcinfo, int n)
@@ -70,8 +71,8 @@ by_name(const void *a, const void *b)
 }
 
 /*
- * dlock_args_resources reads an array of resources' names: in their order, and
- * each name once.
+ * dlock_args_resources reads an array of resource names.  Returns them sorted,
+ * without duplicates.
  */
 DlockKeys
 dlock_args_resources(FunctionCallInfo fcinfo, int n)
@@ -103,7 +104,7 @@ dlock_args_resources(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_args_client reads a client's name; NULL where none is given.
+ * dlock_args_client reads a client name.  Returns NULL if none is given.
  */
 char *
 dlock_args_client(FunctionCallInfo fcinfo, int n)
@@ -134,7 +135,7 @@ dlock_args_mode(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_args_scope reads a scope; where none is given, it is "otherwise".
+ * dlock_args_scope reads a scope.  Returns "otherwise" if none is given.
  */
 DlockScope
 dlock_args_scope(FunctionCallInfo fcinfo, int n, DlockScope otherwise)
@@ -167,8 +168,8 @@ read_interval(FunctionCallInfo fcinfo, int n, const char *what)
 }
 
 /*
- * dlock_args_timeout reads how long to wait, in microseconds; NULL means for
- * ever.
+ * dlock_args_timeout reads a timeout and returns it in microseconds, or
+ * DLOCK_NEVER if the argument is NULL.
  */
 int64
 dlock_args_timeout(FunctionCallInfo fcinfo, int n)
@@ -188,7 +189,8 @@ dlock_args_timeout(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_args_ttl reads a duration, in microseconds; 0 where none is given.
+ * dlock_args_ttl reads a duration and returns it in microseconds, or 0 if none
+ * is given.
  */
 int64
 dlock_args_ttl(FunctionCallInfo fcinfo, int n)
@@ -211,7 +213,7 @@ dlock_args_ttl(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_args_token reads a token; 0 where none is given.
+ * dlock_args_token reads a token.  Returns 0 if none is given.
  */
 int64
 dlock_args_token(FunctionCallInfo fcinfo, int n)

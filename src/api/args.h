@@ -1,8 +1,8 @@
 /*
  * args.h
- *	  Arguments of SQL calls: read and checked.
+ *	  Read and check the arguments of SQL functions.
  *
- * All raise 22023 with what is wrong and what is allowed.
+ * All of these functions raise 22023 if an argument is not valid.
  *
  * IDENTIFICATION
  *	  src/api/args.h

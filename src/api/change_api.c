@@ -32,7 +32,7 @@ PG_FUNCTION_INFO_V1(dlock_renew_all);
 PG_FUNCTION_INFO_V1(dlock_set_options);
 
 /*
- * dlock_release gives one hold back at commit.
+ * dlock_release releases one hold when the transaction commits.
  */
 Datum
 dlock_release(PG_FUNCTION_ARGS)
@@ -54,7 +54,8 @@ dlock_release(PG_FUNCTION_ARGS)
 }
 
 /*
- * read_resources reads an array of names; NULL where none is given, for all.
+ * read_resources reads an array of resource names.  Returns NULL, which means
+ * all resources, if none is given.
  */
 static const DlockKeys *
 read_resources(FunctionCallInfo fcinfo, int n, DlockKeys *keys)
@@ -66,8 +67,8 @@ read_resources(FunctionCallInfo fcinfo, int n, DlockKeys *keys)
 }
 
 /*
- * dlock_release_all gives what a client holds back at commit, all of it or some
- * resources.
+ * dlock_release_all releases all leases of a client, or those on the given
+ * resources, when the transaction commits.
  */
 Datum
 dlock_release_all(PG_FUNCTION_ARGS)
@@ -88,8 +89,9 @@ dlock_release_all(PG_FUNCTION_ARGS)
 }
 
 /*
- * renewal_desc gives the row type of dlock_renew, made once: heartbeats are
- * frequent, and looking it up in the catalogs costs more than a renewal.
+ * renewal_desc returns the row type of dlock_renew.  It is made only once,
+ * because renewals are frequent, and a lookup of the type in the catalogs
+ * costs more than a renewal.
  */
 static TupleDesc
 renewal_desc(void)
@@ -111,7 +113,7 @@ renewal_desc(void)
 }
 
 /*
- * dlock_renew restarts a lease's clock.
+ * dlock_renew restarts the clock of a lease.
  */
 Datum
 dlock_renew(PG_FUNCTION_ARGS)
@@ -150,8 +152,8 @@ dlock_renew(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_renew_all restarts the clock of what a client holds, all of it or some
- * resources.
+ * dlock_renew_all restarts the clocks of all leases of a client, or of those
+ * on the given resources.
  */
 Datum
 dlock_renew_all(PG_FUNCTION_ARGS)
@@ -187,8 +189,9 @@ read_options(FunctionCallInfo fcinfo, DlockOptions *options)
 }
 
 /*
- * dlock_set_options changes a held lease, or how a client waits: all that is
- * given, or nothing.  What cannot fail comes last.
+ * dlock_set_options changes a held lease, and the priority of its client's
+ * waiting requests.  It makes all of the changes or none: those that can fail
+ * come first.
  */
 Datum
 dlock_set_options(PG_FUNCTION_ARGS)
@@ -222,7 +225,7 @@ dlock_set_options(PG_FUNCTION_ARGS)
 		waiting = dlock_holding_set_priority(request.gate, &request.key,
 											 request.client,
 											 options.priority) > 0;
-	/* a waiting client has no lease yet, but a priority it has */
+	/* a client that only waits has no lease yet, but it has a priority */
 	if (!held && !waiting)
 		dlock_lost_report(request.gate, &request.key, request.client, token);
 	if (held)

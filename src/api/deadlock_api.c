@@ -2,8 +2,8 @@
  * deadlock_api.c
  *	  SQL: dlock_wait_graph, dlock_deadlocks, dlock_detect_deadlocks.
  *
- * Also a function that tests declare for themselves, to compare the search for
- * cycles with a plain one.
+ * dlock_debug_cycles is not declared by the install script.  Tests declare it,
+ * to compare the search for cycles with a simpler one.
  *
  * IDENTIFICATION
  *	  src/api/deadlock_api.c
@@ -67,8 +67,8 @@ set_pid(EdgeRow *row, int column, int pid)
 }
 
 /*
- * is_here tells whether a node is about this database, as far as that is known:
- * a session that waits for a lock can be anywhere.
+ * is_here returns false if a node is a wait for a lease of another database.
+ * A session that waits for a lock may be in any database.
  */
 static bool
 is_here(const DlockWaitGraph *graph, const DlockNode *node)
@@ -78,9 +78,10 @@ is_here(const DlockWaitGraph *graph, const DlockNode *node)
 }
 
 /*
- * find_shown tells by node which are shown as waiters: the waits for leases of
- * this database, and the sessions that they lead to.  A wait for a lease of
- * another database ends a path.
+ * find_shown returns, for each node, whether it is shown as a waiter.  It
+ * marks the waits for leases of this database, and the sessions that can be
+ * reached from them.  It does not follow a path beyond a wait for a lease of
+ * another database.
  */
 static bool *
 find_shown(const DlockWaitGraph *graph)
@@ -152,9 +153,10 @@ set_blocker(EdgeRow *row, const DlockWaitGraph *graph, const DlockArc *arc,
 }
 
 /*
- * dlock_wait_graph shows who waits for whom: the waits for leases in this
- * database, and those of sessions that they lead to.  It has no names of other
- * databases: one of their clients that is in the way is known by its process.
+ * dlock_wait_graph returns the waits for leases of this database, and those of
+ * the sessions that can be reached from them.  It shows no names of other
+ * databases: if one of their clients blocks a wait, the row has the id of its
+ * process, but not the name of the client.
  */
 Datum
 dlock_wait_graph(PG_FUNCTION_ARGS)
@@ -165,7 +167,7 @@ dlock_wait_graph(PG_FUNCTION_ARGS)
 
 	dlock_access_check_preloaded();
 	InitMaterializedSRF(fcinfo, 0);
-	/* nobody can wait on a standby */
+	/* on a standby no session can wait for a lease */
 	if (RecoveryInProgress())
 		return (Datum) 0;
 	(void) dlock_access_gate();
@@ -187,8 +189,8 @@ dlock_wait_graph(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_deadlocks shows the deadlocks found last in this database, newest
- * first.
+ * dlock_deadlocks returns the most recently detected deadlocks of this
+ * database, newest first.
  */
 Datum
 dlock_deadlocks(PG_FUNCTION_ARGS)
@@ -221,8 +223,8 @@ dlock_deadlocks(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_detect_deadlocks looks for deadlocks now, in all databases, and breaks
- * those it finds; tells how many.
+ * dlock_detect_deadlocks searches for deadlocks now, in all databases, and
+ * breaks those that it finds.  Returns their number.
  */
 Datum
 dlock_detect_deadlocks(PG_FUNCTION_ARGS)
@@ -233,9 +235,10 @@ dlock_detect_deadlocks(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_debug_cycles takes the arcs of a graph, those of node n being
- * first[n+1] .. first[n+2] - 1 (SQL arrays begin with 1) of "to", and gives the
- * nodes whose removal, in this order, has left no cycle.
+ * dlock_debug_cycles takes the arcs of a graph.  In SQL, where arrays begin
+ * with 1, the arcs of node n lead to the nodes to[first[n + 1] + 1] through
+ * to[first[n + 2]].  Removes one node of each cycle until there is no cycle
+ * left, and returns these nodes in the order of their removal.
  */
 Datum
 dlock_debug_cycles(PG_FUNCTION_ARGS)

@@ -2,12 +2,15 @@
  * fence_api.c
  *	  SQL: dlock_fence, and the triggers of protected tables.
  *
- * The trigger for rows fires after the change: it sees what other triggers and
- * generated columns have made of the row, and only rows that were written.  It
- * looks a resource up once, and again for the next one that is different.
+ * The row trigger fires after the change.  So it sees the row as other
+ * triggers and generated columns have left it, and it fires only for rows that
+ * were written.  While consecutive rows belong to the same resource, it looks
+ * the resource up only once.
  *
- * Statement triggers are not handed down to partitions.  A partition that is
- * truncated by its own name is known by its row trigger, in a hook.
+ * Partitions do not inherit statement triggers, so the trigger that rejects
+ * TRUNCATE does not fire if a partition is truncated directly.  Therefore an
+ * object access hook rejects TRUNCATE of every table that has the row trigger,
+ * which partitions do inherit.
  *
  * IDENTIFICATION
  *	  src/api/fence_api.c
@@ -40,7 +43,7 @@ PG_FUNCTION_INFO_V1(dlock_fence);
 PG_FUNCTION_INFO_V1(dlock_guard_row);
 PG_FUNCTION_INFO_V1(dlock_guard_truncate);
 
-/* the last resource that the transaction has fenced for a row */
+/* the resource that was fenced last for a row, and the fences' generation */
 static uint64 last_generation = 0;
 static int	last_len;
 static char last_name[DLOCK_NAME_MAX];
@@ -75,8 +78,8 @@ dlock_fence(PG_FUNCTION_ARGS)
  */
 
 /*
- * table_field names the table apart from the message, where the client can be
- * told its name.
+ * table_field adds the table to the fields of an error, if the client's
+ * encoding can represent the names of the table and its schema.
  */
 static int
 table_field(Relation rel)
@@ -109,7 +112,9 @@ report_not_holder(Relation rel, const DlockKey *key,
 }
 
 /*
- * guard sees to it that the caller holds the resource of a row until commit.
+ * guard fences the resource of a row, so that the commit depends on it.
+ * Throws if the caller does not hold the resource exclusively, or if the
+ * resource is null.
  */
 static void
 guard(DlockRowResource *row_resource, TupleTableSlot *slot, Relation rel)
@@ -149,7 +154,8 @@ protocol_violated(const char *what)
 }
 
 /*
- * prepare gives the resource expression of the table that is written to.
+ * prepare returns the resource expression of the table, prepared once for each
+ * statement.  Throws if the trigger is not as dlock_protect creates it.
  */
 static DlockRowResource *
 prepare(FunctionCallInfo fcinfo, const TriggerData *data)
@@ -175,8 +181,8 @@ prepare(FunctionCallInfo fcinfo, const TriggerData *data)
 }
 
 /*
- * dlock_guard_row is the trigger that checks each row that was written, as it
- * was and as it is.
+ * dlock_guard_row is the row trigger.  It checks each row that was written; of
+ * an updated row, both the old and the new version.
  */
 Datum
 dlock_guard_row(PG_FUNCTION_ARGS)
@@ -213,7 +219,7 @@ refuse_truncate(Relation rel)
 }
 
 /*
- * dlock_guard_truncate is the trigger that refuses TRUNCATE.
+ * dlock_guard_truncate is the trigger that rejects TRUNCATE.
  */
 Datum
 dlock_guard_truncate(PG_FUNCTION_ARGS)
@@ -225,7 +231,9 @@ dlock_guard_truncate(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_fence_api_guard_function gives one of the trigger functions by name.
+ * dlock_fence_api_guard_function returns the OID of one of the trigger
+ * functions.  If it does not exist, returns InvalidOid if "missing_ok" is set,
+ * and throws otherwise.
  */
 Oid
 dlock_fence_api_guard_function(const char *name, bool missing_ok)
@@ -263,9 +271,10 @@ is_guarded(Relation rel)
 }
 
 /*
- * guard_object_access is told of every table that TRUNCATE is going to empty.  The
- * table may not be locked yet, and must not stay locked: if it changes before
- * it is, we are asked again.
+ * guard_object_access is called for every table that TRUNCATE is about to
+ * empty.  The table may not be locked yet at that time, and we must not leave
+ * it locked.  If the table changes between this check and TRUNCATE's lock, the
+ * server calls the hook again.
  */
 static void
 guard_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
@@ -287,7 +296,8 @@ guard_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 }
 
 /*
- * dlock_fence_api_install is called at server start; every process inherits it.
+ * dlock_fence_api_install installs the hook.  Called at server start; every
+ * process inherits the hook.
  */
 void
 dlock_fence_api_install(void)

@@ -8,7 +8,7 @@
 #ifndef DLOCK_API_FENCE_API_H
 #define DLOCK_API_FENCE_API_H
 
-/* trigger functions in schema dlock */
+/* names of the trigger functions, in schema dlock */
 #define DLOCK_GUARD_ROW "guard_row"
 #define DLOCK_GUARD_TRUNCATE "guard_truncate"
 

@@ -2,8 +2,8 @@
  * protect_api.c
  *	  SQL: dlock_protect, dlock_unprotect.
  *
- * A table is protected by two ordinary triggers, which \d shows, pg_dump
- * carries, and partitions inherit.
+ * A protected table has two ordinary triggers.  \d shows them, pg_dump dumps
+ * them, and partitions inherit the one for rows.
  *
  * IDENTIFICATION
  *	  src/api/protect_api.c
@@ -40,8 +40,8 @@ PG_FUNCTION_INFO_V1(dlock_unprotect);
 #define TRUNCATE_TRIGGER "dlock_protect_truncate"
 
 /*
- * open_target gives the table that an argument names, locked, if the caller may
- * change it.
+ * open_target opens and locks the table that the first argument names.  Throws
+ * if it does not exist or the caller does not own it.
  */
 static Relation
 open_target(FunctionCallInfo fcinfo, LOCKMODE lock)
@@ -54,7 +54,7 @@ open_target(FunctionCallInfo fcinfo, LOCKMODE lock)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("table must not be null")));
 	relid = PG_GETARG_OID(0);
-	/* nobody is to wait for a lock on what is not his */
+	/* check first, so that only the owner can queue for a lock on the table */
 	if (get_rel_name(relid) != NULL && !pg_class_ownercheck(relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER,
 					   get_relkind_objtype(get_rel_relkind(relid)),
@@ -82,7 +82,8 @@ cannot_protect(Relation rel, const char *detail)
 }
 
 /*
- * check_table refuses what a trigger would not cover.
+ * check_target throws if a trigger on the table would not fire for all of its
+ * rows.
  */
 static void
 check_target(Relation rel)
@@ -106,7 +107,7 @@ check_target(Relation rel)
 }
 
 /*
- * our_triggers gives the OIDs of a table's triggers that are ours.
+ * our_triggers returns the OIDs of the triggers that protect a table.
  */
 static List *
 our_triggers(Relation rel)
@@ -146,8 +147,8 @@ create_trigger(Oid relid, const char *name, const char *function, bool row,
 }
 
 /*
- * dlock_protect lets only those write to a table who hold the resource that an
- * expression gives for the row.
+ * dlock_protect requires every write to a table to hold the resource that an
+ * expression computes from the row.
  */
 Datum
 dlock_protect(PG_FUNCTION_ARGS)
@@ -184,7 +185,8 @@ dlock_protect(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_unprotect undoes that; false where the table is not protected.
+ * dlock_unprotect undoes dlock_protect.  Returns whether the table was
+ * protected.
  */
 Datum
 dlock_unprotect(PG_FUNCTION_ARGS)
@@ -195,7 +197,7 @@ dlock_unprotect(PG_FUNCTION_ARGS)
 
 	dlock_access_check_preloaded();
 	PreventCommandIfReadOnly("dlock_unprotect()");
-	/* as DROP TRIGGER will take it */
+	/* the lock that DROP TRIGGER takes */
 	rel = open_target(fcinfo, AccessExclusiveLock);
 	triggers = our_triggers(rel);
 	relation_close(rel, NoLock);

@@ -2,15 +2,16 @@
  * row_resource.c
  *	  The resource that a row of a protected table belongs to.
  *
- * It is given by an expression over the table's columns, of the kind that an
- * index may be on: one row goes in, and nothing else that could change.  The
- * server's own parser reads it as an expression, so that there is no text to
- * break out of; it is kept as text with all names qualified, which a dump can
- * carry and the search path of the writer cannot turn into something else.
+ * An expression over the table's columns computes the resource.  Like an index
+ * expression, it depends only on the row: it must be immutable.  The server's
+ * parser parses it as an expression, so SQL injection is not possible.  It is
+ * stored as an argument of the trigger, as text with all names qualified.  So
+ * pg_dump can dump it, and the search path of the session that writes to the
+ * table cannot change its meaning.
  *
- * Read again and planned, it is cached for the session by trigger: partitions
- * have triggers and column numbers of their own.  Each statement makes its own
- * executable form from that.
+ * The planned expression is cached for the session by trigger, because
+ * partitions have their own triggers and column numbers.  Each statement makes
+ * its own executable form of it.
  *
  * IDENTIFICATION
  *	  src/api/row_resource.c
@@ -43,7 +44,7 @@ typedef struct Entry
 {
 	Oid			trigger;		/* hash key */
 	Oid			relation;
-	bool		valid;			/* the relation has not changed since */
+	bool		valid;			/* the relation has not changed since then */
 	CachedExpression *planned;
 } Entry;
 
@@ -56,12 +57,12 @@ struct DlockRowResource
 static HTAB *entries = NULL;
 
 /*
- * Reading
+ * Parsing
  */
 
 /*
- * add_context shows errors where they are: in the expression, not in the
- * statement of the client.
+ * add_context makes errors point to the expression in place of the client's
+ * statement.
  */
 static void
 add_context(void *arg)
@@ -79,8 +80,8 @@ add_context(void *arg)
 }
 
 /*
- * is_star tells whether a select list is "*", which the parser reads as the
- * name of a column.
+ * is_star returns whether an element of a select list is "*", which the parser
+ * represents as a column reference.
  */
 static bool
 is_star(const ResTarget *target)
@@ -90,7 +91,7 @@ is_star(const ResTarget *target)
 }
 
 /*
- * is_bare tells whether a select has a select list and nothing else.
+ * is_bare returns whether a SELECT has a select list and nothing else.
  */
 static bool
 is_bare(const SelectStmt *select)
@@ -103,8 +104,10 @@ is_bare(const SelectStmt *select)
 }
 
 /*
- * parse gives the expression that a text consists of.  The parser's entry for
- * expressions also takes what may stand around a select list.
+ * parse parses a text that consists of one expression.  The parser's mode for
+ * expressions also accepts several expressions and clauses such as FROM, which
+ * may surround a select list, so parse throws if there is more than one
+ * expression.
  */
 static Node *
 parse(const char *expression)
@@ -126,7 +129,8 @@ parse(const char *expression)
 }
 
 /*
- * check_columns refuses what has another value in each partition, or none.
+ * check_columns throws if an expression uses system columns or whole-row
+ * references: these have different values in each partition, or none.
  */
 static void
 check_columns(Node *expr)
@@ -143,8 +147,8 @@ check_columns(Node *expr)
 }
 
 /*
- * check_immutable refuses what could give the same row another resource:
- * whoever writes could choose it by a setting.
+ * check_immutable throws unless an expression is immutable.  Otherwise a
+ * session could, by a setting, choose the resource that a row belongs to.
  */
 static void
 check_immutable(Node *expr)
@@ -159,7 +163,8 @@ check_immutable(Node *expr)
 }
 
 /*
- * analyze makes an expression over a table's columns that gives a text.
+ * analyze transforms the text of a resource expression into an expression over
+ * the table's columns that returns text.  Throws if it is not suitable.
  */
 static Node *
 analyze(Relation rel, const char *expression)
@@ -190,7 +195,7 @@ analyze(Relation rel, const char *expression)
 }
 
 /*
- * analyze_in_context is analyze, with its errors explained.
+ * analyze_in_context calls analyze, and adds the expression to its errors.
  */
 static Node *
 analyze_in_context(Relation rel, const char *expression)
@@ -208,8 +213,8 @@ analyze_in_context(Relation rel, const char *expression)
 }
 
 /*
- * push_plain_path makes pg_catalog the whole search path.  An error takes it
- * back.
+ * push_plain_path reduces the search path to pg_catalog.  The caller restores
+ * it by PopOverrideSearchPath; after an error, the server does.
  */
 static void
 push_plain_path(void)
@@ -221,9 +226,9 @@ push_plain_path(void)
 }
 
 /*
- * dlock_row_resource_check checks that an expression can give the resource of
- * each row of a table, and gives the text to be stored.  The caller has locked
- * the table.
+ * dlock_row_resource_check checks a resource expression for a table, and
+ * returns the text to be stored.  Throws if the expression is not suitable.
+ * The caller has locked the table.
  */
 char *
 dlock_row_resource_check(Relation rel, const char *expression)
@@ -236,7 +241,7 @@ dlock_row_resource_check(Relation rel, const char *expression)
 								deparse_context_for(RelationGetRelationName(rel),
 													RelationGetRelid(rel)),
 								false, false);
-	/* what cannot be read again is better refused now */
+	/* if the stored text cannot be parsed again, fail now, not when used */
 	(void) analyze_in_context(rel, stored);
 	PopOverrideSearchPath();
 	return stored;
@@ -271,7 +276,8 @@ make_entries(void)
 }
 
 /*
- * drop_outdated forgets what has changed, and with that what is gone.
+ * drop_outdated removes the entries whose tables or functions have changed or
+ * have been dropped.
  */
 static void
 drop_outdated(void)
@@ -290,7 +296,8 @@ drop_outdated(void)
 }
 
 /*
- * planned gives the planned expression of a trigger.
+ * planned returns the planned expression of a trigger, from the cache if it is
+ * up to date.
  */
 static Node *
 planned(Relation rel, Oid trigger, const char *expression)
@@ -321,9 +328,10 @@ planned(Relation rel, Oid trigger, const char *expression)
  */
 
 /*
- * dlock_row_resource_prepare makes what one statement needs, in a context that
- * lasts as long.  It has a copy of the expression: another statement inside
- * this one may find the cached one outdated.
+ * dlock_row_resource_prepare makes the executable form of a trigger's
+ * expression for one statement, in a context that lasts as long as the
+ * statement.  It copies the cached expression, because a statement that runs
+ * inside this one may find the cache entry outdated and free it.
  */
 DlockRowResource *
 dlock_row_resource_prepare(Relation rel, Oid trigger, const char *expression,
@@ -340,8 +348,8 @@ dlock_row_resource_prepare(Relation rel, Oid trigger, const char *expression,
 }
 
 /*
- * dlock_row_resource_of gives the resource of a row, NULL where there is none;
- * it lasts until the next call.
+ * dlock_row_resource_of returns the resource of a row, or NULL if the
+ * expression is null.  The result is valid until the next call.
  */
 text *
 dlock_row_resource_of(DlockRowResource *row_resource, TupleTableSlot *slot)

@@ -16,7 +16,7 @@ typedef struct DlockRowResource DlockRowResource;
 /* called when a table is protected */
 extern char *dlock_row_resource_check(Relation rel, const char *expression);
 
-/* called for the first row of a statement, then for each */
+/* called once for each statement, and for each row */
 extern DlockRowResource *dlock_row_resource_prepare(Relation rel,
 													Oid trigger,
 													const char *expression,

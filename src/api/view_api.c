@@ -3,9 +3,9 @@
  *	  SQL: dlock_status, dlock_list, dlock_queue, dlock_holds,
  *	  dlock_current_client.
  *
- * On a primary, copies of what stands in shared memory are shown.  A standby
- * has no leases in memory; there status and list are read from the replicated
- * table, and nobody waits.
+ * On a primary these functions return copies of what is in shared memory.  A
+ * standby has no leases in memory; there dlock_status, dlock_list and
+ * dlock_holds read the replicated table dlock.locks, and the queue is empty.
  *
  * IDENTIFICATION
  *	  src/api/view_api.c
@@ -43,7 +43,7 @@ typedef struct Now
 	TimestampTz wall;
 } Now;
 
-/* a row under construction: values are put in the order of the columns */
+/* a row under construction; its values are added in the order of columns */
 typedef struct Row
 {
 	int			n;
@@ -95,7 +95,7 @@ put_role(Row *row, Oid role)
 {
 	char	   *name = GetUserNameFromId(role, true);
 
-	/* a role that was dropped */
+	/* a dropped role has no name: show its OID */
 	put_text(row, name != NULL ? name : psprintf("%u", role));
 }
 
@@ -139,7 +139,8 @@ emit(FunctionCallInfo fcinfo, Row *row)
  */
 
 /*
- * from_row shows a row of dlock.locks as if it stood in memory.
+ * from_row converts a row of dlock.locks to a copy like those of the leases in
+ * shared memory.
  */
 static void
 from_row(const DlockRecord *record, DlockHolderCopy *copy, Now now)
@@ -157,7 +158,8 @@ from_row(const DlockRecord *record, DlockHolderCopy *copy, Now now)
 }
 
 /*
- * standby_resource gathers the holders of a resource from the table.
+ * standby_resource collects the holders of a resource from the table's rows.
+ * Returns whether there are any.
  */
 static bool
 standby_resource(const DlockImage *image, const DlockKey *key, Now now,
@@ -210,7 +212,8 @@ put_status(Row *row, const DlockKey *key, const DlockResourceCopy *copy,
 }
 
 /*
- * read_resource copies a resource as it is known here; false where it is free.
+ * read_resource copies a resource, on a primary from shared memory, on a
+ * standby from the table.  Returns false if it has no holders and no waiters.
  */
 static bool
 read_resource(const DlockKey *key, DlockResourceCopy *copy, Now *now)
@@ -232,7 +235,7 @@ read_resource(const DlockKey *key, DlockResourceCopy *copy, Now *now)
 }
 
 /*
- * dlock_status tells how it stands with one resource.
+ * dlock_status returns the state of one resource.
  */
 Datum
 dlock_status(PG_FUNCTION_ARGS)
@@ -325,7 +328,7 @@ list_memory(FunctionCallInfo fcinfo, const char *client)
 }
 
 /*
- * dlock_list shows the leases of a client, or of all.
+ * dlock_list returns the leases of one client, or of all clients.
  */
 Datum
 dlock_list(PG_FUNCTION_ARGS)
@@ -367,7 +370,8 @@ emit_waiters(FunctionCallInfo fcinfo, const DlockResourceCopy *copy)
 }
 
 /*
- * dlock_queue shows who waits, in the order in which they will be served.
+ * dlock_queue returns the waiters for one resource, or for all resources, in
+ * the order in which they will be served.
  */
 Datum
 dlock_queue(PG_FUNCTION_ARGS)
@@ -377,7 +381,7 @@ dlock_queue(PG_FUNCTION_ARGS)
 
 	dlock_access_check_preloaded();
 	InitMaterializedSRF(fcinfo, 0);
-	/* nobody can wait on a standby */
+	/* on a standby no session can wait for a lease */
 	if (RecoveryInProgress())
 		return (Datum) 0;
 	dlock_snapshot_init(&copy);
@@ -401,7 +405,7 @@ dlock_queue(PG_FUNCTION_ARGS)
 }
 
 /*
- * may_be_a_name tells whether an argument can be the name of anything.
+ * may_be_a_name returns whether an argument is valid as a name.
  */
 static bool
 may_be_a_name(FunctionCallInfo fcinfo, int n)
@@ -413,8 +417,9 @@ may_be_a_name(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * dlock_holds tells whether the caller holds a resource.  What cannot be held,
- * or not by the caller, is not held: that is no error.
+ * dlock_holds returns whether the caller holds a resource.  It returns false,
+ * and does not throw, for a resource name that is not valid, and for a client
+ * that the caller may not act as.
  */
 Datum
 dlock_holds(PG_FUNCTION_ARGS)
@@ -446,8 +451,9 @@ dlock_holds(PG_FUNCTION_ARGS)
 }
 
 /*
- * dlock_current_client tells who one is: as which client calls without a name
- * act; NULL where they are refused, and on a standby.
+ * dlock_current_client returns the name of the client that calls without a
+ * client argument act as.  If that would be the anonymous client, it returns
+ * NULL on a standby, and if dlock.require_client refuses such calls.
  */
 Datum
 dlock_current_client(PG_FUNCTION_ARGS)
