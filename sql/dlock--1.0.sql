@@ -3,16 +3,17 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION dlock" to load this file. \quit
 
--- Anybody who may create objects in the schema that dlock is installed into may
--- have made functions and operators there that fit the arguments better than
--- those of the server.  So everything has its schema, and there are no operators
--- but OPERATOR(pg_catalog.=): "CASE x WHEN" and "IN" would find others too.
+-- Any role with CREATE on the schema that dlock is installed into may have
+-- created functions and operators there that match the arguments better than
+-- the server's own.  So this script qualifies every name with its schema, and
+-- writes operators as OPERATOR(pg_catalog.=).  It uses neither "CASE x WHEN"
+-- nor "IN", because these look up an operator that cannot be qualified.
 
 --
 -- Schema and tables
 --
--- Shared memory is the truth while the server runs; dlock.locks is its
--- durable image, written by the dlock writer process alone.
+-- While the server runs, the state in shared memory is authoritative.  Its
+-- durable image is dlock.locks, which only the dlock writer process writes.
 --
 CREATE SCHEMA dlock;
 COMMENT ON SCHEMA dlock IS 'durable state of dlock: leases, named clients and token blocks';
@@ -53,18 +54,19 @@ CREATE TABLE dlock.token_blocks (
     database    pg_catalog.oid NOT NULL,
     upto        pg_catalog.int8 NOT NULL
 );
--- so that the writer's DELETE also works where all tables are published
+-- so that the writer's DELETE also works if all tables are published
 ALTER TABLE dlock.token_blocks REPLICA IDENTITY FULL;
 COMMENT ON TABLE dlock.token_blocks IS 'upper bound of the tokens that may have been issued';
 COMMENT ON COLUMN dlock.token_blocks.database IS 'OID of the database that wrote the row; distinguishes a copy of a database from the original';
 
--- A dump carries clients and how far tokens were given out, never leases.
+-- A dump contains clients and the upper bound of the issued tokens, no leases.
 SELECT pg_catalog.pg_extension_config_dump('dlock.clients'::pg_catalog.regclass, ''::pg_catalog.text);
 SELECT pg_catalog.pg_extension_config_dump('dlock.clients_id_seq'::pg_catalog.regclass, ''::pg_catalog.text);
 SELECT pg_catalog.pg_extension_config_dump('dlock.token_blocks'::pg_catalog.regclass, ''::pg_catalog.text);
 
--- The writer changes its rows below the executor, so this stops everybody
--- else, superusers included, from making the table disagree with memory.
+-- The writer changes rows below the executor, where triggers do not fire.  So
+-- this trigger rejects the changes of all other processes, including those of
+-- superusers, which would make the table differ from shared memory.
 CREATE FUNCTION dlock.refuse_write()
 RETURNS pg_catalog.trigger
 AS 'MODULE_PATHNAME', 'dlock_refuse_write'
@@ -75,8 +77,8 @@ CREATE TRIGGER dlock_refuse_write
 BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON dlock.locks
 FOR EACH STATEMENT EXECUTE FUNCTION dlock.refuse_write();
 
--- Rows that are replicated from another database arrive one by one, without
--- any statement, in a session that fires no ordinary triggers.
+-- Logical replication applies rows one by one, without a statement, in a
+-- session that fires only triggers that are enabled as ALWAYS or REPLICA.
 CREATE TRIGGER dlock_refuse_row
 BEFORE INSERT OR UPDATE OR DELETE ON dlock.locks
 FOR EACH ROW EXECUTE FUNCTION dlock.refuse_write();
@@ -261,7 +263,7 @@ COMMENT ON FUNCTION @extschema@.dlock_unprotect(pg_catalog.regclass)
 IS 'undoes dlock_protect; returns whether the table was protected';
 
 --
--- Look
+-- Inspect
 --
 CREATE FUNCTION @extschema@.dlock_holds(
     resource pg_catalog.text,
@@ -415,9 +417,10 @@ IS 'searches for deadlocks immediately and breaks them; returns their number';
 --
 -- Privileges
 --
--- Everybody may lock and look; what a role may touch is decided by the
--- client that the lease belongs to.  Ending somebody else's lease is for
--- administrators, and so are the tables.
+-- Every role may acquire leases and see all leases.  It may change only leases
+-- of clients that belong to a role whose privileges it has.  Ending the leases
+-- of other clients is for administrators, and so are the tables, which
+-- pg_monitor may read.
 REVOKE ALL ON FUNCTION @extschema@.dlock_force_release(pg_catalog.text, pg_catalog.int8) FROM PUBLIC;
 REVOKE ALL ON FUNCTION @extschema@.dlock_detect_deadlocks() FROM PUBLIC;
 GRANT USAGE ON SCHEMA dlock TO PUBLIC;
