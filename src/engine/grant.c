@@ -60,7 +60,9 @@ acknowledge(const DlockRequest *request, DlockGrant *grant, DlockTime now)
 	if (grant->told)
 		return;
 	dlock_lease_tell(grant->lease, &request->hold);
-	grant->downgrades = lease->downgrades;
+	if (!request->hold.counts)
+		grant->downgrades =
+			DLOCK_LEASE_UPGRADES(lease, request->hold.mode)->downgrades;
 	grant->told = true;
 }
 
@@ -441,6 +443,7 @@ undo(const DlockRequest *request, const DlockGrant *grant,
 	 DlockWakeups *wakeups)
 {
 	DlockLease *lease = dlock_table_lease(grant->lease);
+	DlockUpgrades *upgrades;
 
 	if (request->hold.counts)
 	{
@@ -450,11 +453,12 @@ undo(const DlockRequest *request, const DlockGrant *grant,
 									wakeups);
 		return;
 	}
+	upgrades = DLOCK_LEASE_UPGRADES(lease, request->hold.mode);
 	if (!grant->told)
-		lease->upgrading--;
-	else if (lease->downgrades == grant->downgrades &&
-			 lease->upgrades < DLOCK_UPGRADES_MAX)
-		lease->upgrades--;
+		upgrades->untold--;
+	else if (upgrades->downgrades == grant->downgrades &&
+			 upgrades->told < DLOCK_UPGRADES_MAX)
+		upgrades->told--;
 	dlock_transition_settle_mode(grant->lease, wakeups);
 }
 

@@ -262,8 +262,7 @@ dlock_holding_downgrade(DlockGate gate, const DlockLeaseRef *ref,
 	{
 		DlockLease *lease = dlock_table_lease(ref->lease);
 
-		if (lease->upgrade_told <= ref->told)
-			dlock_lease_downgrade(ref->lease, mode);
+		dlock_lease_downgrade(ref->lease, mode, ref->told);
 		dlock_holds_weaken(lease, mode, ref->told);
 		dlock_transition_settle_mode(ref->lease, &wakeups);
 	}

@@ -210,7 +210,8 @@ dlock_holds_tell_anew(DlockLease *lease)
 {
 	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
 		i->last_told = 0;
-	lease->upgrade_told = 0;
+	for (int i = DLOCK_WEAKEST_MODE + 1; i < DLOCK_NMODES; i++)
+		DLOCK_LEASE_UPGRADES(lease, i)->last_told = 0;
 	lease->told = 0;
 }
 
@@ -545,14 +546,29 @@ stronger(DlockMode a, DlockMode b)
 }
 
 /*
- * strongest returns the mode that upgrades and holds give a lease; with "row",
- * without the holds of scope transaction, which a crash ends.
+ * upgraded_to gives the strongest mode that upgrades have asked for; with
+ * "untold" also those that were not acknowledged yet.
+ */
+static DlockMode
+upgraded_to(const DlockLease *lease, bool untold)
+{
+	int			mode = DLOCK_NMODES - 1;
+
+	while (mode > DLOCK_WEAKEST_MODE &&
+		   DLOCK_LEASE_UPGRADES(lease, mode)->told == 0 &&
+		   !(untold && DLOCK_LEASE_UPGRADES(lease, mode)->untold > 0))
+		mode--;
+	return (DlockMode) mode;
+}
+
+/*
+ * strongest gives the mode that upgrades and holds make a lease have; with "row"
+ * only those that outlive a crash.
  */
 static DlockMode
 strongest(const DlockLease *lease, bool row)
 {
-	DlockMode	mode = lease->upgrades > 0 || lease->upgrading > 0 ?
-		(DlockMode) lease->upgrade_mode : DLOCK_WEAKEST_MODE;
+	DlockMode	mode = upgraded_to(lease, true);
 
 	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
 		if (i->count > 0 && !(row && i->scope == DLOCK_SCOPE_TRANSACTION))
@@ -589,8 +605,7 @@ DlockMode
 dlock_holds_survey(const DlockLease *lease, uint32 session,
 				   int32 own[DLOCK_NMODES], int32 others[DLOCK_NMODES])
 {
-	DlockMode	mode = lease->upgrades > 0 ?
-		(DlockMode) lease->upgrade_mode : DLOCK_WEAKEST_MODE;
+	DlockMode	mode = upgraded_to(lease, false);
 
 	memset(own, 0, DLOCK_NMODES * sizeof(int32));
 	memset(others, 0, DLOCK_NMODES * sizeof(int32));

@@ -159,11 +159,7 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	Assert(lease->state == DLOCK_LEASE_RESERVED);
 	lease->token = 0;
 	lease->told = 0;
-	lease->upgrade_told = 0;
-	lease->upgrading = 0;
-	lease->upgrades = 0;
-	lease->upgrade_mode = DLOCK_WEAKEST_MODE;
-	lease->downgrades = 0;
+	memset(lease->upgrades, 0, sizeof(lease->upgrades));
 	lease->duration = hold->duration;
 	lease->sure_duration = hold->duration;
 	lease->duration_batch = 0;
@@ -317,10 +313,8 @@ dlock_lease_add_hold(uint32 idx, const DlockHold *hold, uint32 *spare,
 	}
 	else
 	{
-		if (lease->upgrades == 0 && lease->upgrading == 0)
-			lease->upgrade_mode = hold->mode;
-		lease->upgrade_mode = Max(lease->upgrade_mode, hold->mode);
-		lease->upgrading++;
+		Assert(hold->mode != DLOCK_WEAKEST_MODE);
+		DLOCK_LEASE_UPGRADES(lease, hold->mode)->untold++;
 	}
 	Assert(dlock_mode_covers(lease->mode, dlock_holds_mode(lease)));
 	lease->row_mode = dlock_holds_row_mode(lease);
@@ -463,6 +457,7 @@ void
 dlock_lease_tell(uint32 idx, const DlockHold *hold)
 {
 	DlockLease *lease = dlock_table_lease(idx);
+	DlockUpgrades *upgrades;
 
 	/*
 	 * a downgrade requested before this has no effect
@@ -476,26 +471,31 @@ dlock_lease_tell(uint32 idx, const DlockHold *hold)
 		dlock_holds_tell(lease, hold);
 		return;
 	}
-	lease->upgrading--;
-	if (lease->upgrades < DLOCK_UPGRADES_MAX)
-		lease->upgrades++;
-	lease->upgrade_told = lease->told;
+	upgrades = DLOCK_LEASE_UPGRADES(lease, hold->mode);
+	upgrades->untold--;
+	if (upgrades->told < DLOCK_UPGRADES_MAX)
+		upgrades->told++;
+	upgrades->last_told = lease->told;
 }
 
 /*
- * dlock_lease_downgrade undoes acknowledged upgrades, as far as they went
- * beyond a mode.
+ * dlock_lease_downgrade undoes the upgrades to modes beyond the given one, if all
+ * to the same mode were acknowledged when so many requests had been.
  */
 void
-dlock_lease_downgrade(uint32 idx, DlockMode mode)
+dlock_lease_downgrade(uint32 idx, DlockMode mode, uint32 told)
 {
 	DlockLease *lease = dlock_table_lease(idx);
 
-	if (mode == DLOCK_WEAKEST_MODE)
-		lease->upgrades = 0;
-	else if (lease->upgrading == 0)
-		lease->upgrade_mode = Min(lease->upgrade_mode, mode);
-	lease->downgrades++;
+	for (int i = DLOCK_WEAKEST_MODE + 1; i < DLOCK_NMODES; i++)
+	{
+		DlockUpgrades *upgrades = DLOCK_LEASE_UPGRADES(lease, i);
+
+		if (dlock_mode_covers(mode, (DlockMode) i) || upgrades->last_told > told)
+			continue;
+		upgrades->told = 0;
+		upgrades->downgrades++;
+	}
 }
 
 /*

@@ -35,7 +35,7 @@ extern void dlock_lease_promise(uint32 idx, DlockWakeups *wakeups);
 extern void dlock_lease_strengthen(uint32 idx, DlockMode mode);
 extern void dlock_lease_tell(uint32 idx, const DlockHold *hold);
 extern void dlock_lease_set_mode(uint32 idx, DlockMode mode);
-extern void dlock_lease_downgrade(uint32 idx, DlockMode mode);
+extern void dlock_lease_downgrade(uint32 idx, DlockMode mode, uint32 told);
 extern void dlock_lease_settle_row(uint32 idx, bool row,
 								   DlockWakeups *wakeups);
 extern void dlock_lease_settle_row_mode(uint32 idx, DlockWakeups *wakeups);

@@ -84,7 +84,7 @@ dlock_transition_settle(uint32 idx, DlockEndCause cause, bool row,
 	if (lease->hold_count <= 0)
 	{
 		lease->end_cause = (uint8) cause;
-		dlock_lease_downgrade(idx, DLOCK_WEAKEST_MODE);
+		dlock_lease_downgrade(idx, DLOCK_WEAKEST_MODE, PG_UINT32_MAX);
 		dismiss_changers(dlock_table_resource(lease->resource), lease->client,
 						 wakeups);
 	}

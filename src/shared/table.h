@@ -38,8 +38,8 @@ typedef enum DlockLeaseState
 /* the session number of holds that any session of the client may release */
 #define DLOCK_NO_SESSION PG_UINT32_MAX
 
-/* upgrades of a lease are counted up to this number */
-#define DLOCK_UPGRADES_MAX 255
+/* acknowledged upgrades of a lease to one mode that are counted */
+#define DLOCK_UPGRADES_MAX 4095
 
 /*
  * Holds of a lease that are alike: they have the same mode and are ended by
@@ -61,6 +61,24 @@ typedef struct DlockHoldCount
 	uint32		last_told;		/* the lease's "told" when the newest of them
 								 * was acknowledged */
 } DlockHoldCount;
+
+/*
+ * Upgrades of a lease by dlock_set_options to one mode.
+ */
+typedef struct DlockUpgrades
+{
+	uint32		untold:20;		/* not acknowledged yet; no more than there are
+								 * backends */
+	uint32		told:12;		/* acknowledged since the last downgrade below
+								 * the mode; at its maximum it is not counted
+								 * any more */
+	uint32		last_told;		/* the lease's "told" when the newest of them was
+								 * acknowledged */
+	uint32		downgrades;		/* times that they came to nothing */
+} DlockUpgrades;
+
+/* those of a lease to a mode; to the weakest one there are none */
+#define DLOCK_LEASE_UPGRADES(lease, mode) (&(lease)->upgrades[(mode) - 1])
 
 /*
  * One holder on one resource.
@@ -105,20 +123,9 @@ typedef struct DlockLease
 	int32		fences;			/* commits under way that depend on the lease;
 								 * it does not end before they do */
 	int32		priority;
-	uint32		told;			/* requests that were acknowledged; starts
-								 * again at 0 when it has reached its maximum
-								 * (see dlock_holds_tell_anew) */
-	uint32		upgrade_told;	/* "told" when the last upgrade was
-								 * acknowledged */
-	uint32		upgrading:20;	/* upgrades by dlock_set_options that are not
-								 * acknowledged yet; not more than there are
-								 * backends */
-	uint32		upgrades:8;		/* acknowledged upgrades since the last
-								 * downgrade; not counted any more once it is
-								 * at its maximum */
-	uint32		upgrade_mode:4; /* a DlockMode: the strongest that upgrades
-								 * have asked for; valid while there are any */
-	uint32		downgrades;		/* how often a downgrade has undone them */
+	uint32		told;			/* requests that were acknowledged; begins
+								 * anew when it is at its maximum */
+	DlockUpgrades upgrades[DLOCK_NMODES - 1];	/* see DLOCK_LEASE_UPGRADES */
 	uint16		database;
 	uint8		state;			/* a DlockLeaseState */
 	uint8		mode;			/* a DlockMode: the strongest of its holds and
