@@ -281,9 +281,8 @@ take_told(DlockLease *lease, DlockHoldCount *count, int32 wanted)
 }
 
 /*
- * take_back_told removes one acknowledged hold of a session and scope.  It
- * prefers that mode, but takes one of any mode, since another session may have
- * changed the mode of the hold.  Returns whether there was one.
+ * take_back_told takes one of a session's holds of a scope away, of that mode or
+ * else, where another session has made the lease weaker meanwhile, of any.
  */
 static bool
 take_back_told(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
@@ -292,9 +291,12 @@ take_back_told(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
 	DlockHoldCount *count = find_count(lease, session, scope, kept, mode);
 	int32		n = count == NULL ? 0 : take_told(lease, count, 1);
 
-	for (int other = 0; other < DLOCK_NMODES && n == 0; other++)
+	/* the next weaker ones first */
+	for (int i = 1; i < DLOCK_NMODES && n == 0; i++)
 	{
-		count = find_count(lease, session, scope, kept, (DlockMode) other);
+		DlockMode	other = (DlockMode) ((mode + DLOCK_NMODES - i) % DLOCK_NMODES);
+
+		count = find_count(lease, session, scope, kept, other);
 		n = count == NULL ? 0 : take_told(lease, count, 1);
 	}
 	drop_empty(lease);
@@ -474,10 +476,14 @@ kept_strong(const DlockLease *lease, const DlockHoldCount *count, uint32 told)
 void
 dlock_holds_weaken(DlockLease *lease, DlockMode mode, uint32 told)
 {
-	bool		join = false;
+	uint32		modes = 0;
+	bool		join;
 
 	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
-		join |= i->count > 0 && i->mode == mode;
+		if (i->count > 0)
+			modes |= 1U << i->mode;
+	/* counts that differ in their mode alone may become alike */
+	join = (modes & (modes - 1)) != 0;
 	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
 	{
 		int32		keep = kept_strong(lease, i, told);
