@@ -78,6 +78,9 @@ is_downgrade(const DlockLeaseRef *ref, const DlockOptions *options)
  * the upgrade, which may take long, then the duration.  Throws if one of them
  * fails; if that is the change of the duration, or if the process ends during
  * it, the upgrade is taken back.
+ *
+ * A downgrade to any mode but the weakest is an upgrade to that mode as well:
+ * the lease keeps that mode, even if stronger holds end before the commit.
  */
 void
 dlock_change_lease(DlockRequest *request, const DlockLeaseRef *ref,
@@ -88,8 +91,7 @@ dlock_change_lease(DlockRequest *request, const DlockLeaseRef *ref,
 
 	if (is_downgrade(ref, options))
 		dlock_xact_reserve(request->gate, 1);
-	if (!options->mode_given || options->mode == DLOCK_WEAKEST_MODE ||
-		is_downgrade(ref, options))
+	if (!options->mode_given || options->mode == DLOCK_WEAKEST_MODE)
 	{
 		change_duration(request, ref, options->duration);
 		return;
