@@ -2,10 +2,10 @@
  * mode.c
  *	  Lock modes, and which of them conflict.
  *
- * All that dlock knows of modes is in the tables below; everything else calls
- * the functions of this file.  To add a mode, add a value to DlockMode, a row
- * to the table of conflicts and a name, all in the order of strength, and
- * extend the hint in api/args.c.
+ * The conflict table is all that dlock knows of modes.  To add a mode: a value of
+ * DlockMode in the order of strength, its row of that table, its bit in the rows
+ * of the modes that it conflicts with, its name, and the hint in api/args.c.
+ * Everything else asks the functions below.
  *
  * IDENTIFICATION
  *	  src/base/mode.c
@@ -15,11 +15,12 @@
 #include "base/mode.h"
 
 #define MODE_BIT(mode) (1 << (mode))
+#define ALL_MODES (MODE_BIT(DLOCK_NMODES) - 1)
 
 /* for each mode, the set of modes that it conflicts with */
 static const int mode_conflicts[DLOCK_NMODES] = {
 	[DLOCK_SHARED] = MODE_BIT(DLOCK_EXCLUSIVE),
-	[DLOCK_EXCLUSIVE] = MODE_BIT(DLOCK_SHARED) | MODE_BIT(DLOCK_EXCLUSIVE),
+	[DLOCK_EXCLUSIVE] = ALL_MODES,
 };
 
 static const char *const mode_names[DLOCK_NMODES] = {
@@ -54,19 +55,20 @@ dlock_mode_covers(DlockMode held, DlockMode wanted)
 bool
 dlock_mode_is_alone(DlockMode mode)
 {
-	return mode_conflicts[mode] == MODE_BIT(DLOCK_NMODES) - 1;
+	return mode_conflicts[mode] == ALL_MODES;
 }
 
 /*
- * dlock_mode_check asserts what other files rely on: conflicts are mutual, and
- * each mode covers the one before it.  Therefore a mode is compatible with all
- * holders of a resource if it is compatible with the strongest one.
+ * dlock_mode_check asserts what others rely on: each mode has a name, conflicts
+ * are mutual, and each mode covers the one before it.  So the strongest of a
+ * resource's holders decides whether another mode fits all of them.
  */
 void
 dlock_mode_check(void)
 {
 	for (int a = 0; a < DLOCK_NMODES; a++)
 	{
+		Assert(mode_names[a] != NULL);
 		for (int b = 0; b < DLOCK_NMODES; b++)
 			Assert(dlock_mode_conflicts(a, b) == dlock_mode_conflicts(b, a));
 		Assert(a == 0 || dlock_mode_covers(a, a - 1));

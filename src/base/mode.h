@@ -9,8 +9,8 @@
 #define DLOCK_BASE_MODE_H
 
 /*
- * The modes in the order of strength: a mode conflicts with every mode that a
- * weaker one conflicts with (see dlock_mode_check).
+ * In the order of strength: a mode conflicts with whatever a weaker one
+ * conflicts with (dlock_mode_check).  The last one is exclusive.
  */
 typedef enum DlockMode
 {
@@ -18,7 +18,7 @@ typedef enum DlockMode
 	DLOCK_EXCLUSIVE,			/* conflicts with every mode */
 } DlockMode;
 
-#define DLOCK_NMODES 2
+#define DLOCK_NMODES (DLOCK_EXCLUSIVE + 1)
 #define DLOCK_WEAKEST_MODE ((DlockMode) 0)
 
 extern bool dlock_mode_conflicts(DlockMode held, DlockMode wanted);
