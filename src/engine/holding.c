@@ -36,9 +36,10 @@
  * lease has ended or expired, or is not held in that mode any more; then there
  * is no fence.
  *
- * *batch is raised to the batch that must be durable before the commit.  There
- * is one if another session of the client has made the lease exclusive, and
- * still waits until the ends of the former shared leases are durable.
+ * batch is raised to the one that must be durable before the commit.  There is
+ * one if another session of the client has made the lease stronger, and still
+ * waits until the ends of those who were in its way are durable.  The weakest mode
+ * is that of the first hold, which was acknowledged.
  */
 bool
 dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
@@ -52,7 +53,7 @@ dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
 	if (held)
 	{
 		dlock_table_lease(ref->lease)->fences++;
-		if (dlock_mode_conflicts(mode, mode))
+		if (mode != DLOCK_WEAKEST_MODE)
 			*batch = Max(*batch, dlock_ends_batch(gate.db, ref->hash));
 	}
 	dlock_partition_unlock(ref->hash);

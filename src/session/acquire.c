@@ -433,9 +433,10 @@ dlock_acquire_report(const DlockRequest *request, DlockOutcome outcome,
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
 					 errmsg("deadlock detected"),
-					 errdetail("Two holders of resource \"%s\" are waiting for each other to release their shared leases.",
+					 errdetail("Two holders of resource \"%s\" are waiting for each other to release it.",
 							   name),
-					 errhint("Release the shared lease, then acquire an exclusive one.")));
+					 errhint("Release the lease, then acquire one in %s mode.",
+							 dlock_mode_name(request->mode))));
 			break;
 		case DLOCK_TOO_YOUNG:
 			ereport(ERROR,
