@@ -180,18 +180,30 @@ standby_resource(const DlockImage *image, const DlockKey *key, Now now,
  * Functions
  */
 
+/*
+ * comes_before tells whether a holder is to be shown rather than another: the
+ * strongest, of these the newest.
+ */
+static bool
+comes_before(const DlockHolderCopy *a, const DlockHolderCopy *b)
+{
+	if (a->mode != b->mode)
+		return dlock_mode_covers(a->mode, b->mode);
+	return a->token > b->token;
+}
+
 static void
 put_status(Row *row, const DlockKey *key, const DlockResourceCopy *copy,
 		   bool found, Now now)
 {
-	const DlockHolderCopy *newest = NULL;
+	const DlockHolderCopy *first = NULL;
 
 	for (int i = 0; found && i < copy->nholders; i++)
-		if (newest == NULL || copy->holders[i].token > newest->token)
-			newest = &copy->holders[i];
+		if (first == NULL || comes_before(&copy->holders[i], first))
+			first = &copy->holders[i];
 
 	put(row, PointerGetDatum(cstring_to_text_with_len(key->name, key->len)));
-	if (newest == NULL)
+	if (first == NULL)
 	{
 		put_text(row, "free");
 		put_null(row);
@@ -201,14 +213,14 @@ put_status(Row *row, const DlockKey *key, const DlockResourceCopy *copy,
 			put_null(row);
 		return;
 	}
-	put_text(row, dlock_mode_name(newest->mode));
-	put_text(row, dlock_mode_name(newest->mode));
+	put_text(row, dlock_mode_name(first->mode));
+	put_text(row, dlock_mode_name(first->mode));
 	put(row, Int32GetDatum(copy->nholders));
 	put(row, Int32GetDatum(copy->nwaiters));
-	put_token(row, newest->token);
-	put_text(row, newest->client);
-	put_time(row, newest->deadline, now);
-	put_remaining(row, newest->deadline, now);
+	put_token(row, first->token);
+	put_text(row, first->client);
+	put_time(row, first->deadline, now);
+	put_remaining(row, first->deadline, now);
 }
 
 /*
