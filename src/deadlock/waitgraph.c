@@ -5,8 +5,9 @@
  * Nodes are waits: places in the queues of resources, and sessions that wait
  * for one of PostgreSQL's locks.  Arcs:
  *
- *	  first in the queue -> every holder in its way		(HOLDS)
- *	  any other waiter -> the waiter ahead of it		(AHEAD)
+ *	  first in line -> every holder in its way			(HOLDS)
+ *	  anybody else in line that holds -> the first		(AHEAD)
+ *	  anybody else in line -> the one ahead				(AHEAD)
  *	  session -> those that block it					(LOCK)
  *
  * Only the first in a queue has arcs to holders; all others wait for it, and
@@ -307,8 +308,38 @@ add_lock_arcs(DlockWaitGraph *graph, int from)
 }
 
 /*
- * link_waits makes a node of every place in a queue, and notes which wait is
- * ahead of it and which waits each client and process has.
+ * is_holder tells whether the client of a wait has a lease on the resource.
+ */
+static bool
+is_holder(const DlockWaitGraph *graph, const DlockWaitCopy *wait)
+{
+	const DlockQueueCopy *queue = &graph->waits.queues[wait->queue];
+
+	for (int i = 0; i < queue->nholds; i++)
+		if (graph->waits.holds[queue->first_hold + i].client == wait->client)
+			return true;
+	return false;
+}
+
+/*
+ * ahead_of gives the wait that another one is behind, or -1.  A client that has a
+ * lease waits for the upgrader alone, whose place it takes next.
+ */
+static int
+ahead_of(const DlockWaitGraph *graph, int i)
+{
+	const DlockWaitCopy *waits = graph->waits.waits;
+	int			first = graph->waits.queues[waits[i].queue].first_wait;
+	int			before = is_holder(graph, &waits[i]) ? first : i - 1;
+
+	if (i == first)
+		return -1;
+	return is_left_out(graph, &waits[before]) ? graph->ahead[before] : before;
+}
+
+/*
+ * link_waits makes a node of every place in line, and notes who is ahead and
+ * which waits a client has.
  */
 static void
 link_waits(DlockWaitGraph *graph)
@@ -329,10 +360,7 @@ link_waits(DlockWaitGraph *graph)
 		graph->nodes[node].wait = wait;
 		graph->nodes[node].pid = wait->pid;
 		graph->nodes[node].client_slot = wait->client;
-		graph->ahead[i] = -1;
-		if (i > waits->queues[wait->queue].first_wait)
-			graph->ahead[i] = is_left_out(graph, &waits->waits[i - 1]) ?
-				graph->ahead[i - 1] : i - 1;
+		graph->ahead[i] = ahead_of(graph, i);
 		graph->next_wait[i] = graph->client_wait[wait->client];
 		graph->client_wait[wait->client] = i;
 		graph->proc_wait[wait->procno] = i;

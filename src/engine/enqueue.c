@@ -302,7 +302,9 @@ dlock_enqueue_leave(const DlockRequest *request, DlockGrant *grant,
 			dlock_client_unpin(waiter->client);
 			dlock_slots_put_lease(request->gate.db, waiter->lease, dlock_clock_now());
 		}
-		/* the waiters behind may have waited for this one alone */
+		else
+			dlock_transition_next_upgrade(res, &wakeups);
+		/* those behind may not have been held up by the holders */
 		dlock_transition_serve_queue(resource, &wakeups);
 	}
 	dlock_partition_unlock(request->key.hash);
@@ -367,6 +369,8 @@ dlock_enqueue_give_up(const DlockKey *key, DlockDatabase *db, uint32 slot,
 		}
 		waiter->deadlock = deadlock;
 		dlock_transition_dismiss(slot, DLOCK_WAIT_DEADLOCK, &wakeups);
+		if (waiter->upgrade)
+			dlock_transition_next_upgrade(dlock_table_resource(resource), &wakeups);
 		dlock_transition_serve_queue(resource, &wakeups);
 	}
 	dlock_partition_unlock(key->hash);

@@ -36,18 +36,22 @@
 #include "shared/table.h"
 
 /*
- * dismiss_changers ends the waits of requests that want to change the mode of
- * a client's lease, because the client does not hold it any more.
+ * dismiss_changers sends away the waiters that mean to change the lease of a
+ * client, which is not its client's any more; tells whether one was the upgrader.
  */
-static void
+static bool
 dismiss_changers(DlockResource *res, uint32 client, DlockWakeups *wakeups)
 {
 	uint32		idx = res->queue_head;
+	bool		upgrader_left = false;
 
 	if (res->upgrader != DLOCK_NONE &&
 		dlock_table_waiter(res->upgrader)->client == client &&
 		!dlock_table_waiter(res->upgrader)->hold.counts)
+	{
 		dlock_transition_dismiss(res->upgrader, DLOCK_WAIT_LOST, wakeups);
+		upgrader_left = true;
+	}
 	while (idx != DLOCK_NONE &&
 		   pg_atomic_read_u32(&dlock_client_at(client)->waiting) > 0)
 	{
@@ -62,6 +66,7 @@ dismiss_changers(DlockResource *res, uint32 client, DlockWakeups *wakeups)
 		}
 		idx = next;
 	}
+	return upgrader_left;
 }
 
 /*
@@ -74,6 +79,8 @@ dlock_transition_settle(uint32 idx, DlockEndCause cause, bool row,
 						DlockWakeups *wakeups)
 {
 	DlockLease *lease = dlock_table_lease(idx);
+	DlockResource *res = dlock_table_resource(lease->resource);
+	bool		upgrader_left = false;
 
 	Assert(dlock_lease_is_live(lease));
 	if (lease->hold_count <= 0 && lease->fences == 0)
@@ -85,13 +92,14 @@ dlock_transition_settle(uint32 idx, DlockEndCause cause, bool row,
 	{
 		lease->end_cause = (uint8) cause;
 		dlock_lease_downgrade(idx, DLOCK_WEAKEST_MODE, PG_UINT32_MAX);
-		dismiss_changers(dlock_table_resource(lease->resource), lease->client,
-						 wakeups);
+		upgrader_left = dismiss_changers(res, lease->client, wakeups);
 	}
 	dlock_lease_settle_row(idx, row, wakeups);
 	if (lease->deadline == DLOCK_NEVER)
 		dlock_lease_restart_clock(idx, dlock_clock_now());
 	dlock_transition_settle_mode(idx, wakeups);
+	if (upgrader_left)
+		dlock_transition_next_upgrade(res, wakeups);
 }
 
 /*
@@ -177,7 +185,9 @@ dlock_transition_end(uint32 idx, DlockEndCause cause, DlockWakeups *wakeups)
 	dlock_lease_remove(idx, cause, wakeups);
 	if (upgrader != DLOCK_NONE)
 		demote(upgrader, wakeups);
-	dismiss_changers(res, client, wakeups);
+	(void) dismiss_changers(res, client, wakeups);
+	if (upgrader != DLOCK_NONE)
+		dlock_transition_next_upgrade(res, wakeups);
 	dlock_transition_serve_queue(resource, wakeups);
 }
 
@@ -348,8 +358,27 @@ serve_head(uint32 resource, DlockWakeups *wakeups)
 }
 
 /*
- * may_upgrade returns whether the upgrader's mode fits the other holders.
+ * dlock_transition_next_upgrade is called when the place of the upgrader has
+ * become free: the first waiter takes it whose client has a lease already.  In
+ * its place in the queue it might wait for waiters that wait for that lease.
  */
+void
+dlock_transition_next_upgrade(DlockResource *res, DlockWakeups *wakeups)
+{
+	uint32		idx = res->queue_head;
+
+	while (idx != DLOCK_NONE && res->upgrader == DLOCK_NONE)
+	{
+		DlockWaiter *waiter = dlock_table_waiter(idx);
+		uint32		next = waiter->next;
+		uint32		own = dlock_lease_of_client(res, waiter->client);
+
+		if (own != DLOCK_NONE)
+			serve_also(idx, own, wakeups);
+		idx = next;
+	}
+}
+
 static bool
 may_upgrade(const DlockResource *res)
 {
@@ -375,6 +404,7 @@ dlock_transition_serve_queue(uint32 resource, DlockWakeups *wakeups)
 		dlock_lease_strengthen(lease, dlock_table_waiter(res->upgrader)->mode);
 		give(res->upgrader, lease, wakeups);
 		dlock_transition_serve_client(res, lease, wakeups);
+		dlock_transition_next_upgrade(res, wakeups);
 	}
 	while (res->upgrader == DLOCK_NONE && res->queue_head != DLOCK_NONE &&
 		   serve_head(resource, wakeups))

@@ -22,6 +22,8 @@ extern void dlock_transition_dismiss(uint32 idx, DlockWaitState why,
 									 DlockWakeups *wakeups);
 extern void dlock_transition_serve_client(DlockResource *res, uint32 lease_idx,
 										  DlockWakeups *wakeups);
+extern void dlock_transition_next_upgrade(DlockResource *res,
+										  DlockWakeups *wakeups);
 extern void dlock_transition_serve_queue(uint32 resource, DlockWakeups *wakeups);
 extern bool dlock_transition_end_expired(uint32 resource, DlockTime now,
 										 DlockWakeups *wakeups);
