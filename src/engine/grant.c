@@ -94,9 +94,23 @@ grant_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
 }
 
 /*
- * strengthen serves a client that asks for a stronger mode than it holds.  If
- * another session of the client is the upgrader already, the request waits in
- * the queue; it is served when that session's upgrade is.
+ * may_follow tells whether a client that holds a lease may wait behind an
+ * upgrader: that is another session of the client, or does not wait for the
+ * lease.
+ */
+static bool
+may_follow(const DlockRequest *request, uint32 own, uint32 upgrader)
+{
+	const DlockWaiter *waiter = dlock_table_waiter(upgrader);
+
+	return waiter->client == request->client ||
+		!dlock_mode_conflicts(dlock_table_lease(own)->mode, waiter->mode);
+}
+
+/*
+ * strengthen serves a client that asks for more than it holds.  Where another
+ * session of the client waits for the same already, this one will be served
+ * with it.
  */
 static DlockOutcome
 strengthen(const DlockRequest *request, uint32 resource, uint32 own,
@@ -117,7 +131,7 @@ strengthen(const DlockRequest *request, uint32 resource, uint32 own,
 		return outcome;
 	if (res->upgrader == DLOCK_NONE)
 		return dlock_enqueue_upgrade(request, resource, own, grant);
-	if (dlock_table_waiter(res->upgrader)->client == request->client)
+	if (may_follow(request, own, res->upgrader))
 		return dlock_enqueue_request(request, resource, grant);
 	return DLOCK_UPGRADE_DEADLOCK;
 }

@@ -2,11 +2,11 @@
  * queue.c
  *	  A resource's waiters, in the order in which they will be served.
  *
- * A doubly linked list, ordered by priority and then by arrival.  Most waiters
- * have the same priority, so the place of a new one is searched for from the
- * end.  A waiter that asks for a stronger mode of a lease that its client
- * holds is kept apart, ahead of all others (the upgrader).  There is at most
- * one, since two would wait for each other.
+ * A doubly linked list by priority, then arrival.  Waiters mostly have one
+ * priority, so a place is looked for from the end.  A waiter for a stronger
+ * mode of a lease it holds stands apart, ahead of all others.  There is never more
+ * than one: mostly two would wait for each other, and where they do not, the
+ * second stands in line until the place is free.
  *
  * IDENTIFICATION
  *	  src/shared/queue.c
