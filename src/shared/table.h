@@ -150,8 +150,9 @@ typedef struct DlockResource
 {
 	uint32		hash;
 	uint32		next;			/* hash chain; free list under the pool lock */
-	uint32		holders;		/* first lease; ordered by mode, the strongest
-								 * first, and in a mode the newest first */
+	uint32		holders;		/* first lease: the strongest mode comes
+								 * first, of the same mode the last one
+								 * to get it */
 	uint32		queue_head;		/* first waiter */
 	uint32		queue_tail;
 	uint32		upgrader;		/* waiter for a stronger mode, ahead of the
