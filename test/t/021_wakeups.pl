@@ -328,9 +328,9 @@ sub trim_phase
 		});
 	idle_writers();
 	stop_writers('slots_trimmed', sub { ask($_, 'ROLLBACK') foreach values %keeper });
+	# the writer does not wait for the table now, but puts the slots back
 	%locker = lock_tables();
 	clear_stop($node);
-	wait_for_locks(\%locker, 'locks');
 	if ($what eq 'request')
 	{
 		hold($standby) if $standby;
