@@ -51,7 +51,7 @@ static const struct
 {
 	Size		(*size) (void);
 	void		(*init) (void);
-} parts[] = {
+}			parts[] = {
 	{dlock_database_shmem_size, dlock_database_shmem_init},
 	{dlock_alarm_shmem_size, dlock_alarm_shmem_init},
 	{dlock_table_shmem_size, dlock_table_shmem_init},

@@ -74,7 +74,7 @@ read_request(FunctionCallInfo fcinfo, DlockRequest *request)
  */
 static DlockOutcome
 acquire_one(FunctionCallInfo fcinfo, DlockRequest *request, DlockGrant *grant,
-		DlockRefusal *refusal)
+			DlockRefusal *refusal)
 {
 	int64		timeout;
 

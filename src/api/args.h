@@ -22,7 +22,7 @@ extern DlockKeys dlock_args_resources(FunctionCallInfo fcinfo, int n);
 extern char *dlock_args_client(FunctionCallInfo fcinfo, int n);
 extern DlockMode dlock_args_mode(FunctionCallInfo fcinfo, int n);
 extern DlockScope dlock_args_scope(FunctionCallInfo fcinfo, int n,
-								  DlockScope otherwise);
+								   DlockScope otherwise);
 extern int64 dlock_args_timeout(FunctionCallInfo fcinfo, int n);
 extern int64 dlock_args_ttl(FunctionCallInfo fcinfo, int n);
 extern int64 dlock_args_token(FunctionCallInfo fcinfo, int n);

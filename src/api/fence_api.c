@@ -104,7 +104,7 @@ report_not_holder(Relation rel, const DlockKey *key,
 					dlock_message_text(pnstrdup(key->name, key->len))),
 			 outcome == DLOCK_FENCE_NOT_HELD ? errdetail("No client holds the resource.") :
 			 outcome == DLOCK_FENCE_NOT_EXCLUSIVE ? errdetail("The resource is held in %s mode.",
-																	 dlock_mode_name(holder->ref.mode)) :
+															  dlock_mode_name(holder->ref.mode)) :
 			 dlock_message_detail(psprintf("The resource is held by client \"%s\".",
 										   holder->name)),
 			 errhint("Acquire the resource first, in a separate statement."),
@@ -278,7 +278,7 @@ is_guarded(Relation rel)
  */
 static void
 guard_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
-			  int sub_id, void *arg)
+					int sub_id, void *arg)
 {
 	Relation	rel;
 

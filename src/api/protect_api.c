@@ -103,7 +103,7 @@ check_target(Relation rel)
 		cannot_protect(rel, "It is not an ordinary or partitioned table.");
 	foreach(cell, find_all_inheritors(relid, AccessShareLock, NULL))
 		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
-			cannot_protect(rel, "One of its partitions is a foreign table.");
+		cannot_protect(rel, "One of its partitions is a foreign table.");
 }
 
 /*

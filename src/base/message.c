@@ -31,7 +31,7 @@ typedef struct Target
 static bool
 is_ascii(const char *text)
 {
-	for (; *text != '\0'; text++)
+	for (; *text !='\0'; text ++)
 		if (IS_HIGHBIT_SET(*text))
 			return false;
 	return true;
@@ -123,18 +123,20 @@ dlock_message_text(const char *text)
 	if (pg_get_client_encoding() == GetDatabaseEncoding() ||
 		pg_get_client_encoding() == PG_SQL_ASCII || is_ascii(text))
 		return text;
+
 	target = make_target(length);
 	initStringInfo(&buf);
 	for (int done = 0; done < length;)
 	{
-		int			good = count_good(&target, text + done, length - done);
+		int			good = count_good(&target, text +done, length - done);
 
 		if (good == length)
 			return text;
-		appendBinaryStringInfo(&buf, text + done, good);
+
+		appendBinaryStringInfo(&buf, text +done, good);
 		done += good;
 		if (done < length)
-			done += append_escaped(&buf, text + done, length - done);
+			done += append_escaped(&buf, text +done, length - done);
 	}
 	return buf.data;
 }

@@ -72,7 +72,7 @@ abandon_request(int code, Datum arg)
  */
 DlockOutcome
 dlock_acquire_wait_in_queue(const DlockRequest *request, DlockGrant *grant,
-				   DlockRefusal *refusal)
+							DlockRefusal *refusal)
 {
 	for (;;)
 	{
@@ -133,7 +133,7 @@ dlock_acquire_wait_for_flush(const DlockRequest *request, uint64 batch)
  */
 static DlockOutcome
 wait_until_granted(const DlockRequest *request, DlockOutcome outcome, DlockGrant *grant,
-	   DlockRefusal *refusal)
+				   DlockRefusal *refusal)
 {
 	if (outcome == DLOCK_QUEUED)
 		outcome = dlock_acquire_wait_in_queue(request, grant, refusal);
@@ -271,7 +271,7 @@ dlock_acquire_look_at_slots(DlockSlotsLook *look)
  */
 bool
 dlock_acquire_slots_come(const DlockRequest *request, DlockOutcome outcome,
-				 const DlockSlotsLook *before)
+						 const DlockSlotsLook *before)
 {
 	DlockSlotsLook after;
 
@@ -323,7 +323,7 @@ dlock_acquire_lease(DlockRequest *request, int64 timeout, DlockGrant *grant,
 			CHECK_FOR_INTERRUPTS();
 			dlock_acquire_look_at_slots(&look);
 			outcome = dlock_grant_request(request, timeout > 0, grant,
-										   refusal);
+										  refusal);
 			if (outcome == DLOCK_QUEUED ||
 				(outcome == DLOCK_GRANTED && grant->must_flush))
 				outcome = see_through(request, outcome, grant, refusal);

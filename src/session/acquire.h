@@ -22,10 +22,11 @@ extern void dlock_acquire_report(const DlockRequest *request,
 extern DlockOutcome dlock_acquire_prepare(DlockRequest *requests, int count,
 										  int64 *timeout, bool *by_setting);
 extern DlockOutcome dlock_acquire_wait_in_queue(const DlockRequest *request,
-									   DlockGrant *grant,
-									   DlockRefusal *refusal);
+												DlockGrant *grant,
+												DlockRefusal *refusal);
 extern DlockOutcome dlock_acquire_wait_for_flush(const DlockRequest *request,
-									   uint64 batch);
+												 uint64 batch);
+
 /*
  * The state of the lease slots that have been freed but whose rows the writer
  * has yet to delete: "trimmed" is the number of slots whose deletion is in
@@ -39,8 +40,8 @@ typedef struct DlockSlotsLook
 
 extern void dlock_acquire_look_at_slots(DlockSlotsLook *look);
 extern bool dlock_acquire_slots_come(const DlockRequest *request,
-							 DlockOutcome outcome,
-							 const DlockSlotsLook *before);
+									 DlockOutcome outcome,
+									 const DlockSlotsLook *before);
 extern bool dlock_acquire_again(const DlockRequest *request,
 								DlockOutcome outcome, const DlockGrant *grant);
 extern void dlock_acquire_note(const DlockRequest *request,

@@ -100,9 +100,9 @@ get_all(const UnderWay *all, bool wait, int *which, DlockRefusal *refusal)
 	for (;;)
 	{
 		DlockOutcome outcome = dlock_grant_all(all->requests,
-														all->count,
-														all->grants, which,
-														refusal);
+											   all->count,
+											   all->grants, which,
+											   refusal);
 
 		if (outcome != DLOCK_BUSY || !wait)
 			return outcome;

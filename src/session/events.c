@@ -59,7 +59,7 @@ link_event(int i)
 void
 dlock_events_pop(void)
 {
-	DlockEvent	   *event = &events[--nevents];
+	DlockEvent *event = &events[--nevents];
 
 	Assert(*chain_of(&event->ref) == nevents);
 	*chain_of(&event->ref) = event->next;
@@ -131,7 +131,7 @@ dlock_events_last(const DlockLeaseRef *ref)
 DlockEvent *
 dlock_events_add(DlockEventKind kind, DlockGate gate, const DlockLeaseRef *ref)
 {
-	DlockEvent	   *event = &events[nevents];
+	DlockEvent *event = &events[nevents];
 	const DlockEvent *last = dlock_events_last(ref);
 
 	Assert(nevents < event_capacity);

@@ -12,17 +12,17 @@
 
 typedef enum DlockEventKind
 {
-	DLOCK_EVENT_HOLD,					/* a hold of scope transaction */
-	DLOCK_EVENT_GIVEN_BACK,			/* such a hold has been released; it ends
-									 * with the transaction all the same */
-	DLOCK_EVENT_RELEASE,				/* holds to release at commit */
-	DLOCK_EVENT_DOWNGRADE,			/* a weaker mode for a lease at commit */
-	DLOCK_EVENT_FENCE,				/* a lease that the commit depends on */
+	DLOCK_EVENT_HOLD,			/* a hold of scope transaction */
+	DLOCK_EVENT_GIVEN_BACK,		/* such a hold has been released; it ends with
+								 * the transaction all the same */
+	DLOCK_EVENT_RELEASE,		/* holds to release at commit */
+	DLOCK_EVENT_DOWNGRADE,		/* a weaker mode for a lease at commit */
+	DLOCK_EVENT_FENCE,			/* a lease that the commit depends on */
 } DlockEventKind;
 
 typedef struct DlockEvent
 {
-	DlockEventKind	kind;
+	DlockEventKind kind;
 	SubTransactionId subxact;
 	DlockGate	gate;
 	DlockLeaseRef ref;			/* ref.mode is that of the hold in a HOLD and

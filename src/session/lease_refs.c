@@ -37,7 +37,7 @@ DlockLeaseRefs
 dlock_lease_refs_find(DlockGate gate, uint32 client, const DlockKeys *keys)
 {
 	uint32		used = keys != NULL ? keys->count : dlock_slots_leases_used();
-	DlockLeaseRefs	leases = {0};
+	DlockLeaseRefs leases = {0};
 
 	for (uint32 i = 0; i < used; i++)
 	{

@@ -70,6 +70,7 @@ dlock_lost_report(DlockGate gate, const DlockKey *key, uint32 client,
 	if ((client != DLOCK_NONE || token != 0) &&
 		dlock_lookup_cause(key, client, &cause))
 		text = describe_cause(&cause);
+
 	if (client != DLOCK_NONE && dlock_lookup_find(gate, key, client, &ref) &&
 		ref.token != token)
 		other = psprintf(" The client holds the resource with token %lld.",

@@ -44,7 +44,7 @@ dlock_release_lease(DlockGate gate, const DlockKey *key, uint32 client,
 int64
 dlock_release_client(DlockGate gate, uint32 client, const DlockKeys *keys)
 {
-	DlockLeaseRefs	leases = dlock_lease_refs_find(gate, client, keys);
+	DlockLeaseRefs leases = dlock_lease_refs_find(gate, client, keys);
 	int64		count = 0;
 
 	for (int64 i = 0; i < leases.count; i++)

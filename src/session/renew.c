@@ -65,7 +65,7 @@ dlock_renew_client(DlockGate gate, uint32 client, const DlockKeys *keys,
 				   int64 duration)
 {
 	DlockRenewal renewal = {.duration = duration};
-	DlockLeaseRefs	leases;
+	DlockLeaseRefs leases;
 	uint64		last_batch = 0;
 	int64		count = 0;
 

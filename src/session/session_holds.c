@@ -61,7 +61,7 @@ tidy(void)
 		if (kept > 0 && by_lease(&entries[kept - 1], entry) == 0)
 			continue;
 		if (dlock_lookup_of_session(entry->gate, &entry->ref,
-									 MyProc->pgprocno))
+									MyProc->pgprocno))
 			entries[kept++] = *entry;
 	}
 	nentries = kept;

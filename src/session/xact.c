@@ -76,10 +76,10 @@ ref_of(const DlockRequest *request, const DlockGrant *grant)
  */
 void
 dlock_xact_note_hold(const DlockRequest *request,
-							 const DlockGrant *grant)
+					 const DlockGrant *grant)
 {
 	DlockLeaseRef ref = ref_of(request, grant);
-	DlockEvent	   *event = dlock_events_add(DLOCK_EVENT_HOLD, request->gate, &ref);
+	DlockEvent *event = dlock_events_add(DLOCK_EVENT_HOLD, request->gate, &ref);
 
 	event->kept = !request->hold.duration_given;
 	event->earlier_hold = event->open_hold[request->mode];
@@ -129,7 +129,7 @@ static void
 ask_for_release(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
 				bool others, int32 count)
 {
-	DlockEvent	   *event = dlock_events_last(ref);
+	DlockEvent *event = dlock_events_last(ref);
 
 	if (event == NULL || event->kind != DLOCK_EVENT_RELEASE ||
 		event->ref.mode != mode || event->others != others ||
@@ -341,7 +341,7 @@ keep_leases(void)
 
 	for (int i = 0; i < dlock_events_count(); i++)
 	{
-		DlockEvent	   *event = dlock_events_at(i);
+		DlockEvent *event = dlock_events_at(i);
 
 		if (!is_relied_on(event))
 			continue;

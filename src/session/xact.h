@@ -13,13 +13,13 @@
 /* called by acquire: reserve makes room, so that noting a hold cannot fail */
 extern void dlock_xact_reserve(DlockGate gate, int count);
 extern void dlock_xact_note_hold(const DlockRequest *request,
-										 const DlockGrant *grant);
+								 const DlockGrant *grant);
 extern void dlock_xact_note_session_hold(const DlockRequest *request,
-									 const DlockGrant *grant);
+										 const DlockGrant *grant);
 
 /* called by release and set_options */
 extern bool dlock_xact_release(DlockGate gate, const DlockLeaseRef *ref,
-								bool all);
+							   bool all);
 extern void dlock_xact_downgrade(DlockGate gate, const DlockLeaseRef *ref,
 								 DlockMode mode);
 

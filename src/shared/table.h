@@ -67,13 +67,13 @@ typedef struct DlockHoldCount
  */
 typedef struct DlockUpgrades
 {
-	uint32		untold:20;		/* not acknowledged yet; no more than there are
-								 * backends */
+	uint32		untold:20;		/* not acknowledged yet; no more than there
+								 * are backends */
 	uint32		told:12;		/* acknowledged since the last downgrade below
 								 * the mode; at its maximum it is not counted
 								 * any more */
-	uint32		last_told;		/* the lease's "told" when the newest of them was
-								 * acknowledged */
+	uint32		last_told;		/* the lease's "told" when the newest of them
+								 * was acknowledged */
 	uint32		downgrades;		/* times that they came to nothing */
 } DlockUpgrades;
 
@@ -151,8 +151,8 @@ typedef struct DlockResource
 	uint32		hash;
 	uint32		next;			/* hash chain; free list under the pool lock */
 	uint32		holders;		/* first lease: the strongest mode comes
-								 * first, of the same mode the last one
-								 * to get it */
+								 * first, of the same mode the last one to get
+								 * it */
 	uint32		queue_head;		/* first waiter */
 	uint32		queue_tail;
 	uint32		upgrader;		/* waiter for a stronger mode, ahead of the

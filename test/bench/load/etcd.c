@@ -154,8 +154,8 @@ get_field(const Message *reply, int field, size_t *start)
 }
 
 static ssize_t
-on_read_request(nghttp2_session *http, int32_t stream, uint8_t *buf,
-				size_t size, uint32_t *flags, nghttp2_data_source *source,
+on_read_request(nghttp2_session * http, int32_t stream, uint8_t *buf,
+				size_t size, uint32_t *flags, nghttp2_data_source * source,
 				void *arg)
 {
 	Message    *request = source->ptr;
@@ -172,7 +172,7 @@ on_read_request(nghttp2_session *http, int32_t stream, uint8_t *buf,
 }
 
 static int
-on_data(nghttp2_session *http, uint8_t flags, int32_t stream,
+on_data(nghttp2_session * http, uint8_t flags, int32_t stream,
 		const uint8_t *data, size_t len, void *arg)
 {
 	Message    *reply = &((Client *) arg)->reply;
@@ -186,7 +186,7 @@ on_data(nghttp2_session *http, uint8_t flags, int32_t stream,
 }
 
 static int
-on_header(nghttp2_session *http, const nghttp2_frame *frame,
+on_header(nghttp2_session * http, const nghttp2_frame * frame,
 		  const uint8_t *name, size_t namelen, const uint8_t *value,
 		  size_t valuelen, uint8_t flags, void *arg)
 {
@@ -202,7 +202,7 @@ on_header(nghttp2_session *http, const nghttp2_frame *frame,
 }
 
 static int
-on_close(nghttp2_session *http, int32_t stream, uint32_t error, void *arg)
+on_close(nghttp2_session * http, int32_t stream, uint32_t error, void *arg)
 {
 	(void) http, (void) stream, (void) error;
 	((Client *) arg)->closed = true;
@@ -256,7 +256,7 @@ request_send(Client *client)
 	Message    *request = &client->request;
 	uint32_t	len = (uint32_t) (request->len - PREFIX);
 	nghttp2_data_provider body = {{.ptr = request}, on_read_request};
-	const nghttp2_nv headers[] = {
+	const		nghttp2_nv headers[] = {
 		HEADER(":method", "POST"),
 		HEADER(":scheme", "http"),
 		HEADER(":path", paths[client->step]),

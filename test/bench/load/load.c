@@ -94,7 +94,7 @@ open_clients(const Thread *thread, int poll, Client **clients)
 	for (int i = thread->first; i < thread->end; i++)
 	{
 		Client	   *client = client_open(thread->address, i);
-		struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
+		struct epoll_event event = {.events = EPOLLIN,.data.ptr = client};
 
 		clients[i - thread->first] = client;
 		if (epoll_ctl(poll, EPOLL_CTL_ADD, client_socket(client), &event) != 0)
@@ -192,10 +192,10 @@ main(int argc, char **argv)
 		threads[i] = (Thread)
 		{
 			.address = argv[1],
-			.first = nclients * i / nthreads,
-			.end = nclients * (i + 1) / nthreads,
-			.seconds = seconds,
-			.ready = &ready,
+				.first = nclients * i / nthreads,
+				.end = nclients * (i + 1) / nthreads,
+				.seconds = seconds,
+				.ready = &ready,
 		};
 		if (pthread_create(&threads[i].id, NULL, thread_main, &threads[i]) != 0)
 			fail("could not start a thread");

@@ -110,7 +110,7 @@ unlock(Client *client)
  * check_reply insists on the one good answer: OK to SET, 1 to the script.
  */
 static void
-check_reply(const Client *client, const redisReply *reply)
+check_reply(const Client *client, const redisReply * reply)
 {
 	bool		good;
 
