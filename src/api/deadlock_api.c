@@ -2,8 +2,8 @@
  * deadlock_api.c
  *	  SQL: dlock_wait_graph, dlock_deadlocks, dlock_detect_deadlocks.
  *
- * dlock_debug_cycles is not declared by the install script.  Tests declare it,
- * to compare the search for cycles with a simpler one.
+ * dlock_debug_cycles is in builds for tests only.  They declare it, to compare
+ * the search for cycles with a simpler one.
  *
  * IDENTIFICATION
  *	  src/api/deadlock_api.c
@@ -28,7 +28,9 @@
 PG_FUNCTION_INFO_V1(dlock_wait_graph);
 PG_FUNCTION_INFO_V1(dlock_deadlocks);
 PG_FUNCTION_INFO_V1(dlock_detect_deadlocks);
+#ifdef DLOCK_DEBUG_POINTS
 PG_FUNCTION_INFO_V1(dlock_debug_cycles);
+#endif
 
 /* columns of dlock_wait_graph */
 enum
@@ -234,6 +236,8 @@ dlock_detect_deadlocks(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(dlock_detect_pass());
 }
 
+#ifdef DLOCK_DEBUG_POINTS
+
 /*
  * dlock_debug_cycles takes the arcs of a graph.  In SQL, where arrays begin
  * with 1, the arcs of node n lead to the nodes to[first[n + 1] + 1] through
@@ -263,3 +267,5 @@ dlock_debug_cycles(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(construct_array(removed, nremoved, INT4OID,
 										  sizeof(int32), true, TYPALIGN_INT));
 }
+
+#endif							/* DLOCK_DEBUG_POINTS */

@@ -29,10 +29,10 @@ typedef struct Target
 } Target;
 
 static bool
-is_ascii(const char *text)
+is_ascii(const char *string)
 {
-	for (; *text !='\0'; text ++)
-		if (IS_HIGHBIT_SET(*text))
+	for (; *string != '\0'; string++)
+		if (IS_HIGHBIT_SET(*string))
 			return false;
 	return true;
 }
@@ -67,20 +67,20 @@ make_target(int length)
  * encoding can represent.  If that cannot be checked, only ASCII counts.
  */
 static int
-count_good(const Target *target, const char *text, int length)
+count_good(const Target *target, const char *string, int length)
 {
 	int			count = 0;
 
 	if (target->can_check && GetDatabaseEncoding() == PG_SQL_ASCII)
-		return pg_encoding_verifymbstr(target->encoding, text, length);
+		return pg_encoding_verifymbstr(target->encoding, string, length);
 	if (target->can_check)
 		return pg_do_encoding_conversion_buf(target->conversion,
 											 GetDatabaseEncoding(),
 											 target->encoding,
-											 (unsigned char *) unconstify(char *, text),
+											 (unsigned char *) unconstify(char *, string),
 											 length, target->buffer,
 											 target->size, true);
-	while (count < length && !IS_HIGHBIT_SET(text[count]))
+	while (count < length && !IS_HIGHBIT_SET(string[count]))
 		count++;
 	return count;
 }
@@ -90,20 +90,20 @@ count_good(const Target *target, const char *text, int length)
  * returns the length of the character in bytes.
  */
 static int
-append_escaped(StringInfo buf, const char *text, int length)
+append_escaped(StringInfo buf, const char *string, int length)
 {
-	int			bytes = Min(pg_mblen(text), length);
+	int			bytes = Min(pg_mblen(string), length);
 
 	if (GetDatabaseEncoding() == PG_UTF8)
 	{
-		pg_wchar	code = utf8_to_unicode((const unsigned char *) text);
+		pg_wchar	code = utf8_to_unicode((const unsigned char *) string);
 
 		appendStringInfo(buf, code <= 0xFFFF ? "\\u%04X" : "\\U%08X",
 						 (unsigned) code);
 	}
 	else
 		for (int i = 0; i < bytes; i++)
-			appendStringInfo(buf, "\\x%02X", (unsigned char) text[i]);
+			appendStringInfo(buf, "\\x%02X", (unsigned char) string[i]);
 	return bytes;
 }
 
@@ -114,29 +114,29 @@ append_escaped(StringInfo buf, const char *text, int length)
  * not UTF8, by \xXX for each byte.
  */
 const char *
-dlock_message_text(const char *text)
+dlock_message_text(const char *string)
 {
-	int			length = (int) strlen(text);
+	int			length = (int) strlen(string);
 	StringInfoData buf;
 	Target		target;
 
 	if (pg_get_client_encoding() == GetDatabaseEncoding() ||
-		pg_get_client_encoding() == PG_SQL_ASCII || is_ascii(text))
-		return text;
+		pg_get_client_encoding() == PG_SQL_ASCII || is_ascii(string))
+		return string;
 
 	target = make_target(length);
 	initStringInfo(&buf);
 	for (int done = 0; done < length;)
 	{
-		int			good = count_good(&target, text +done, length - done);
+		int			good = count_good(&target, string + done, length - done);
 
 		if (good == length)
-			return text;
+			return string;
 
-		appendBinaryStringInfo(&buf, text +done, good);
+		appendBinaryStringInfo(&buf, string + done, good);
 		done += good;
 		if (done < length)
-			done += append_escaped(&buf, text +done, length - done);
+			done += append_escaped(&buf, string + done, length - done);
 	}
 	return buf.data;
 }

@@ -10,7 +10,8 @@ cd "$top"
 list=src/tools/typedefs.list
 tools=${DLOCK_PGINDENT:-$top/.test/pgindent}
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# pg_bsd_indent leaves its backups where it is called
+trap 'rm -rf "$work" pgsrc*.BAK' EXIT
 
 if ! test/tools/pgindent.sh "$tools" >"$work/log" 2>&1; then
 	cat "$work/log"
