@@ -80,19 +80,19 @@ define_sizes(void)
 	define_size("dlock.max_leases",
 				"Sets the maximum number of leases held or waited for at once.",
 				&dlock_max_leases,
-				100000, /* minValue */ 16, /* maxValue */ 16777216);
+				100000, 16, 16777216);
 	define_size("dlock.max_waiters",
 				"Sets the maximum number of waiters at once.",
 				&dlock_max_waiters,
-				10000, /* minValue */ 4, /* maxValue */ 1048576);
+				10000, 4, 1048576);
 	define_size("dlock.max_clients",
 				"Sets the maximum number of clients that hold or wait at once.",
 				&dlock_max_clients,
-				25000, /* minValue */ 16, /* maxValue */ 16777216);
+				25000, 16, 16777216);
 	define_size("dlock.max_databases",
 				"Sets the maximum number of databases that use dlock at once.",
 				&dlock_max_databases,
-				64, /* minValue */ 4, /* maxValue */ 4096);
+				64, 4, 4096);
 }
 
 #ifdef DLOCK_DEBUG_POINTS
@@ -157,13 +157,13 @@ dlock_config_define(void)
 							"Sets the duration of leases for which no \"ttl\" is given.",
 							NULL,
 							&dlock_default_ttl,
-							30 * 1000, /* minValue */ 1, /* maxValue */ INT_MAX,
+							30 * 1000, 1, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("dlock.max_ttl",
 							"Sets the maximum \"ttl\" of a lease.",
 							NULL,
 							&dlock_max_ttl,
-							24 * 60 * 60 * 1000, /* minValue */ 1, /* maxValue */ INT_MAX,
+							24 * 60 * 60 * 1000, 1, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable("dlock.durable",
 							 "Waits until a grant is flushed before it is acknowledged.",
@@ -187,7 +187,7 @@ dlock_config_define(void)
 							"Sets the time between two searches for deadlocks while any client waits.",
 							"Waits and leases that end on their own within this time are ignored.",
 							&dlock_deadlock_timeout,
-							1000, /* minValue */ 1, /* maxValue */ INT_MAX,
+							1000, 1, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomEnumVariable("dlock.deadlock_policy",
 							 "Sets how to handle a request that would have to wait.",
@@ -199,13 +199,13 @@ dlock_config_define(void)
 							"Sets how long leases may wait for synchronous standbys before requests fail.",
 							"A value of 0 lets requests wait as long as their own timeout allows.",
 							&dlock_quorum_timeout,
-							5 * 1000, /* minValue */ 0, /* maxValue */ INT_MAX,
+							5 * 1000, 0, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("dlock.client_retention",
 							"Sets how long an unused named client is remembered.",
 							"A value of 0 keeps clients forever.",
 							&dlock_client_retention,
-							30 * 24 * 60 * 60, /* minValue */ 0, /* maxValue */ INT_MAX,
+							30 * 24 * 60 * 60, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	define_debug_points();
 	MarkGUCPrefixReserved("dlock");
