@@ -102,8 +102,10 @@ check_target(Relation rel)
 	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
 		cannot_protect(rel, "It is not an ordinary or partitioned table.");
 	foreach(cell, find_all_inheritors(relid, AccessShareLock, NULL))
+	{
 		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
-		cannot_protect(rel, "One of its partitions is a foreign table.");
+			cannot_protect(rel, "One of its partitions is a foreign table.");
+	}
 }
 
 /*

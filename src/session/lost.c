@@ -61,7 +61,7 @@ dlock_lost_report(DlockGate gate, const DlockKey *key, uint32 client,
 {
 	DlockCause	cause = {.token = token,.dboid = gate.db->dboid,.resource = key->hash};
 	const char *name = dlock_message_text(pnstrdup(key->name, key->len));
-	const char *text = NULL;
+	const char *ending = NULL;
 	const char *other = "";
 	DlockLeaseRef ref;
 
@@ -69,8 +69,7 @@ dlock_lost_report(DlockGate gate, const DlockKey *key, uint32 client,
 		cause.client = dlock_client_at(client)->hash;
 	if ((client != DLOCK_NONE || token != 0) &&
 		dlock_lookup_cause(key, client, &cause))
-		text = describe_cause(&cause);
-
+		ending = describe_cause(&cause);
 	if (client != DLOCK_NONE && dlock_lookup_find(gate, key, client, &ref) &&
 		ref.token != token)
 		other = psprintf(" The client holds the resource with token %lld.",
@@ -78,11 +77,11 @@ dlock_lost_report(DlockGate gate, const DlockKey *key, uint32 client,
 	ereport(ERROR,
 			(errcode(ERRCODE_DLOCK_LEASE_LOST),
 			 errmsg("lease on resource \"%s\" is not held", name),
-			 text == NULL && other[0] != '\0' ?
+			 ending == NULL && other[0] != '\0' ?
 			 errdetail("%s", &other[1]) :
-			 text == NULL && token != 0 ?
+			 ending == NULL && token != 0 ?
 			 errdetail("There is no record of a lease with token %lld.", (long long) token) :
-			 text == NULL ?
+			 ending == NULL ?
 			 errdetail("There is no record of an earlier lease of the client on the resource.") :
-			 errdetail("%s%s", text, other)));
+			 errdetail("%s%s", ending, other)));
 }
