@@ -181,8 +181,9 @@ standby_resource(const DlockImage *image, const DlockKey *key, Now now,
  */
 
 /*
- * comes_before tells whether a holder is to be shown rather than another: the
- * strongest, of these the newest.
+ * comes_before returns whether dlock_status must show a holder rather than
+ * another one.  It shows the holder with the strongest mode, and of several of
+ * these the newest.
  */
 static bool
 comes_before(const DlockHolderCopy *a, const DlockHolderCopy *b)

@@ -2,10 +2,11 @@
  * mode.c
  *	  Lock modes, and which of them conflict.
  *
- * The conflict table is all that dlock knows of modes.  To add a mode: a value of
- * DlockMode in the order of strength, its row of that table, its bit in the rows
- * of the modes that it conflicts with, its name, and the hint in api/args.c.
- * Everything else asks the functions below.
+ * All that dlock knows of modes is in the tables below; everything else calls
+ * the functions of this file.  To add a mode, add a value to DlockMode, in the
+ * order of strength; add a row to the table of conflicts, and the mode's bit
+ * to the rows of the modes that it conflicts with; add a name; and extend the
+ * hint in api/args.c.
  *
  * IDENTIFICATION
  *	  src/base/mode.c
@@ -59,9 +60,10 @@ dlock_mode_is_alone(DlockMode mode)
 }
 
 /*
- * dlock_mode_check asserts what others rely on: each mode has a name, conflicts
- * are mutual, and each mode covers the one before it.  So the strongest of a
- * resource's holders decides whether another mode fits all of them.
+ * dlock_mode_check asserts what other files rely on: each mode has a name,
+ * conflicts are mutual, and each mode covers the one before it.  Therefore a
+ * mode is compatible with all holders of a resource if it is compatible with
+ * the strongest one.
  */
 void
 dlock_mode_check(void)

@@ -9,8 +9,9 @@
 #define DLOCK_BASE_MODE_H
 
 /*
- * In the order of strength: a mode conflicts with whatever a weaker one
- * conflicts with (dlock_mode_check).  The last one is exclusive.
+ * The modes in the order of strength: a mode conflicts with every mode that a
+ * weaker one conflicts with (see dlock_mode_check).  The last mode is
+ * exclusive.
  */
 typedef enum DlockMode
 {
