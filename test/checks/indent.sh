@@ -15,7 +15,7 @@ trap 'rm -rf "$work" pgsrc*.BAK' EXIT
 
 if ! test/tools/pgindent.sh "$tools" >"$work/log" 2>&1; then
 	cat "$work/log"
-	echo "indent: NOT CHECKED, the source package with pgindent cannot be had here"
+	echo "indent: NOT CHECKED, the source package with pgindent is not available here"
 	# who asked for it by name is to know
 	[ "${1:-}" != fix ] || exit 1
 	exit 0
