@@ -16,10 +16,10 @@
 #include "shared/table.h"
 
 static uint32 *lease_client;	/* by slot; written under partition locks */
-static DlockLease *leases;
-static DlockResource *resources;
-static DlockWaiter *waiters;
-static DlockHoldCount *holds;
+DlockLease *dlock_table_leases;
+DlockResource *dlock_table_resources;
+DlockWaiter *dlock_table_waiters;
+DlockHoldCount *dlock_table_holds;
 
 /*
  * dlock_table_hold_counts returns the size of the pool of hold counts.  There
@@ -63,56 +63,16 @@ dlock_table_shmem_init(void)
 
 	lease_client = (uint32 *) base;
 	base += MAXALIGN(dlock_max_leases * sizeof(uint32));
-	leases = (DlockLease *) base;
+	dlock_table_leases = (DlockLease *) base;
 	base += dlock_max_leases * sizeof(DlockLease);
-	resources = (DlockResource *) base;
+	dlock_table_resources = (DlockResource *) base;
 	base += MAXALIGN(dlock_max_leases * sizeof(DlockResource));
-	waiters = (DlockWaiter *) base;
+	dlock_table_waiters = (DlockWaiter *) base;
 	base += dlock_max_waiters * sizeof(DlockWaiter);
-	holds = (DlockHoldCount *) base;
+	dlock_table_holds = (DlockHoldCount *) base;
 
 	for (int i = 0; !found && i < dlock_max_leases; i++)
 		lease_client[i] = DLOCK_NONE;
-}
-
-/*
- * dlock_table_lease returns the lease slot of that number.
- */
-DlockLease *
-dlock_table_lease(uint32 idx)
-{
-	Assert(idx < (uint32) dlock_max_leases);
-	return &leases[idx];
-}
-
-/*
- * dlock_table_resource returns the resource slot of that number.
- */
-DlockResource *
-dlock_table_resource(uint32 idx)
-{
-	Assert(idx < (uint32) dlock_max_leases);
-	return &resources[idx];
-}
-
-/*
- * dlock_table_waiter returns the waiter slot of that number.
- */
-DlockWaiter *
-dlock_table_waiter(uint32 idx)
-{
-	Assert(idx < (uint32) dlock_max_waiters);
-	return &waiters[idx];
-}
-
-/*
- * dlock_table_hold_count returns the hold count of that number.
- */
-DlockHoldCount *
-dlock_table_hold_count(uint32 idx)
-{
-	Assert(idx < (uint32) dlock_table_hold_counts());
-	return &holds[idx];
 }
 
 /*

@@ -18,6 +18,7 @@
 #include "port/atomics.h"
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/key.h"
 #include "base/mode.h"
 #include "base/scope.h"
@@ -209,10 +210,39 @@ typedef struct DlockWaiter
 	TimestampTz waiting_since;
 } DlockWaiter;
 
-extern DlockLease *dlock_table_lease(uint32 idx);
-extern DlockResource *dlock_table_resource(uint32 idx);
-extern DlockWaiter *dlock_table_waiter(uint32 idx);
-extern DlockHoldCount *dlock_table_hold_count(uint32 idx);
+/* the arrays; use the functions below */
+extern DlockLease *dlock_table_leases;
+extern DlockResource *dlock_table_resources;
+extern DlockWaiter *dlock_table_waiters;
+extern DlockHoldCount *dlock_table_holds;
+
+static inline DlockLease *
+dlock_table_lease(uint32 idx)
+{
+	Assert(idx < (uint32) dlock_max_leases);
+	return &dlock_table_leases[idx];
+}
+
+static inline DlockResource *
+dlock_table_resource(uint32 idx)
+{
+	Assert(idx < (uint32) dlock_max_leases);
+	return &dlock_table_resources[idx];
+}
+
+static inline DlockWaiter *
+dlock_table_waiter(uint32 idx)
+{
+	Assert(idx < (uint32) dlock_max_waiters);
+	return &dlock_table_waiters[idx];
+}
+
+static inline DlockHoldCount *
+dlock_table_hold_count(uint32 idx)
+{
+	Assert(idx < (uint32) (dlock_max_leases + dlock_max_waiters));
+	return &dlock_table_holds[idx];
+}
 
 /* the client of each slot's lease, DLOCK_NONE: no holder; needs no lock */
 extern uint32 dlock_table_lease_client(uint32 idx);
