@@ -125,6 +125,11 @@ PG_CPPFLAGS = -I$(srcdir)/src $(if $(DEBUG_POINTS),-DDLOCK_DEBUG_POINTS)
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers $(if $(WERROR),-Werror)
 
+# Nobody replaces a function of dlock by one of another library.  So calls from
+# file to file need no table, and exported functions can be inlined.
+PG_CFLAGS += -fno-semantic-interposition
+SHLIB_LINK += -Wl,-Bsymbolic-functions
+
 # Bitcode for the JIT would need clang and bring nothing: dlock's functions
 # are never inlined into expressions with profit.
 override with_llvm = no
