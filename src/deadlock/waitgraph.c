@@ -322,8 +322,8 @@ is_holder(const DlockWaitGraph *graph, const DlockWaitCopy *wait)
 }
 
 /*
- * ahead_of gives the wait that another one is behind, or -1.  A client that has a
- * lease waits for the upgrader alone, whose place it takes next.
+ * ahead_of gives the wait that another one is behind, or -1.  A client that
+ * has a lease waits for the upgrader alone, whose place it takes next.
  */
 static int
 ahead_of(const DlockWaitGraph *graph, int i)

@@ -4,9 +4,6 @@
  *
  *	  dlock_grant_request		granted, in the queue, or refused
  *	  dlock_grant_all			several at once: all granted, or none
- *	  dlock_enqueue_result		result of a place in the queue
- *	  dlock_enqueue_leave		leave the queue
- *	  dlock_enqueue_give_up		end a wait, to break a deadlock
  *	  dlock_grant_acknowledge	the client will be told; start the clock
  *	  dlock_grant_take_back		the client will not be told; undo the request
  *
@@ -48,7 +45,8 @@ may_be_granted(const DlockResource *res, const DlockRequest *request)
 
 /*
  * acknowledge makes a granted lease HELD, starts its clock, and counts the
- * acknowledgement unless that was done before.
+ * acknowledgement.  One that was counted when it was granted, since nothing
+ * had to be flushed, comes here again in dlock_grant_acknowledge.
  */
 static void
 acknowledge(const DlockRequest *request, DlockGrant *grant, DlockTime now)
@@ -94,9 +92,9 @@ grant_hold(const DlockRequest *request, uint32 idx, uint32 *spare,
 }
 
 /*
- * may_follow tells whether a client that holds a lease may wait behind an
- * upgrader: that is another session of the client, or does not wait for the
- * lease.
+ * may_follow returns whether a client that holds a lease may wait behind an
+ * upgrader without a deadlock: the upgrader is another session of the same
+ * client, or it does not wait for this client's lease.
  */
 static bool
 may_follow(const DlockRequest *request, uint32 own, uint32 upgrader)
@@ -199,7 +197,7 @@ hold_more(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 
 	if (request->token != 0 && request->token != lease->token)
 		return DLOCK_NOT_HELD;
-	/* kept by fences: its client does not hold it any more */
+	/* kept by commits (README, section 9): its client does not hold it */
 	if (!request->hold.counts &&
 		(lease->hold_count <= 0 || lease->deadline <= dlock_clock_now()))
 		return DLOCK_NOT_HELD;

@@ -38,8 +38,8 @@
  *
  * batch is raised to the one that must be durable before the commit.  There is
  * one if another session of the client has made the lease stronger, and still
- * waits until the ends of those who were in its way are durable.  The weakest mode
- * is that of the first hold, which was acknowledged.
+ * waits until the ends of those who were in its way are durable.  The weakest
+ * mode is that of the first hold, which was acknowledged.
  */
 bool
 dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,

@@ -281,8 +281,8 @@ take_told(DlockLease *lease, DlockHoldCount *count, int32 wanted)
 }
 
 /*
- * take_back_told takes one of a session's holds of a scope away, of that mode or
- * else, where another session has made the lease weaker meanwhile, of any.
+ * take_back_told takes one of a session's holds of a scope away, of that mode
+ * or else, where another session has made the lease weaker meanwhile, of any.
  */
 static bool
 take_back_told(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
@@ -568,8 +568,8 @@ upgraded_to(const DlockLease *lease, bool untold)
 }
 
 /*
- * strongest gives the mode that upgrades and holds make a lease have; with "row"
- * only those that outlive a crash.
+ * strongest gives the mode that upgrades and holds make a lease have; with
+ * "row" only those that outlive a crash.
  */
 static DlockMode
 strongest(const DlockLease *lease, bool row)

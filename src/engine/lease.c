@@ -479,8 +479,8 @@ dlock_lease_tell(uint32 idx, const DlockHold *hold)
 }
 
 /*
- * dlock_lease_downgrade undoes the upgrades to modes beyond the given one, if all
- * to the same mode were acknowledged when so many requests had been.
+ * dlock_lease_downgrade undoes the upgrades to modes beyond the given one, if
+ * all to the same mode were acknowledged when so many requests had been.
  */
 void
 dlock_lease_downgrade(uint32 idx, DlockMode mode, uint32 told)

@@ -69,12 +69,13 @@ typedef struct DlockGrant
 	uint32		waiter;			/* DLOCK_NONE: not in the queue */
 	int64		token;
 	uint64		batch;
-	bool		must_flush;		/* not acknowledged yet: wait for batch */
-	bool		joined;			/* was held before, by the same client */
-	bool		told;			/* acknowledged */
-	bool		again;			/* not acknowledged: ask anew */
-	uint32		downgrades;		/* upgrade, told: those to the mode, then */
-	uint64		deadlock;		/* number of the one that ended the wait */
+	bool		must_flush;		/* not acknowledged: wait for batch */
+	bool		joined;			/* the client's lease was there before */
+	bool		told;			/* the request was acknowledged */
+	bool		again;			/* not acknowledged: make the request again */
+	uint32		downgrades;		/* an upgrade that was told: the number of
+								 * downgrades below its mode at that time */
+	uint64		deadlock;		/* the deadlock that ended the wait */
 } DlockGrant;
 
 /* why a request was not granted, copied for the message */

@@ -37,7 +37,8 @@
 
 /*
  * dismiss_changers sends away the waiters that mean to change the lease of a
- * client, which is not its client's any more; tells whether one was the upgrader.
+ * client, which is not its client's any more; tells whether one was the
+ * upgrader.
  */
 static bool
 dismiss_changers(DlockResource *res, uint32 client, DlockWakeups *wakeups)

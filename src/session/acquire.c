@@ -2,9 +2,10 @@
  * acquire.c
  *	  Acquire a lease or change its mode, and wait for that.
  *
- * A backend sleeps here twice: first in the resource's queue until it is
- * granted the lease, then until the writer has flushed the batch that makes
- * the grant durable.  If an error or the end of the process interrupts either
+ * A backend sleeps here first in the resource's queue until it is granted the
+ * lease, then until the writer has flushed the batch that makes the grant
+ * durable; seldom also for the first tokens of a database, and for lease slots
+ * that are about to become free.  If an error or the end of the process interrupts either
  * sleep, abandon_request takes the request back.  So no waiter stays in the
  * queue without a backend, and no lease stays granted whose client was never
  * told about it.

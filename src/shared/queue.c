@@ -4,9 +4,9 @@
  *
  * A doubly linked list by priority, then arrival.  Waiters mostly have one
  * priority, so a place is looked for from the end.  A waiter for a stronger
- * mode of a lease it holds stands apart, ahead of all others.  There is never more
- * than one: mostly two would wait for each other, and where they do not, the
- * second stands in line until the place is free.
+ * mode of a lease it holds stands apart, ahead of all others.  There is never
+ * more than one: mostly two would wait for each other, and where they do not,
+ * the second waits in the queue until the place is free.
  *
  * IDENTIFICATION
  *	  src/shared/queue.c

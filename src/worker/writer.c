@@ -9,7 +9,7 @@
  *
  * A grant is written at once, because a backend waits for it.  A change that
  * no backend waits for, such as a release, is written with the next batch, or
- * after RELEASE_DELAY, whichever comes first.
+ * RELEASE_DELAY after the writer has seen it, whichever comes first.
  *
  * Any error ends the process.  The launcher starts another one, which finds
  * the gate open and the leases in memory, and writes all rows anew.
@@ -50,7 +50,7 @@
 #include "worker/write.h"
 #include "worker/writer.h"
 
-/* microseconds for which a release may stay unwritten */
+/* microseconds for which a release that was seen may stay unwritten */
 #define RELEASE_DELAY (100 * 1000)
 
 /*
