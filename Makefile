@@ -99,7 +99,7 @@ ISOLATION = fifo priority shared-groups timeout lock-timeout statement-timeout \
 	acquire-survives-rollback scope-transaction scope-session \
 	reentrant-two-sessions expiry force-release lost-update client-merge \
 	upgrade-same-client downgrade-overruled session-holds \
-	fence-expiry fence-savepoint release-fence protect-write \
+	fence-expiry fence-savepoint taken-again release-fence protect-write \
 	deadlock-simple deadlock-hard deadlock-soft deadlock-soft-2 \
 	deadlock-parallel deadlock-two-sessions deadlock-two-clients deadlock-locks
 # These stop processes at debug points, which only a build for tests has.

@@ -308,33 +308,34 @@ add_lock_arcs(DlockWaitGraph *graph, int from)
 }
 
 /*
- * is_holder tells whether the client of a wait has a lease on the resource.
+ * note_holders notes for each holder of a queue's resource that its client holds
+ * that one.
  */
-static bool
-is_holder(const DlockWaitGraph *graph, const DlockWaitCopy *wait)
+static void
+note_holders(const DlockWaitGraph *graph, int queue, int *holds_of)
 {
-	const DlockQueueCopy *queue = &graph->waits.queues[wait->queue];
+	const DlockQueueCopy *copy = &graph->waits.queues[queue];
 
-	for (int i = 0; i < queue->nholds; i++)
-		if (graph->waits.holds[queue->first_hold + i].client == wait->client)
-			return true;
-	return false;
+	for (int i = 0; i < copy->nholds; i++)
+		holds_of[graph->waits.holds[copy->first_hold + i].client] = queue;
 }
 
 /*
- * ahead_of gives the wait that another one is behind, or -1.  A client that
- * has a lease waits for the upgrader alone, whose place it takes next.
+ * ahead_of returns the wait that another one is behind, or -1.  If the client of
+ * the wait is itself a holder, that is the upgrader alone, whose place it takes
+ * next.
  */
 static int
-ahead_of(const DlockWaitGraph *graph, int i)
+ahead_of(const DlockWaitGraph *graph, int i, const int *holds_of)
 {
-	const DlockWaitCopy *waits = graph->waits.waits;
-	int			first = graph->waits.queues[waits[i].queue].first_wait;
-	int			before = is_holder(graph, &waits[i]) ? first : i - 1;
+	const DlockWaitCopy *wait = &graph->waits.waits[i];
+	int			first = graph->waits.queues[wait->queue].first_wait;
+	int			before = holds_of[wait->client] == wait->queue ? first : i - 1;
 
 	if (i == first)
 		return -1;
-	return is_left_out(graph, &waits[before]) ? graph->ahead[before] : before;
+	return is_left_out(graph, &graph->waits.waits[before]) ?
+		graph->ahead[before] : before;
 }
 
 /*
@@ -345,7 +346,11 @@ static void
 link_waits(DlockWaitGraph *graph)
 {
 	DlockWaits *waits = &graph->waits;
+	int		   *holds_of;		/* by client: the last of the queues so far
+								 * whose resource it holds, -1: none */
 
+	holds_of = palloc(dlock_max_clients * sizeof(int));
+	memset(holds_of, 0xFF, dlock_max_clients * sizeof(int));
 	graph->client_wait = palloc(dlock_max_clients * sizeof(int));
 	memset(graph->client_wait, 0xFF, dlock_max_clients * sizeof(int));
 	graph->next_wait = palloc(Max(waits->nwaits, 1) * sizeof(int));
@@ -360,11 +365,14 @@ link_waits(DlockWaitGraph *graph)
 		graph->nodes[node].wait = wait;
 		graph->nodes[node].pid = wait->pid;
 		graph->nodes[node].client_slot = wait->client;
-		graph->ahead[i] = ahead_of(graph, i);
+		if (i == waits->queues[wait->queue].first_wait)
+			note_holders(graph, wait->queue, holds_of);
+		graph->ahead[i] = ahead_of(graph, i, holds_of);
 		graph->next_wait[i] = graph->client_wait[wait->client];
 		graph->client_wait[wait->client] = i;
 		graph->proc_wait[wait->procno] = i;
 	}
+	pfree(holds_of);
 }
 
 /*

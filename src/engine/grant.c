@@ -61,6 +61,7 @@ acknowledge(const DlockRequest *request, DlockGrant *grant, DlockTime now)
 	if (!request->hold.counts)
 		grant->downgrades =
 			DLOCK_LEASE_UPGRADES(lease, request->hold.mode)->downgrades;
+	grant->told_at = lease->told;
 	grant->told = true;
 }
 
@@ -204,7 +205,10 @@ hold_more(const DlockRequest *request, uint32 resource, uint32 own, bool wait,
 	/* expired, and kept by fences: its client does not get these holds back */
 	if (lease->fences > 0 && lease->deadline <= dlock_clock_now() &&
 		dlock_holds_expire(lease) > 0)
+	{
+		dlock_lease_downgrade(own, DLOCK_WEAKEST_MODE, PG_UINT32_MAX);
 		dlock_transition_settle(own, DLOCK_END_EXPIRED, true, wakeups);
+	}
 	if (lease->hold_count == PG_INT32_MAX)
 		return DLOCK_TOO_MANY_HOLDS;
 	if (dlock_holds_need_room(lease, &request->hold))

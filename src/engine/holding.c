@@ -49,6 +49,7 @@ dlock_holding_keep(DlockGate gate, const DlockLeaseRef *ref, DlockMode mode,
 
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
 	held = dlock_lookup_stands(gate, ref) && dlock_lookup_runs(dlock_table_lease(ref->lease)) &&
+		ref->told >= dlock_table_lease(ref->lease)->lost_told &&
 		dlock_mode_covers(dlock_table_lease(ref->lease)->mode, mode);
 	if (held)
 	{
@@ -111,6 +112,7 @@ dlock_holding_release(DlockGate gate, const DlockLeaseRef *ref, uint32 session,
 	dlock_wakeups_init(&wakeups, gate.db);
 	dlock_partition_lock(ref->hash, DLOCK_LOCK_WRITE);
 	if (dlock_lookup_stands(gate, ref) &&
+		ref->told >= dlock_table_lease(ref->lease)->lost_told &&
 		dlock_holds_release(dlock_table_lease(ref->lease), session, ref->mode,
 							others, count) > 0)
 		dlock_transition_settle(ref->lease, DLOCK_END_RELEASED, true, &wakeups);

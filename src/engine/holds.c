@@ -213,6 +213,7 @@ dlock_holds_tell_anew(DlockLease *lease)
 	for (int i = DLOCK_WEAKEST_MODE + 1; i < DLOCK_NMODES; i++)
 		DLOCK_LEASE_UPGRADES(lease, i)->last_told = 0;
 	lease->told = 0;
+	lease->lost_told = 0;
 }
 
 /*
@@ -504,6 +505,18 @@ dlock_holds_weaken(DlockLease *lease, DlockMode mode, uint32 told)
 }
 
 /*
+ * dlock_holds_lost notes that the client has lost all acknowledged holds.  What
+ * it gets from now on is not given back by a release that was requested before.
+ */
+void
+dlock_holds_lost(DlockLease *lease)
+{
+	if (lease->told == PG_UINT32_MAX)
+		dlock_holds_tell_anew(lease);
+	lease->lost_told = ++lease->told;
+}
+
+/*
  * dlock_holds_expire removes all acknowledged holds of a lease that has
  * expired; returns how many.
  */
@@ -515,6 +528,8 @@ dlock_holds_expire(DlockLease *lease)
 	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
 		n += take_told(lease, i, PG_INT32_MAX);
 	drop_empty(lease);
+	if (n > 0)
+		dlock_holds_lost(lease);
 	return n;
 }
 

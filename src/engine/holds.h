@@ -29,6 +29,7 @@ extern bool dlock_holds_end_transaction(DlockLease *lease, uint32 session,
 extern void dlock_holds_weaken(DlockLease *lease, DlockMode mode,
 							   uint32 told);
 extern void dlock_holds_tell_anew(DlockLease *lease);
+extern void dlock_holds_lost(DlockLease *lease);
 extern int32 dlock_holds_expire(DlockLease *lease);
 extern void dlock_holds_clear(DlockLease *lease);
 

@@ -159,6 +159,7 @@ dlock_lease_prepare(uint32 idx, uint32 hash, uint32 client, DlockMode mode,
 	Assert(lease->state == DLOCK_LEASE_RESERVED);
 	lease->token = 0;
 	lease->told = 0;
+	lease->lost_told = 0;
 	memset(lease->upgrades, 0, sizeof(lease->upgrades));
 	lease->duration = hold->duration;
 	lease->sure_duration = hold->duration;
@@ -282,6 +283,7 @@ is_promise(const DlockLease *lease, const DlockHold *hold)
 static void
 begin_anew(uint32 idx, const DlockHold *hold, DlockWakeups *wakeups)
 {
+	dlock_holds_lost(dlock_table_lease(idx));
 	dlock_table_lease(idx)->scope = hold->scope;
 	dlock_deadline_clear(idx);
 	dlock_lease_set_duration(idx, hold->duration, wakeups);

@@ -73,6 +73,7 @@ typedef struct DlockGrant
 	bool		joined;			/* the client's lease was there before */
 	bool		told;			/* the request was acknowledged */
 	bool		again;			/* not acknowledged: make the request again */
+	uint32		told_at;		/* if told: the lease's "told" after that */
 	uint32		downgrades;		/* an upgrade that was told: the number of
 								 * downgrades below its mode at that time */
 	uint64		deadlock;		/* the deadlock that ended the wait */

@@ -37,21 +37,20 @@
 
 /*
  * dismiss_changers sends away the waiters that mean to change the lease of a
- * client, which is not its client's any more; tells whether one was the
- * upgrader.
+ * client, which is not its client's any more; returns whether there were any.
  */
 static bool
 dismiss_changers(DlockResource *res, uint32 client, DlockWakeups *wakeups)
 {
 	uint32		idx = res->queue_head;
-	bool		upgrader_left = false;
+	bool		any = false;
 
 	if (res->upgrader != DLOCK_NONE &&
 		dlock_table_waiter(res->upgrader)->client == client &&
 		!dlock_table_waiter(res->upgrader)->hold.counts)
 	{
 		dlock_transition_dismiss(res->upgrader, DLOCK_WAIT_LOST, wakeups);
-		upgrader_left = true;
+		any = true;
 	}
 	while (idx != DLOCK_NONE &&
 		   pg_atomic_read_u32(&dlock_client_at(client)->waiting) > 0)
@@ -64,10 +63,11 @@ dismiss_changers(DlockResource *res, uint32 client, DlockWakeups *wakeups)
 			dlock_client_unpin(client);
 			dlock_slots_put_lease(wakeups->db, waiter->lease, dlock_clock_now());
 			dlock_transition_dismiss(idx, DLOCK_WAIT_LOST, wakeups);
+			any = true;
 		}
 		idx = next;
 	}
-	return upgrader_left;
+	return any;
 }
 
 /*
@@ -81,7 +81,7 @@ dlock_transition_settle(uint32 idx, DlockEndCause cause, bool row,
 {
 	DlockLease *lease = dlock_table_lease(idx);
 	DlockResource *res = dlock_table_resource(lease->resource);
-	bool		upgrader_left = false;
+	bool		changers_left = false;
 
 	Assert(dlock_lease_is_live(lease));
 	if (lease->hold_count <= 0 && lease->fences == 0)
@@ -93,14 +93,18 @@ dlock_transition_settle(uint32 idx, DlockEndCause cause, bool row,
 	{
 		lease->end_cause = (uint8) cause;
 		dlock_lease_downgrade(idx, DLOCK_WEAKEST_MODE, PG_UINT32_MAX);
-		upgrader_left = dismiss_changers(res, lease->client, wakeups);
+		changers_left = dismiss_changers(res, lease->client, wakeups);
 	}
 	dlock_lease_settle_row(idx, row, wakeups);
 	if (lease->deadline == DLOCK_NEVER)
 		dlock_lease_restart_clock(idx, dlock_clock_now());
 	dlock_transition_settle_mode(idx, wakeups);
-	if (upgrader_left)
+	if (changers_left)
+	{
 		dlock_transition_next_upgrade(res, wakeups);
+		/* others may have waited for these alone */
+		dlock_transition_serve_queue(lease->resource, wakeups);
+	}
 }
 
 /*
@@ -235,6 +239,23 @@ dlock_transition_dismiss(uint32 idx, DlockWaitState why, DlockWakeups *wakeups)
 }
 
 /*
+ * let_expire removes what a client has lost of a lease that has expired and
+ * that fences keep, before it gets a new hold.
+ */
+static void
+let_expire(uint32 idx, DlockWakeups *wakeups)
+{
+	DlockLease *lease = dlock_table_lease(idx);
+
+	if (lease->fences == 0 || lease->deadline > dlock_clock_now() ||
+		dlock_holds_expire(lease) == 0)
+		return;
+	dlock_lease_downgrade(idx, DLOCK_WEAKEST_MODE, PG_UINT32_MAX);
+	dlock_lease_settle_row(idx, true, wakeups);
+	dlock_lease_settle_row_mode(idx, wakeups);
+}
+
+/*
  * give grants a waiter a lease and adds its hold.
  */
 static void
@@ -246,6 +267,8 @@ give(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
 	waiter->token = dlock_table_lease(lease_idx)->token;
 	waiter->joined = dlock_table_lease(lease_idx)->hold_count > 0 ||
 		dlock_table_lease(lease_idx)->fences > 0;
+	if (waiter->hold.counts)
+		let_expire(lease_idx, wakeups);
 	dlock_lease_add_hold(lease_idx, &waiter->hold, &waiter->spare, wakeups);
 	waiter->batch = dlock_lease_hold_batch(wakeups->db, lease_idx, &waiter->hold);
 	waiter->must_flush = waiter->batch != 0;
@@ -286,6 +309,17 @@ promote(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
 }
 
 /*
+ * is_over returns whether a lease has expired and is about to be ended: no
+ * hold may be added to it.
+ */
+static bool
+is_over(uint32 idx)
+{
+	return dlock_table_lease(idx)->fences == 0 &&
+		dlock_table_lease(idx)->deadline <= dlock_clock_now();
+}
+
+/*
  * serve_also serves a waiter whose client has a lease on the resource.  If the
  * lease is too weak and cannot be made stronger now, the waiter becomes the
  * upgrader, unless there is one already.
@@ -296,6 +330,8 @@ serve_also(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
 	DlockWaiter *waiter = dlock_table_waiter(idx);
 	DlockResource *res = dlock_table_resource(waiter->resource);
 
+	if (is_over(lease_idx))
+		return;
 	if (!dlock_mode_covers(dlock_table_lease(lease_idx)->mode, waiter->mode))
 	{
 		if (dlock_lease_conflicts(res, waiter->mode, lease_idx))
@@ -372,8 +408,11 @@ dlock_transition_next_upgrade(DlockResource *res, DlockWakeups *wakeups)
 	{
 		DlockWaiter *waiter = dlock_table_waiter(idx);
 		uint32		next = waiter->next;
-		uint32		own = dlock_lease_of_client(res, waiter->client);
+		uint32		own = DLOCK_NONE;
 
+		/* most waiters hold nothing: do not walk through all holders for them */
+		if (pg_atomic_read_u32(&dlock_client_at(waiter->client)->held) > 0)
+			own = dlock_lease_of_client(res, waiter->client);
 		if (own != DLOCK_NONE)
 			serve_also(idx, own, wakeups);
 		idx = next;
@@ -385,7 +424,8 @@ may_upgrade(const DlockResource *res)
 {
 	const DlockWaiter *waiter = dlock_table_waiter(res->upgrader);
 
-	return !dlock_lease_conflicts(res, waiter->mode, waiter->lease);
+	return !is_over(waiter->lease) &&
+		!dlock_lease_conflicts(res, waiter->mode, waiter->lease);
 }
 
 /*

@@ -66,6 +66,7 @@ ref_of(const DlockRequest *request, const DlockGrant *grant)
 	ref.lease = grant->lease;
 	ref.hash = request->key.hash;
 	ref.token = grant->token;
+	ref.told = grant->told_at;
 	ref.mode = request->mode;
 	return ref;
 }

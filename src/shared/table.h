@@ -126,6 +126,9 @@ typedef struct DlockLease
 	int32		priority;
 	uint32		told;			/* requests that were acknowledged; begins
 								 * anew when it is at its maximum */
+	uint32		lost_told;		/* "told" when its client had lost all holds;
+								 * releases requested before that have no
+								 * effect */
 	DlockUpgrades upgrades[DLOCK_NMODES - 1];	/* see DLOCK_LEASE_UPGRADES */
 	uint16		database;
 	uint8		state;			/* a DlockLeaseState */
