@@ -309,11 +309,11 @@ promote(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
 }
 
 /*
- * is_over returns whether a lease has expired and is about to be ended: no
- * hold may be added to it.
+ * is_about_to_end returns whether a lease has expired, and the monitor or a
+ * request is about to end it: no hold may be added to it.
  */
 static bool
-is_over(uint32 idx)
+is_about_to_end(uint32 idx)
 {
 	return dlock_table_lease(idx)->fences == 0 &&
 		dlock_table_lease(idx)->deadline <= dlock_clock_now();
@@ -330,7 +330,7 @@ serve_also(uint32 idx, uint32 lease_idx, DlockWakeups *wakeups)
 	DlockWaiter *waiter = dlock_table_waiter(idx);
 	DlockResource *res = dlock_table_resource(waiter->resource);
 
-	if (is_over(lease_idx))
+	if (is_about_to_end(lease_idx))
 		return;
 	if (!dlock_mode_covers(dlock_table_lease(lease_idx)->mode, waiter->mode))
 	{
@@ -424,7 +424,7 @@ may_upgrade(const DlockResource *res)
 {
 	const DlockWaiter *waiter = dlock_table_waiter(res->upgrader);
 
-	return !is_over(waiter->lease) &&
+	return !is_about_to_end(waiter->lease) &&
 		!dlock_lease_conflicts(res, waiter->mode, waiter->lease);
 }
 
