@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "base/mode.h"
+#include "base/words.h"
 
 #define MODE_BIT(mode) (1 << (mode))
 #define ALL_MODES (MODE_BIT(DLOCK_NMODES) - 1)
@@ -93,13 +94,10 @@ dlock_mode_name(DlockMode mode)
 bool
 dlock_mode_parse(const char *name, DlockMode *mode)
 {
-	for (int i = 0; i < DLOCK_NMODES; i++)
-	{
-		if (strcmp(mode_names[i], name) == 0)
-		{
-			*mode = (DlockMode) i;
-			return true;
-		}
-	}
-	return false;
+	int			i = dlock_words_find(mode_names, DLOCK_NMODES, name);
+
+	if (i < 0)
+		return false;
+	*mode = (DlockMode) i;
+	return true;
 }

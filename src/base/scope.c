@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "base/scope.h"
+#include "base/words.h"
 
 static const char *const scope_names[DLOCK_NSCOPES] = {
 	[DLOCK_SCOPE_LEASE] = "lease",
@@ -31,13 +32,10 @@ dlock_scope_name(DlockScope scope)
 bool
 dlock_scope_parse(const char *name, DlockScope *scope)
 {
-	for (int i = 0; i < DLOCK_NSCOPES; i++)
-	{
-		if (strcmp(scope_names[i], name) == 0)
-		{
-			*scope = (DlockScope) i;
-			return true;
-		}
-	}
-	return false;
+	int			i = dlock_words_find(scope_names, DLOCK_NSCOPES, name);
+
+	if (i < 0)
+		return false;
+	*scope = (DlockScope) i;
+	return true;
 }
