@@ -38,6 +38,7 @@ OBJS = \
 	src/durable/tokens.o \
 	src/engine/enqueue.o \
 	src/engine/grant.o \
+	src/engine/hold_modes.o \
 	src/engine/holding.o \
 	src/engine/holds.o \
 	src/engine/lease.o \

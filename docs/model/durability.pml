@@ -426,7 +426,7 @@ inline end_lease(c)
 #define COUNT(p, c) (p(0, c) + p(1, c) + p(2, c))
 #endif
 
-/* code: dlock_holds_row_mode, dlock_holds_mode, strongest */
+/* code: dlock_hold_modes_row, dlock_hold_modes_strongest, strongest */
 #define HOLDS_ROW_MODE(c) (L[c].ex > 0 || L[c].upgraded || ANY(IS_UPGRADING, c) -> EX : SH)
 #define HOLDS_MODE(c) (HOLDS_ROW_MODE(c) == EX || ANY(IS_TRANS_EX, c) -> EX : SH)
 
@@ -751,7 +751,7 @@ active [SESSIONS] proctype Backend()
 	/*
 	 * PRE_COMMIT of a transaction that has written under the lease: a hold of
 	 * scope transaction, a fence, or a release.
-	 * code: keep_leases, dlock_holding_keep, dlock_fence_lease
+	 * code: keep_leases, dlock_holding_keep, fence_lease
 	 */
 	:: d_step {
 		S[me].at == HOLDS && IS_RUNNING(me) && L[CLIENT(me)].mode >= S[me].mode ->

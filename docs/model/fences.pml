@@ -174,14 +174,14 @@ inline forget(s)
 #define COUNTED(s, c) (MINE(s, c) && S[s].counted -> 1 : 0)
 #define MAY_BE_UNDONE(c) (COUNTED(0, c) + COUNTED(1, c) + COUNTED(2, c))
 
-/* code: dlock_holds_mode, strongest */
+/* code: dlock_hold_modes_strongest, strongest */
 #define HOLDS_MODE(c) \
 	(L[c].upgrades > 0 || L[c].ex > 0 || UPGRADING(c) > 0 || \
 	 TRANS_EX(0, c) || TRANS_EX(1, c) || TRANS_EX(2, c) -> EX : SH)
 
 /*
  * The mode that a session has, without the other session's own holds.
- * code: dlock_holds_survey
+ * code: dlock_hold_modes_survey
  */
 #define OWN_MODE(s, c) \
 	(L[c].upgrades > 0 || TOLD_EX(c) > 0 || (S[s].at != GRANTED && TRANS_EX(s, c)) -> EX : SH)
@@ -673,7 +673,7 @@ active [SESSIONS] proctype Backend()
 
 	/*
 	 * It fences the lease as it is now.
-	 * code: dlock_fence_own, dlock_fence_token, dlock_fence_lease
+	 * code: dlock_fence_own, dlock_fence_token, fence_lease
 	 */
 	:: d_step {
 		HAS_TIME(me) && S[me].fence == 0 && RUNNING(CLIENT(me)) ->

@@ -15,7 +15,6 @@
 #include "storage/proc.h"
 
 #include "base/config.h"
-#include "base/debug_point.h"
 #include "engine/holding.h"
 #include "engine/holds.h"
 #include "engine/lease.h"

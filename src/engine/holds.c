@@ -1,14 +1,13 @@
 /*
  * holds.c
- *	  The holds of a lease: to which session they belong, what ends them, and
- *	  which mode they give the lease.
+ *	  The holds of a lease: to which session they belong and what ends them.
  *
  * A client may hold a lease several times, from several sessions and in
  * several modes.  Holds are counted by mode and by what ends them: those of
  * scope lease belong to the client, those of scope session and transaction to
  * one session.  So the end of a session, or of its transaction, ends exactly
  * the holds that it took and that were not given back before.  The lease has
- * the strongest mode of the holds that are left.
+ * the strongest mode of the holds that are left (hold_modes.c).
  *
  * A hold that was granted and is not acknowledged yet belongs to its request:
  * no other request can give it back or make it weaker.
@@ -53,15 +52,6 @@ stops_clock(const DlockHold *hold)
 }
 
 /*
- * next_of returns the next count of a lease, or NULL.
- */
-static DlockHoldCount *
-next_of(const DlockHoldCount *count)
-{
-	return count->next == DLOCK_NONE ? NULL : dlock_table_hold_count(count->next);
-}
-
-/*
  * find_count returns the count of one kind of holds, or NULL if there are
  * none.
  */
@@ -75,7 +65,7 @@ find_count(DlockLease *lease, uint32 session, DlockScope scope, bool kept,
 		   !(count->count > 0 && count->session == session &&
 			 count->scope == scope && count->kept == kept &&
 			 count->mode == mode))
-		count = next_of(count);
+		count = dlock_holds_next(count);
 	return count;
 }
 
@@ -159,7 +149,7 @@ append(DlockLease *lease, const DlockHold *hold, uint32 *spare)
 
 	Assert(*spare != DLOCK_NONE);
 	while (last->next != DLOCK_NONE)
-		last = next_of(last);
+		last = dlock_holds_next(last);
 	last->next = *spare;
 	count = dlock_table_hold_count(*spare);
 	*spare = DLOCK_NONE;
@@ -208,7 +198,7 @@ dlock_holds_tell(DlockLease *lease, const DlockHold *hold)
 void
 dlock_holds_tell_anew(DlockLease *lease)
 {
-	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+	for (DlockHoldCount *i = &lease->holds; i != NULL; i = dlock_holds_next(i))
 		i->last_told = 0;
 	for (int i = DLOCK_WEAKEST_MODE + 1; i < DLOCK_NMODES; i++)
 		DLOCK_LEASE_UPGRADES(lease, i)->last_told = 0;
@@ -354,7 +344,7 @@ release_others(DlockLease *lease, uint32 session, DlockMode mode, int32 count)
 {
 	int32		n = 0;
 
-	for (DlockHoldCount *i = &lease->holds; i != NULL && n < count; i = next_of(i))
+	for (DlockHoldCount *i = &lease->holds; i != NULL && n < count; i = dlock_holds_next(i))
 		if (i->scope == DLOCK_SCOPE_SESSION && i->mode == mode &&
 			i->session != session)
 			n += take_told(lease, i, count - n);
@@ -391,7 +381,7 @@ dlock_holds_end_session(DlockLease *lease, uint32 session)
 {
 	int32		n = 0;
 
-	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+	for (DlockHoldCount *i = &lease->holds; i != NULL; i = dlock_holds_next(i))
 		if (i->session == session && i->scope == DLOCK_SCOPE_SESSION)
 			n += take(lease, i, PG_INT32_MAX);
 	drop_empty(lease);
@@ -443,7 +433,7 @@ join_alike(DlockLease *lease, DlockHoldCount *count)
 		   !(same != count && same->count > 0 && same->mode == count->mode &&
 			 same->session == count->session && same->scope == count->scope &&
 			 same->kept == count->kept))
-		same = next_of(same);
+		same = dlock_holds_next(same);
 	if (same == NULL)
 		return;
 	same->count += count->count;
@@ -480,12 +470,12 @@ dlock_holds_weaken(DlockLease *lease, DlockMode mode, uint32 told)
 	uint32		modes = 0;
 	bool		join;
 
-	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = dlock_holds_next(i))
 		if (i->count > 0)
 			modes |= 1U << i->mode;
 	/* counts that differ in their mode alone may become alike */
 	join = (modes & (modes - 1)) != 0;
-	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+	for (DlockHoldCount *i = &lease->holds; i != NULL; i = dlock_holds_next(i))
 	{
 		int32		keep = kept_strong(lease, i, told);
 
@@ -525,7 +515,7 @@ dlock_holds_expire(DlockLease *lease)
 {
 	int32		n = 0;
 
-	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+	for (DlockHoldCount *i = &lease->holds; i != NULL; i = dlock_holds_next(i))
 		n += take_told(lease, i, PG_INT32_MAX);
 	drop_empty(lease);
 	if (n > 0)
@@ -539,7 +529,7 @@ dlock_holds_expire(DlockLease *lease)
 void
 dlock_holds_clear(DlockLease *lease)
 {
-	for (DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+	for (DlockHoldCount *i = &lease->holds; i != NULL; i = dlock_holds_next(i))
 		(void) take(lease, i, PG_INT32_MAX);
 	drop_empty(lease);
 }
@@ -551,96 +541,8 @@ dlock_holds_clear(DlockLease *lease)
 bool
 dlock_holds_of_session(const DlockLease *lease, uint32 session)
 {
-	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
+	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = dlock_holds_next(i))
 		if (i->count > 0 && i->session == session)
 			return true;
 	return false;
-}
-
-/*
- * stronger returns the stronger of two modes.
- */
-static DlockMode
-stronger(DlockMode a, DlockMode b)
-{
-	return dlock_mode_covers(a, b) ? a : b;
-}
-
-/*
- * upgraded_to gives the strongest mode that upgrades have asked for; with
- * "untold" also those that were not acknowledged yet.
- */
-static DlockMode
-upgraded_to(const DlockLease *lease, bool untold)
-{
-	int			mode = DLOCK_NMODES - 1;
-
-	while (mode > DLOCK_WEAKEST_MODE &&
-		   DLOCK_LEASE_UPGRADES(lease, mode)->told == 0 &&
-		   !(untold && DLOCK_LEASE_UPGRADES(lease, mode)->untold > 0))
-		mode--;
-	return (DlockMode) mode;
-}
-
-/*
- * strongest gives the mode that upgrades and holds make a lease have; with
- * "row" only those that outlive a crash.
- */
-static DlockMode
-strongest(const DlockLease *lease, bool row)
-{
-	DlockMode	mode = upgraded_to(lease, true);
-
-	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
-		if (i->count > 0 && !(row && i->scope == DLOCK_SCOPE_TRANSACTION))
-			mode = stronger(mode, (DlockMode) i->mode);
-	return mode;
-}
-
-/*
- * dlock_holds_mode returns the mode that upgrades and holds give a lease.
- */
-DlockMode
-dlock_holds_mode(const DlockLease *lease)
-{
-	return strongest(lease, false);
-}
-
-/*
- * dlock_holds_row_mode returns the mode that the row is to show: the same,
- * without the holds that a crash ends.
- */
-DlockMode
-dlock_holds_row_mode(const DlockLease *lease)
-{
-	return strongest(lease, true);
-}
-
-/*
- * dlock_holds_survey counts the acknowledged holds that a session can give
- * back, by mode: its own with those of scope lease, and those of other
- * sessions.  Returns the mode in which the session has the lease, whatever
- * other sessions hold.
- */
-DlockMode
-dlock_holds_survey(const DlockLease *lease, uint32 session,
-				   int32 own[DLOCK_NMODES], int32 others[DLOCK_NMODES])
-{
-	DlockMode	mode = upgraded_to(lease, false);
-
-	memset(own, 0, DLOCK_NMODES * sizeof(int32));
-	memset(others, 0, DLOCK_NMODES * sizeof(int32));
-	for (const DlockHoldCount *i = &lease->holds; i != NULL; i = next_of(i))
-	{
-		int32		told = i->count - (int32) i->untold;
-		bool		mine = i->scope == DLOCK_SCOPE_LEASE || i->session == session;
-
-		if (told <= 0)
-			continue;
-		if (mine)
-			mode = stronger(mode, (DlockMode) i->mode);
-		if (i->scope != DLOCK_SCOPE_TRANSACTION)
-			(mine ? own : others)[i->mode] += told;
-	}
-	return mode;
 }

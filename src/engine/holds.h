@@ -11,6 +11,15 @@
 
 #include "shared/table.h"
 
+/*
+ * dlock_holds_next returns the next count of a lease, or NULL.
+ */
+static inline DlockHoldCount *
+dlock_holds_next(const DlockHoldCount *count)
+{
+	return count->next == DLOCK_NONE ? NULL : dlock_table_hold_count(count->next);
+}
+
 /* the caller holds the partition lock exclusively */
 extern void dlock_holds_init(DlockLease *lease);
 extern bool dlock_holds_need_room(DlockLease *lease, const DlockHold *hold);
@@ -34,11 +43,6 @@ extern int32 dlock_holds_expire(DlockLease *lease);
 extern void dlock_holds_clear(DlockLease *lease);
 
 /* the caller holds the partition lock in any mode */
-extern DlockMode dlock_holds_mode(const DlockLease *lease);
-extern DlockMode dlock_holds_row_mode(const DlockLease *lease);
-extern DlockMode dlock_holds_survey(const DlockLease *lease, uint32 session,
-									int32 own[DLOCK_NMODES],
-									int32 others[DLOCK_NMODES]);
 extern bool dlock_holds_of_session(const DlockLease *lease, uint32 session);
 
 #endif							/* DLOCK_ENGINE_HOLDS_H */

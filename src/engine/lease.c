@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "engine/hold_modes.h"
 #include "engine/holds.h"
 #include "engine/lease.h"
 #include "shared/causes.h"
@@ -318,8 +319,8 @@ dlock_lease_add_hold(uint32 idx, const DlockHold *hold, uint32 *spare,
 		Assert(hold->mode != DLOCK_WEAKEST_MODE);
 		DLOCK_LEASE_UPGRADES(lease, hold->mode)->untold++;
 	}
-	Assert(dlock_mode_covers(lease->mode, dlock_holds_mode(lease)));
-	lease->row_mode = dlock_holds_row_mode(lease);
+	Assert(dlock_mode_covers(lease->mode, dlock_hold_modes_strongest(lease)));
+	lease->row_mode = dlock_hold_modes_row(lease);
 	if (!lease->durable || !hold_has_row(hold))
 		return;
 	if (first)
@@ -439,7 +440,7 @@ void
 dlock_lease_settle_row_mode(uint32 idx, DlockWakeups *wakeups)
 {
 	DlockLease *lease = dlock_table_lease(idx);
-	DlockMode	mode = dlock_holds_row_mode(lease);
+	DlockMode	mode = dlock_hold_modes_row(lease);
 	bool		weaker = !dlock_mode_covers(mode, lease->row_mode);
 
 	if (mode == lease->row_mode)

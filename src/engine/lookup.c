@@ -18,6 +18,7 @@
 #include "storage/proc.h"
 
 #include "base/debug_point.h"
+#include "engine/hold_modes.h"
 #include "engine/holds.h"
 #include "engine/lease.h"
 #include "engine/lookup.h"
@@ -53,7 +54,7 @@ copy_ref(uint32 idx, DlockLeaseRef *ref)
 	ref->token = lease->token;
 	ref->told = lease->told;
 	ref->mode = lease->mode;
-	ref->own_mode = dlock_holds_survey(lease, MyProc->pgprocno, ref->own, ref->others);
+	ref->own_mode = dlock_hold_modes_survey(lease, MyProc->pgprocno, ref->own, ref->others);
 }
 
 /*

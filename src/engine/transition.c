@@ -25,6 +25,7 @@
  */
 #include "postgres.h"
 
+#include "engine/hold_modes.h"
 #include "engine/holds.h"
 #include "engine/lease.h"
 #include "engine/transition.h"
@@ -117,7 +118,7 @@ void
 dlock_transition_settle_mode(uint32 idx, DlockWakeups *wakeups)
 {
 	DlockLease *lease = dlock_table_lease(idx);
-	DlockMode	mode = dlock_holds_mode(lease);
+	DlockMode	mode = dlock_hold_modes_strongest(lease);
 
 	dlock_lease_settle_row_mode(idx, wakeups);
 	if (lease->fences > 0 || mode == lease->mode)
