@@ -16,7 +16,6 @@
 
 #include "api/args.h"
 #include "base/clock.h"
-#include "base/config.h"
 #include "base/interval.h"
 #include "engine/holding.h"
 #include "session/access.h"

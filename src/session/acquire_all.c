@@ -34,7 +34,6 @@
 #include "session/acquire.h"
 #include "session/acquire_all.h"
 #include "shared/pending.h"
-#include "shared/slots.h"
 
 /* what abandon_all must take back if the wait is interrupted */
 typedef struct UnderWay

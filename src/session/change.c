@@ -16,7 +16,6 @@
 #include "session/lost.h"
 #include "session/renew.h"
 #include "session/xact.h"
-#include "shared/slots.h"
 
 /* an upgrade to be taken back if the change of the duration fails */
 typedef struct UnderWay

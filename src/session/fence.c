@@ -34,7 +34,7 @@ static uint64 fence_generation = 1;
  *
  * The bit belongs to the slot, not to the lease.  If a fenced lease ends and
  * its slot is used for another lease, that one looks fenced as well, and
- * dlock_fence_lease adds no fence for it.  This does no harm: the fence of the
+ * fence_lease adds no fence for it.  This does no harm: the fence of the
  * lease that has ended still makes the commit fail, and it is not undone
  * earlier than the missing fence would be, because it belongs to the same
  * subtransaction or to one that encloses it.
@@ -54,11 +54,11 @@ is_fenced(const DlockLeaseRef *ref, DlockMode mode)
 }
 
 /*
- * dlock_fence_lease makes the commit depend on a lease in the mode that the
+ * fence_lease makes the commit depend on a lease in the mode that the
  * lease has now.  Throws if there is not enough memory.
  */
-void
-dlock_fence_lease(DlockGate gate, const DlockLeaseRef *ref)
+static void
+fence_lease(DlockGate gate, const DlockLeaseRef *ref)
 {
 	Size		bits = (Size) dlock_max_leases * DLOCK_NMODES;
 	Size		bit = fence_bit(ref, ref->mode);
@@ -73,11 +73,11 @@ dlock_fence_lease(DlockGate gate, const DlockLeaseRef *ref)
 }
 
 /*
- * dlock_fence_is_ours returns whether this transaction has fenced a lease, or
- * this transaction or session holds it, as any client.
+ * is_ours returns whether this transaction has fenced a lease, or it or its
+ * session holds it, as any client.
  */
-bool
-dlock_fence_is_ours(DlockGate gate, const DlockLeaseRef *ref)
+static bool
+is_ours(DlockGate gate, const DlockLeaseRef *ref)
 {
 	for (int mode = 0; mode < DLOCK_NMODES; mode++)
 		if (is_fenced(ref, (DlockMode) mode))
@@ -122,7 +122,7 @@ dlock_fence_token(DlockGate gate, const DlockKey *key, int64 token)
 	if (!dlock_lookup_find_holder(gate, key, token, &holder))
 		return false;
 	dlock_access_check_holder(holder.role, holder.name);
-	dlock_fence_lease(gate, &holder.ref);
+	fence_lease(gate, &holder.ref);
 	return true;
 }
 
@@ -141,12 +141,12 @@ dlock_fence_own(DlockGate gate, const DlockKey *key, DlockHolder *holder)
 		return DLOCK_FENCE_NOT_HELD;
 	if (!dlock_mode_is_alone(holder->ref.mode))
 		return DLOCK_FENCE_NOT_EXCLUSIVE;
-	if (!dlock_fence_is_ours(gate, &holder->ref))
+	if (!is_ours(gate, &holder->ref))
 	{
 		if (!dlock_access_is_me(gate, holder->client, holder->name))
 			return DLOCK_FENCE_NOT_OURS;
 		dlock_access_check_holder(holder->role, holder->name);
 	}
-	dlock_fence_lease(gate, &holder->ref);
+	fence_lease(gate, &holder->ref);
 	return DLOCK_FENCED;
 }

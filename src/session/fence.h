@@ -18,8 +18,6 @@ typedef enum DlockFenceOutcome
 	DLOCK_FENCE_NOT_EXCLUSIVE,	/* the holder's mode is too weak */
 } DlockFenceOutcome;
 
-extern void dlock_fence_lease(DlockGate gate, const DlockLeaseRef *ref);
-extern bool dlock_fence_is_ours(DlockGate gate, const DlockLeaseRef *ref);
 extern uint64 dlock_fence_generation(void);
 extern bool dlock_fence_token(DlockGate gate, const DlockKey *key,
 							  int64 token);

@@ -35,7 +35,6 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 
-#include "base/config.h"
 #include "base/errors.h"
 #include "engine/holding.h"
 #include "session/access.h"
