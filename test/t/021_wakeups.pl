@@ -699,6 +699,7 @@ sub stall_tests
 			$locker = session($node, $dbname);
 			ask($locker, 'BEGIN; LOCK TABLE dlock.locks IN ACCESS EXCLUSIVE MODE');
 			$request = request($dbname, 'stall-lock', 'stalled');
+			wait_asleep($request);
 		},
 		sub {
 			ask($locker, 'COMMIT');
@@ -714,6 +715,7 @@ sub stall_tests
 			rows($node, "SELECT pg_terminate_backend($writer)");
 			poll_until('the writer is gone', sub { !kill(0, $writer) });
 			$request = request($dbname, 'stall-writer', 'stalled');
+			wait_asleep($request);
 		},
 		sub {
 			clear_stop($node);
@@ -726,6 +728,7 @@ sub stall_tests
 		sub {
 			hold($standby);
 			$request = request($dbname, 'stall-standby', 'stalled');
+			wait_asleep($request);
 		},
 		sub {
 			let_go($standby);
