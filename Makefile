@@ -25,6 +25,7 @@ OBJS = \
 	src/base/mode.o \
 	src/base/scope.o \
 	src/base/shape.o \
+	src/base/wait_event.o \
 	src/base/words.o \
 	src/deadlock/detect.o \
 	src/deadlock/digraph.o \

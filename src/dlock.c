@@ -21,6 +21,7 @@
 #include "api/fence_api.h"
 #include "base/config.h"
 #include "base/mode.h"
+#include "base/wait_event.h"
 #include "session/access.h"
 #include "session/xact.h"
 #include "shared/alarm.h"
@@ -88,6 +89,7 @@ shmem_startup(void)
 	for (int i = 0; i < (int) lengthof(parts); i++)
 		parts[i].init();
 	LWLockRelease(AddinShmemInitLock);
+	dlock_wait_event_init();
 }
 
 /*

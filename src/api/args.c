@@ -15,6 +15,7 @@
 
 #include "api/args.h"
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/config.h"
 #include "base/interval.h"
 #include "base/message.h"

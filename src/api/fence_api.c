@@ -32,6 +32,7 @@
 #include "api/args.h"
 #include "api/fence_api.h"
 #include "api/row_resource.h"
+#include "base/compat.h"
 #include "base/errors.h"
 #include "base/message.h"
 #include "session/access.h"

@@ -30,6 +30,7 @@
 
 #include "api/fence_api.h"
 #include "api/row_resource.h"
+#include "base/compat.h"
 #include "base/message.h"
 #include "session/access.h"
 
@@ -55,7 +56,7 @@ open_target(FunctionCallInfo fcinfo, LOCKMODE lock)
 				 errmsg("table must not be null")));
 	relid = PG_GETARG_OID(0);
 	/* check first, so that only the owner can queue for a lock on the table */
-	if (get_rel_name(relid) != NULL && !pg_class_ownercheck(relid, GetUserId()))
+	if (get_rel_name(relid) != NULL && !object_ownercheck(RelationRelationId, relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER,
 					   get_relkind_objtype(get_rel_relkind(relid)),
 					   get_rel_name(relid));
@@ -64,7 +65,7 @@ open_target(FunctionCallInfo fcinfo, LOCKMODE lock)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table with OID %u does not exist", relid)));
-	if (!pg_class_ownercheck(relid, GetUserId()))
+	if (!object_ownercheck(RelationRelationId, relid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER,
 					   get_relkind_objtype(rel->rd_rel->relkind),
 					   RelationGetRelationName(rel));

@@ -12,15 +12,18 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xlog.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "api/args.h"
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/config.h"
 #include "base/interval.h"
 #include "durable/image.h"

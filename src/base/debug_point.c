@@ -16,9 +16,9 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
-#include "utils/wait_event.h"
 
 #include "base/debug_point.h"
+#include "base/wait_event.h"
 
 #ifdef DLOCK_DEBUG_POINTS
 
@@ -49,7 +49,7 @@ dlock_debug_point_wait(DlockStopPoint point)
 		if (dlock_debug_stop != (int) point)
 			break;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1,
-						 PG_WAIT_EXTENSION);
+						 dlock_wait_event(DLOCK_WAIT_EVENT_DEBUG_POINT));
 		ResetLatch(MyLatch);
 	}
 	/* the latch may have been set for something else that the caller awaits */

@@ -30,6 +30,7 @@
 #include "utils/wait_event.h"
 
 #include "base/futex.h"
+#include "base/wait_event.h"
 
 /* a cancel request just before a futex wait is delayed by at most this much */
 #define FUTEX_WAIT_NS (10 * 1000 * 1000)
@@ -45,12 +46,12 @@
  * dlock_futex_wake finds the sleeper.
  */
 void
-dlock_futex_wait(pg_atomic_uint32 *word, uint32 value)
+dlock_futex_wait(pg_atomic_uint32 *word, uint32 value, DlockWaitEvent event)
 {
 #ifdef __linux__
 	struct timespec timeout = {.tv_nsec = FUTEX_WAIT_NS};
 
-	pgstat_report_wait_start(PG_WAIT_EXTENSION);
+	pgstat_report_wait_start(dlock_wait_event(event));
 	/* the result does not matter: the caller checks what has changed */
 	(void) syscall(SYS_futex, (uint32 *) &word->value, FUTEX_WAIT, value,
 				   &timeout, NULL, 0);

@@ -10,7 +10,10 @@
 
 #include "port/atomics.h"
 
-extern void dlock_futex_wait(pg_atomic_uint32 *word, uint32 value);
+#include "base/wait_event.h"
+
+extern void dlock_futex_wait(pg_atomic_uint32 *word, uint32 value,
+							 DlockWaitEvent event);
 extern void dlock_futex_wake(pg_atomic_uint32 *word);
 
 #endif							/* DLOCK_BASE_FUTEX_H */

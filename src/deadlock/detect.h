@@ -8,7 +8,9 @@
 #ifndef DLOCK_DEADLOCK_DETECT_H
 #define DLOCK_DEADLOCK_DETECT_H
 
+#include "base/compat.h"
+
 extern int	dlock_detect_pass(void);
-extern void dlock_detect_report(uint64 id) pg_attribute_noreturn();
+pg_noreturn extern void dlock_detect_report(uint64 id);
 
 #endif							/* DLOCK_DEADLOCK_DETECT_H */

@@ -39,6 +39,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/wait_event.h"
 
+#include "base/compat.h"
 #include "base/config.h"
 #include "deadlock/waitgraph.h"
 #include "shared/session_map.h"
@@ -136,7 +137,7 @@ find_sessions(DlockWaitGraph *graph)
 			continue;
 		session->pid = proc->pid;
 		session->leader_pid = leader != NULL ? leader->pid : proc->pid;
-		session->leader_procno = leader != NULL ? leader->pgprocno : (int) i;
+		session->leader_procno = leader != NULL ? GetNumberFromPGProc(leader) : (int) i;
 		session->since = pg_atomic_read_u64(&proc->waitStart);
 		session->node = -1;
 		graph->nsessions++;

@@ -35,6 +35,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/shape.h"
 #include "durable/catalog.h"
 #include "durable/client_rows.h"
@@ -453,7 +454,7 @@ dlock_client_rows_scan(BlockNumber *block, BlockNumber nblocks,
 	ItemPointerSet(&first, *block, FirstOffsetNumber);
 	ItemPointerSet(&last, *block + nblocks - 1, MaxOffsetNumber);
 	slot = table_slot_create(rel, NULL);
-	scan = table_beginscan_tidrange(rel, GetActiveSnapshot(), &first, &last);
+	scan = table_beginscan_tidrange_compat(rel, GetActiveSnapshot(), &first, &last);
 	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
 	{
 		DlockClientRecord client = {.slot = DLOCK_NONE};

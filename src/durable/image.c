@@ -20,6 +20,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/interval.h"
 #include "durable/catalog.h"
 #include "durable/image.h"
@@ -125,7 +126,7 @@ read_locks(DlockImage *image)
 	AttrNumber	numbers[Natts_locks];
 	Relation	rel = dlock_tables_open(&dlock_locks_shape, AccessShareLock,
 										numbers);
-	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan = table_beginscan_compat(rel, GetActiveSnapshot(), 0, NULL);
 	HeapTuple	tuple;
 
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
@@ -152,7 +153,7 @@ read_tokens(DlockImage *image)
 	AttrNumber	numbers[Natts_token_blocks];
 	Relation	rel = dlock_tables_open(&dlock_token_blocks_shape,
 										AccessShareLock, numbers);
-	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan = table_beginscan_compat(rel, GetActiveSnapshot(), 0, NULL);
 	HeapTuple	tuple;
 	bool		own = false;
 	bool		any = false;

@@ -43,6 +43,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/interval.h"
 #include "base/shape.h"
 #include "durable/catalog.h"
@@ -112,7 +113,7 @@ dlock_store_open(Oid relid, bool nowait)
 bool
 dlock_store_is_stale(void)
 {
-	return locks->rd_node.relNode != known_file;
+	return locks->rd_rel->relfilenode != known_file;
 }
 
 void
@@ -144,8 +145,8 @@ delete_row(ItemPointer place)
 {
 	TM_FailureData failure;
 
-	check_changed(heap_delete(locks, place, GetCurrentCommandId(true),
-							  InvalidSnapshot, true, &failure, false),
+	check_changed(heap_delete_compat(locks, place, GetCurrentCommandId(true),
+									 InvalidSnapshot, true, &failure),
 				  place);
 }
 
@@ -155,7 +156,7 @@ delete_row(ItemPointer place)
 void
 dlock_store_clear(void)
 {
-	TableScanDesc scan = table_beginscan(locks, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan = table_beginscan_compat(locks, GetActiveSnapshot(), 0, NULL);
 	HeapTuple	tuple;
 
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
@@ -163,7 +164,7 @@ dlock_store_clear(void)
 	table_endscan(scan);
 	lease_places.count = 0;
 	client_places.count = 0;
-	known_file = locks->rd_node.relNode;
+	known_file = locks->rd_rel->relfilenode;
 }
 
 /*
@@ -221,7 +222,7 @@ prune(BlockNumber block)
 	if (block == pruned_block)
 		return;
 	buffer = ReadBuffer(locks, block);
-	heap_page_prune_opt(locks, buffer);
+	heap_page_prune_opt_compat(locks, buffer);
 	ReleaseBuffer(buffer);
 	pruned_block = block;
 }
@@ -299,9 +300,9 @@ write_row(const DlockRecord *record)
 		LockTupleMode mode;
 
 		prune(ItemPointerGetBlockNumber(place));
-		check_changed(heap_update(locks, place, tuple,
-								  GetCurrentCommandId(true), InvalidSnapshot,
-								  true, &failure, &mode),
+		check_changed(heap_update_compat(locks, place, tuple,
+										 GetCurrentCommandId(true), InvalidSnapshot,
+										 true, &failure, &mode),
 					  place);
 	}
 	*place = tuple->t_self;
@@ -337,7 +338,7 @@ dlock_store_barrier(void)
 	if (XactLastRecEnd != 0 &&
 		TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		return;
-	(void) LogLogicalMessage("dlock", "", 0, true);
+	(void) LogLogicalMessage_compat("dlock", "", 0, true);
 }
 
 /*

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "storage/proc.h"
 
+#include "base/compat.h"
 #include "base/config.h"
 #include "engine/enqueue.h"
 #include "engine/lease.h"
@@ -95,7 +96,7 @@ stand_in_line(const DlockRequest *request, uint32 resource, uint32 lease,
 	waiter->resource = resource;
 	waiter->client = request->client;
 	waiter->lease = lease;
-	waiter->procno = MyProc->pgprocno;
+	waiter->procno = MyProcNumber;
 	waiter->pid = MyProcPid;
 	waiter->priority = request->priority;
 	waiter->mode = request->mode;

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "storage/proc.h"
 
+#include "base/compat.h"
 #include "base/debug_point.h"
 #include "engine/hold_modes.h"
 #include "engine/holds.h"
@@ -54,7 +55,7 @@ copy_ref(uint32 idx, DlockLeaseRef *ref)
 	ref->token = lease->token;
 	ref->told = lease->told;
 	ref->mode = lease->mode;
-	ref->own_mode = dlock_hold_modes_survey(lease, MyProc->pgprocno, ref->own, ref->others);
+	ref->own_mode = dlock_hold_modes_survey(lease, MyProcNumber, ref->own, ref->others);
 }
 
 /*

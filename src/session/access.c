@@ -26,7 +26,9 @@
 #include "storage/proc.h"
 #include "storage/spin.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 
+#include "base/compat.h"
 #include "base/config.h"
 #include "base/debug_point.h"
 #include "base/message.h"
@@ -85,7 +87,7 @@ static void
 act_as(uint32 client, bool by_setting)
 {
 	if (client != DLOCK_NONE || acts_as_named)
-		dlock_session_map_set(MyProc->pgprocno, DLOCK_SESSION_MAP_NAMED, client);
+		dlock_session_map_set(MyProcNumber, DLOCK_SESSION_MAP_NAMED, client);
 	acts_as_named = client != DLOCK_NONE;
 	named_by_setting = by_setting;
 }
@@ -111,7 +113,7 @@ unpin(Pinned *pinned)
 		if (pinned == &last_named)
 			act_as(DLOCK_NONE, false);
 		else
-			dlock_session_map_set(MyProc->pgprocno, DLOCK_SESSION_MAP_OWN, DLOCK_NONE);
+			dlock_session_map_set(MyProcNumber, DLOCK_SESSION_MAP_OWN, DLOCK_NONE);
 		dlock_client_unpin(pinned->idx);
 	}
 	pinned->valid = false;
@@ -425,7 +427,7 @@ anonymous_client(DlockGate gate)
 			out_of_clients();
 		anonymous.epoch = gate.epoch;
 		anonymous.valid = true;
-		dlock_session_map_set(MyProc->pgprocno, DLOCK_SESSION_MAP_OWN, anonymous.idx);
+		dlock_session_map_set(MyProcNumber, DLOCK_SESSION_MAP_OWN, anonymous.idx);
 		/* a named client has that very name already: take the next number */
 		if (!created)
 			unpin(&anonymous);

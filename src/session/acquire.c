@@ -19,10 +19,12 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 
+#include "base/compat.h"
 #include "base/debug_point.h"
 #include "base/errors.h"
 #include "base/interval.h"
 #include "base/message.h"
+#include "base/wait_event.h"
 #include "deadlock/detect.h"
 #include "engine/enqueue.h"
 #include "engine/grant.h"
@@ -62,7 +64,7 @@ abandon_request(int code, Datum arg)
 		return;
 	under_way->active = false;
 	dlock_grant_take_back(under_way->request, under_way->grant);
-	dlock_pending_unnotify(MyProc->pgprocno);
+	dlock_pending_unnotify(MyProcNumber);
 }
 
 /*
@@ -88,7 +90,7 @@ dlock_acquire_wait_in_queue(const DlockRequest *request, DlockGrant *grant,
 		if (dlock_clock_now() >= request->deadline &&
 			dlock_enqueue_leave(request, grant, refusal))
 			return DLOCK_TIMED_OUT;
-		dlock_sleep_until(request->deadline, true);
+		dlock_sleep_until(request->deadline, true, DLOCK_WAIT_EVENT_ACQUIRE);
 	}
 }
 
@@ -176,7 +178,7 @@ see_through(const DlockRequest *request, DlockOutcome outcome,
 		under_way.active = false;
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(abandon_request, PointerGetDatum(&under_way));
-	dlock_pending_unnotify(MyProc->pgprocno);
+	dlock_pending_unnotify(MyProcNumber);
 	return result;
 }
 
@@ -223,7 +225,7 @@ dlock_acquire_prepare(DlockRequest *requests, int count, int64 *timeout,
 		requests[i].deadline = first->deadline;
 		requests[i].quorum = dlock_quorum_is_wanted();
 		requests[i].hold.mode = requests[i].mode;
-		requests[i].hold.session = MyProc->pgprocno;
+		requests[i].hold.session = MyProcNumber;
 	}
 	return ensure_tokens(first);
 }
@@ -280,7 +282,8 @@ dlock_acquire_slots_come(const DlockRequest *request, DlockOutcome outcome,
 		return false;
 	dlock_acquire_look_at_slots(&after);
 	if (after.trimmed > 0)
-		dlock_sleep_until(dlock_clock_after(dlock_clock_now(), SLOT_POLL), true);
+		dlock_sleep_until(dlock_clock_after(dlock_clock_now(), SLOT_POLL), true,
+						  DLOCK_WAIT_EVENT_ACQUIRE);
 	return after.trimmed > 0 || before->trimmed > 0 ||
 		after.untrimmed != before->untrimmed;
 }

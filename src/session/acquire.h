@@ -8,15 +8,15 @@
 #ifndef DLOCK_SESSION_ACQUIRE_H
 #define DLOCK_SESSION_ACQUIRE_H
 
+#include "base/compat.h"
 #include "engine/request.h"
 
 extern DlockOutcome dlock_acquire_lease(DlockRequest *request, int64 timeout,
 										DlockGrant *grant,
 										DlockRefusal *refusal);
-extern void dlock_acquire_report(const DlockRequest *request,
-								 DlockOutcome outcome,
-								 const DlockRefusal *refusal)
-			pg_attribute_noreturn();
+pg_noreturn extern void dlock_acquire_report(const DlockRequest *request,
+											 DlockOutcome outcome,
+											 const DlockRefusal *refusal);
 
 /* the steps of dlock_acquire_lease, for requests for several leases */
 extern DlockOutcome dlock_acquire_prepare(DlockRequest *requests, int count,

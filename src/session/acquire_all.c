@@ -29,6 +29,7 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 
+#include "base/compat.h"
 #include "base/debug_point.h"
 #include "engine/grant.h"
 #include "session/acquire.h"
@@ -65,7 +66,7 @@ abandon_all(int code, Datum arg)
 		return;
 	all->active = false;
 	take_back_all(all);
-	dlock_pending_unnotify(MyProc->pgprocno);
+	dlock_pending_unnotify(MyProcNumber);
 }
 
 /*
@@ -198,7 +199,7 @@ dlock_acquire_all_leases(DlockRequest *requests, int count, int64 timeout,
 			all.active = false;
 		}
 		PG_END_ENSURE_ERROR_CLEANUP(abandon_all, PointerGetDatum(&all));
-		dlock_pending_unnotify(MyProc->pgprocno);
+		dlock_pending_unnotify(MyProcNumber);
 	}
 	for (int i = 0; i < count && outcome == DLOCK_GRANTED; i++)
 		dlock_acquire_note(&requests[i], &grants[i]);

@@ -17,6 +17,7 @@
 #include "storage/proc.h"
 #include "utils/memutils.h"
 
+#include "base/compat.h"
 #include "base/config.h"
 #include "session/access.h"
 #include "session/events.h"
@@ -82,7 +83,7 @@ is_ours(DlockGate gate, const DlockLeaseRef *ref)
 	for (int mode = 0; mode < DLOCK_NMODES; mode++)
 		if (is_fenced(ref, (DlockMode) mode))
 			return true;
-	return dlock_lookup_of_session(gate, ref, MyProc->pgprocno);
+	return dlock_lookup_of_session(gate, ref, MyProcNumber);
 }
 
 /*

@@ -17,6 +17,8 @@
 #include "storage/procarray.h"
 #include "utils/wait_event.h"
 
+#include "base/compat.h"
+#include "base/wait_event.h"
 #include "session/flush.h"
 #include "session/quorum.h"
 #include "session/sleep.h"
@@ -59,7 +61,7 @@ dlock_flush_wait(DlockGate gate, uint64 batch, DlockTime until)
 	CHECK_FOR_INTERRUPTS();
 	if (is_settled(gate, batch))
 		return DLOCK_FLUSH_DONE;
-	dlock_pending_notify(gate.db, MyProc->pgprocno, batch);
+	dlock_pending_notify(gate.db, MyProcNumber, batch);
 	while (!is_settled(gate, batch))
 	{
 		DlockTime	now = dlock_clock_now();
@@ -73,7 +75,7 @@ dlock_flush_wait(DlockGate gate, uint64 batch, DlockTime until)
 		/* watching costs system calls; at first we expect an early end */
 		if (!watch)
 			wake = Min(wake, dlock_clock_after(now, LONG_FLUSH));
-		dlock_sleep_until(wake, watch);
+		dlock_sleep_until(wake, watch, DLOCK_WAIT_EVENT_FLUSH);
 		watch = now + LONG_FLUSH <= dlock_clock_now();
 	}
 	return DLOCK_FLUSH_DONE;
@@ -99,7 +101,7 @@ dlock_flush_wait_tokens(DlockGate gate, DlockTime until)
 		dlock_pending_wake_writer(gate.db, true);
 		flush = dlock_flush_wait(gate, batch, until);
 	}
-	dlock_pending_unnotify(MyProc->pgprocno);
+	dlock_pending_unnotify(MyProcNumber);
 	return flush;
 }
 
@@ -117,7 +119,7 @@ dlock_flush_wait_change(DlockGate gate, uint64 batch)
 	if (batch == 0)
 		return;
 	flush = dlock_flush_wait(gate, batch, DLOCK_NEVER);
-	dlock_pending_unnotify(MyProc->pgprocno);
+	dlock_pending_unnotify(MyProcNumber);
 	if (flush == DLOCK_FLUSH_NO_QUORUM)
 		dlock_quorum_report(gate.db);
 }

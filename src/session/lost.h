@@ -8,11 +8,11 @@
 #ifndef DLOCK_SESSION_LOST_H
 #define DLOCK_SESSION_LOST_H
 
+#include "base/compat.h"
 #include "engine/lookup.h"
 
-extern void dlock_lost_report(DlockGate gate, const DlockKey *key,
-							  uint32 client, int64 token)
-			pg_attribute_noreturn();
+pg_noreturn extern void dlock_lost_report(DlockGate gate, const DlockKey *key,
+										  uint32 client, int64 token);
 extern const char *dlock_lost_cause(DlockGate gate, const DlockLeaseRef *ref);
 
 #endif							/* DLOCK_SESSION_LOST_H */

@@ -28,6 +28,7 @@
 #include "utils/backend_status.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/config.h"
 #include "base/errors.h"
 #include "base/message.h"
@@ -83,7 +84,7 @@ application_of(int pid)
 
 	for (int i = 1; i <= count; i++)
 	{
-		LocalPgBackendStatus *local = pgstat_fetch_stat_local_beentry(i);
+		LocalPgBackendStatus *local = pgstat_get_local_beentry_by_index(i);
 
 		if (local != NULL && local->backendStatus.st_procpid == pid)
 			return local->backendStatus.st_appname;

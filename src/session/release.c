@@ -9,8 +9,8 @@
 
 #include "miscadmin.h"
 #include "storage/latch.h"
-#include "utils/wait_event.h"
 
+#include "base/wait_event.h"
 #include "engine/holding.h"
 #include "session/lease_refs.h"
 #include "session/release.h"
@@ -80,7 +80,7 @@ dlock_release_by_force(DlockGate gate, const DlockKey *key, int64 token)
 			return count;
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 COMMIT_POLL_MS, PG_WAIT_EXTENSION);
+						 COMMIT_POLL_MS, dlock_wait_event(DLOCK_WAIT_EVENT_RELEASE));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

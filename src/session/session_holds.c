@@ -17,6 +17,7 @@
 #include "storage/proc.h"
 #include "utils/memutils.h"
 
+#include "base/compat.h"
 #include "engine/holding.h"
 #include "session/session_holds.h"
 
@@ -61,7 +62,7 @@ tidy(void)
 		if (kept > 0 && by_lease(&entries[kept - 1], entry) == 0)
 			continue;
 		if (dlock_lookup_of_session(entry->gate, &entry->ref,
-									MyProc->pgprocno))
+									MyProcNumber))
 			entries[kept++] = *entry;
 	}
 	nentries = kept;
@@ -151,7 +152,7 @@ dlock_session_holds_end(void)
 	{
 		Entry	   *entry = &entries[--nentries];
 
-		dlock_holding_end_session(entry->gate, &entry->ref, MyProc->pgprocno);
+		dlock_holding_end_session(entry->gate, &entry->ref, MyProcNumber);
 	}
 	forget_all();
 }

@@ -10,9 +10,9 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "utils/wait_event.h"
 
 #include "base/compat.h"
+#include "base/wait_event.h"
 #include "session/sleep.h"
 
 /*
@@ -22,12 +22,13 @@
  * postmaster's death and the client's socket.
  */
 static void
-sleep_watching(long timeout)
+sleep_watching(long timeout, DlockWaitEvent why)
 {
 	WaitEvent	event;
 
 	ModifyWaitEvent(FeBeWaitSet, DLOCK_CLIENT_SOCKET, WL_SOCKET_CLOSED, NULL);
-	if (WaitEventSetWait(FeBeWaitSet, timeout, &event, 1, PG_WAIT_EXTENSION) == 0)
+	if (WaitEventSetWait(FeBeWaitSet, timeout, &event, 1,
+						 dlock_wait_event(why)) == 0)
 		return;
 	if (event.events & WL_POSTMASTER_DEATH)
 		proc_exit(1);
@@ -42,10 +43,11 @@ sleep_watching(long timeout)
  * dlock_sleep_until sleeps until the process's latch is set or a deadline has
  * passed, and resets the latch.  It may return early.  If "watch" is set, it
  * also notices when the client closes its connection, which ends the process.
- * Throws if the backend is cancelled or terminated.
+ * "event" is what pg_stat_activity shows.  Throws if the backend is cancelled
+ * or terminated.
  */
 void
-dlock_sleep_until(DlockTime until, bool watch)
+dlock_sleep_until(DlockTime until, bool watch, DlockWaitEvent event)
 {
 	long		timeout = dlock_clock_ms_until(until, dlock_clock_now());
 	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
@@ -54,9 +56,9 @@ dlock_sleep_until(DlockTime until, bool watch)
 		events |= WL_TIMEOUT;
 	/* a background worker has no client */
 	if (watch && FeBeWaitSet != NULL && WaitEventSetCanReportClosed())
-		sleep_watching(timeout);
+		sleep_watching(timeout, event);
 	else
-		(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, events, timeout, dlock_wait_event(event));
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }

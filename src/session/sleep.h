@@ -9,7 +9,9 @@
 #define DLOCK_SESSION_SLEEP_H
 
 #include "base/clock.h"
+#include "base/wait_event.h"
 
-extern void dlock_sleep_until(DlockTime until, bool watch);
+extern void dlock_sleep_until(DlockTime until, bool watch,
+							  DlockWaitEvent event);
 
 #endif							/* DLOCK_SESSION_SLEEP_H */

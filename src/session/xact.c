@@ -35,6 +35,7 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 
+#include "base/compat.h"
 #include "base/errors.h"
 #include "engine/holding.h"
 #include "session/access.h"
@@ -254,7 +255,7 @@ drop_event(const DlockEvent *event)
 {
 	if (event->kind == DLOCK_EVENT_HOLD)
 		dlock_holding_end_transaction(event->gate, &event->ref,
-									  MyProc->pgprocno, event->kept);
+									  MyProcNumber, event->kept);
 	if (event->kind == DLOCK_EVENT_FENCE)
 		dlock_fence_undo(&event->ref);
 	if (event->fenced)
@@ -368,7 +369,7 @@ at_commit(void)
 		drop_event(event);
 		if (event->kind == DLOCK_EVENT_RELEASE)
 		{
-			dlock_holding_release(event->gate, &event->ref, MyProc->pgprocno,
+			dlock_holding_release(event->gate, &event->ref, MyProcNumber,
 								  event->others, event->count);
 			released++;
 		}
@@ -392,7 +393,7 @@ xact_callback(XactEvent xact_event, void *arg)
 {
 	/* an error may have interrupted a wait for a batch, and left its notice */
 	if (xact_event == XACT_EVENT_ABORT)
-		dlock_pending_unnotify(MyProc->pgprocno);
+		dlock_pending_unnotify(MyProcNumber);
 	if (dlock_events_count() == 0)
 		return;
 	switch (xact_event)

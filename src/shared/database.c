@@ -25,10 +25,10 @@
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
-#include "utils/wait_event.h"
 
 #include "base/config.h"
 #include "base/slot.h"
+#include "base/wait_event.h"
 #include "shared/alarm.h"
 #include "shared/database.h"
 #include "shared/latch.h"
@@ -232,7 +232,7 @@ dlock_database_wait(DlockTime until)
 	long		timeout = dlock_clock_ms_until(until, dlock_clock_now());
 
 	return !ConditionVariableTimedSleep(&control->changed, timeout,
-										PG_WAIT_EXTENSION);
+										dlock_wait_event(DLOCK_WAIT_EVENT_LOAD));
 }
 
 /*

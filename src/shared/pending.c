@@ -36,6 +36,7 @@
 #include "storage/shmem.h"
 
 #include "base/futex.h"
+#include "base/wait_event.h"
 #include "shared/alarm.h"
 #include "shared/latch.h"
 #include "shared/partition.h"
@@ -296,7 +297,7 @@ dlock_pending_futex_wait(DlockDatabase *db, uint64 batch)
 	/* read the word first: see above */
 	pg_read_barrier();
 	if (!dlock_pending_is_durable(db, batch))
-		dlock_futex_wait(word, value);
+		dlock_futex_wait(word, value, DLOCK_WAIT_EVENT_FLUSH);
 }
 
 /*
@@ -371,7 +372,7 @@ dlock_pending_futex_wait_for_work(DlockDatabase *db)
 {
 	pg_atomic_exchange_u32(&db->in_futex_wait, 1);
 	if (pg_atomic_read_u32(&db->urgent) == 0)
-		dlock_futex_wait(&db->urgent, 0);
+		dlock_futex_wait(&db->urgent, 0, DLOCK_WAIT_EVENT_WORK);
 	pg_atomic_exchange_u32(&db->in_futex_wait, 0);
 	return pg_atomic_read_u32(&db->urgent) != 0;
 }

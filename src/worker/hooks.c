@@ -35,6 +35,7 @@
 #include "utils/syscache.h"
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "durable/extension.h"
 #include "session/access.h"
 #include "session/session_holds.h"
@@ -91,7 +92,7 @@ may_copy(Oid dboid)
 		is_template = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
 		ReleaseSysCache(tuple);
 	}
-	return is_template || pg_database_ownercheck(dboid, GetUserId());
+	return is_template || object_ownercheck(DatabaseRelationId, dboid, GetUserId());
 }
 
 /*
@@ -138,7 +139,7 @@ database_of(Node *statement)
 	if (!OidIsValid(dboid))
 		return InvalidOid;
 	if (is_template ? !may_copy(dboid) :
-		!pg_database_ownercheck(dboid, GetUserId()))
+		!object_ownercheck(DatabaseRelationId, dboid, GetUserId()))
 		return InvalidOid;
 	return dboid;
 }

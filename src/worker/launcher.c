@@ -28,10 +28,12 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/proc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/config.h"
 #include "engine/maintenance.h"
 #include "shared/database.h"
@@ -221,9 +223,10 @@ void
 dlock_launcher_main(Datum main_arg)
 {
 	dlock_worker_init(detach_launcher);
-	dlock_database_attach_launcher(MyProc->pgprocno);
+	dlock_database_attach_launcher(MyProcNumber);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	dlock_worker_override_settings();
 
 	starts = MemoryContextAllocZero(TopMemoryContext,
 									dlock_max_databases * sizeof(Start));

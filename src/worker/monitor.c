@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/config.h"
 #include "deadlock/detect.h"
 #include "engine/maintenance.h"
@@ -194,7 +195,7 @@ dlock_monitor_main(Datum main_arg)
 	bool		woken = false;
 
 	dlock_worker_init(detach_monitor);
-	dlock_alarm_attach(MyProc->pgprocno);
+	dlock_alarm_attach(MyProcNumber);
 	BackgroundWorkerUnblockSignals();
 	stalls = MemoryContextAllocZero(TopMemoryContext,
 									dlock_max_databases * sizeof(Stall));

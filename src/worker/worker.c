@@ -16,8 +16,8 @@
 #include "storage/latch.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
-#include "utils/wait_event.h"
 
+#include "base/wait_event.h"
 #include "worker/worker.h"
 
 /* seconds after which the server starts a process again that has ended */
@@ -68,6 +68,35 @@ dlock_worker_init(pg_on_exit_callback detach)
 }
 
 /*
+ * dlock_worker_override_settings overrides what an administrator may have set
+ * for sessions, of the whole server or of one database, and what would stop a
+ * worker or make it wait less than it must.  A worker calls it when it has
+ * connected.
+ */
+void
+dlock_worker_override_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"search_path", ""},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"transaction_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"session_replication_role", "origin"},
+		{"exit_on_error", "off"},
+		{"role", "none"},
+	};
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+		/* not every server has every setting */
+		if (GetConfigOption(settings[i][0], true, false) != NULL)
+			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET,
+							PGC_S_OVERRIDE);
+}
+
+/*
  * dlock_worker_serve_signals does what signals have asked for; called in each
  * turn of a process's loop.
  */
@@ -99,7 +128,8 @@ dlock_worker_sleep(DlockTime until)
 
 	if (timeout >= 0)
 		events |= WL_TIMEOUT;
-	woken = (WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION) &
+	woken = (WaitLatch(MyLatch, events, timeout,
+					   dlock_wait_event(DLOCK_WAIT_EVENT_WORK)) &
 			 WL_LATCH_SET) != 0;
 	ResetLatch(MyLatch);
 	return woken;

@@ -39,6 +39,7 @@
 #include "utils/resowner.h"
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/debug_point.h"
 #include "durable/store.h"
 #include "shared/database.h"
@@ -111,7 +112,7 @@ handle_terminate(SIGNAL_ARGS)
 
 	if (!in_portion)
 	{
-		die(postgres_signal_arg);
+		die_compat();
 		return;
 	}
 	told_to_go = true;
@@ -330,29 +331,6 @@ write_the_rest(void)
 	dlock_writer_leave();
 }
 
-/*
- * isolate_from_settings overrides settings that an administrator may have made
- * for sessions of this database and that would stop the writer.
- */
-static void
-isolate_from_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_isolation", "read committed"},
-		{"search_path", ""},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"session_replication_role", "origin"},
-		{"role", "none"},
-	};
-
-	for (int i = 0; i < (int) lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET,
-						PGC_S_OVERRIDE);
-}
-
 static void
 start_up(Oid dboid)
 {
@@ -363,7 +341,7 @@ start_up(Oid dboid)
 	BackgroundWorkerUnblockSignals();
 	DLOCK_DEBUG_POINT(DLOCK_STOP_WRITER_STARTING);
 
-	db = dlock_database_attach(dboid, MyProcPid, MyProc->pgprocno,
+	db = dlock_database_attach(dboid, MyProcPid, MyProcNumber,
 							   MyBgworkerEntry->bgw_extra);
 	if (db == NULL)
 		proc_exit(0);
@@ -377,7 +355,7 @@ start_up(Oid dboid)
 
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid,
 											  BGWORKER_BYPASS_ALLOWCONN);
-	isolate_from_settings();
+	dlock_worker_override_settings();
 	dlock_write_init();
 	dlock_client_maintenance_init();
 	pgstat_report_activity(STATE_IDLE, NULL);

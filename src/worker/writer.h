@@ -8,6 +8,8 @@
 #ifndef DLOCK_WORKER_WRITER_H
 #define DLOCK_WORKER_WRITER_H
 
+#include "base/compat.h"
+
 /* name of the entry point, for the launcher */
 #define DLOCK_WRITER_MAIN "dlock_writer_main"
 
@@ -15,6 +17,6 @@ extern PGDLLEXPORT void dlock_writer_main(Datum main_arg);
 
 extern void dlock_writer_allow_cancel(bool allowed);
 extern bool dlock_writer_is_leaving(void);
-extern void dlock_writer_leave(void) pg_attribute_noreturn();
+pg_noreturn extern void dlock_writer_leave(void);
 
 #endif							/* DLOCK_WORKER_WRITER_H */

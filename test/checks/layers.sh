@@ -21,9 +21,10 @@ api:      base shared engine deadlock session durable worker api
 only_in='
 LWLock|LWTRANCHE|\bLW_(SHARED|EXCLUSIVE) | ^src/(shared/|dlock\.c) | lock order can be followed in one folder
 "shared/table\.h" | ^src/((shared|engine|deadlock)/|dlock\.c) | only the engine changes who holds what
-\bSPI_|\b(simple_)?heap_(open|close|insert|update|delete|fetch|beginscan|getnext|multi_insert|lock_tuple|inplace)|\btable_(open|close|begin|end|tuple|slot|scan|index|multi|finish|fetch|parallel)|\b(systable|index)_(open|close|begin|get|insert)|\bCatalogTuple | ^src/(durable|worker)/ | the hot path reads no table
+\bSPI_|\b(simple_)?heap_(open|close|insert|update|delete|fetch|beginscan|getnext|multi_insert|lock_tuple|inplace)|\btable_(open|close|begin|end|tuple|slot|scan|index|multi|finish|fetch|parallel)|\b(systable|index)_(open|close|begin|get|insert)|\bCatalogTuple | ^src/(durable/|worker/|base/compat\.h) | the hot path reads no table
 \b(GetCurrent(Transaction(Start|Stop)|Statement)?|GetSQLCurrent)(Timestamp|StartTimestamp)|\bclock_gettime|\bgettimeofday|\bINSTR_TIME_SET|\btime\( | ^src/base/clock\.c | tests and wall-clock jumps meet one clock
 \bDefineCustom | ^src/base/config\.c | a setting is found where the others are
+\bPG_(VERSION|MAJORVERSION)_NUM\b | ^src/base/compat\.h | a new server needs changes in one file
 '
 
 # what (extended regular expression) | where it may not stand | why
