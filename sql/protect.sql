@@ -54,6 +54,18 @@ SELECT dlock_protect('t_account', '$1');
 SELECT dlock_protect('t_account', 'DEFAULT');
 SELECT dlock_protect('t_account', '*');
 SELECT dlock_protect('t_account', 't_account.*');
+-- objects of a temporary schema, which other sessions do not have
+CREATE DOMAIN pg_temp.t_kind AS text;
+CREATE FUNCTION pg_temp.t_name(int) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'account:' || $1 $$;
+CREATE OPERATOR pg_temp.### (FUNCTION = textcat, LEFTARG = text, RIGHTARG = text);
+SELECT dlock_protect('t_account', 'id::text::pg_temp.t_kind');
+SELECT dlock_protect('t_account', '''account:''::pg_temp.t_kind || id');
+SELECT dlock_protect('t_account', 'CASE WHEN id = 1 THEN pg_temp.t_name(id) ELSE ''other'' END');
+SELECT dlock_protect('t_account', '''account:'' OPERATOR(pg_temp.###) id::text');
+SELECT dlock_protect('t_account', '(''account:'' OPERATOR(pg_catalog.||) id::text) = ANY (''{}''::pg_temp.t_kind[]::text[])');
+DROP DOMAIN pg_temp.t_kind;
+DROP FUNCTION pg_temp.t_name;
+DROP OPERATOR pg_temp.### (text, text);
 \set VERBOSITY default
 -- where an error is, is shown
 SELECT dlock_protect('t_account', '''account:'' || ident');
@@ -252,7 +264,7 @@ ROLLBACK PREPARED 't_protect';
 --
 -- what other triggers make of the row counts; so do generated columns
 --
-CREATE TABLE t_changed (id int, name text GENERATED ALWAYS AS ('changed:' || id) STORED);
+CREATE TABLE t_changed (id int, name text GENERATED ALWAYS AS ('changed:' || id::text) STORED);
 CREATE FUNCTION t_changed_trigger() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.id := NEW.id + 1;

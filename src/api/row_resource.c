@@ -20,6 +20,8 @@
 
 #include "access/sysattr.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
@@ -29,14 +31,19 @@
 #include "parser/parse_expr.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/ruleutils.h"
+#include "utils/syscache.h"
 
 #include "api/row_resource.h"
+#include "base/compat.h"
 #include "base/message.h"
 
 /* a trigger's expression, planned */
@@ -147,6 +154,74 @@ check_columns(Node *expr)
 }
 
 /*
+ * is_temporary returns whether an object is in a temporary schema.  The column
+ * is that of the object's catalog which has its schema.
+ */
+static bool
+is_temporary(int cache, Oid object, AttrNumber column)
+{
+	HeapTuple	tuple = SearchSysCache1(cache, ObjectIdGetDatum(object));
+	bool		isnull;
+	Oid			schema;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	schema = DatumGetObjectId(SysCacheGetAttr(cache, tuple, column, &isnull));
+	ReleaseSysCache(tuple);
+	return isAnyTempNamespace(schema);
+}
+
+static bool
+is_temporary_function(Oid function, void *context)
+{
+	return is_temporary(PROCOID, function, Anum_pg_proc_pronamespace);
+}
+
+static bool
+is_temporary_operator(Oid operator)
+{
+	return is_temporary(OPEROID, operator, Anum_pg_operator_oprnamespace);
+}
+
+/*
+ * uses_temporary returns whether an expression contains a type, a function or
+ * an operator of a temporary schema.
+ */
+static bool
+uses_temporary(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	/* these are not expressions themselves, and have no type */
+	if (IsA(node, List) || IsA(node, CaseWhen))
+		return expression_tree_walker(node, uses_temporary, context);
+	if (is_temporary(TYPEOID, exprType(node), Anum_pg_type_typnamespace) ||
+		check_functions_in_node(node, is_temporary_function, NULL))
+		return true;
+	if ((IsA(node, OpExpr) || IsA(node, DistinctExpr) || IsA(node, NullIfExpr)) &&
+		is_temporary_operator(((OpExpr *) node)->opno))
+		return true;
+	if (IsA(node, ScalarArrayOpExpr) &&
+		is_temporary_operator(((ScalarArrayOpExpr *) node)->opno))
+		return true;
+	return expression_tree_walker(node, uses_temporary, context);
+}
+
+/*
+ * check_permanent throws if an expression uses temporary objects.  In another
+ * session the stored text would fail, or name an object of that session, by
+ * which it could choose the resource that a row belongs to.
+ */
+static void
+check_permanent(Node *expr)
+{
+	if (uses_temporary(expr, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("a resource expression cannot use types, functions or operators of a temporary schema")));
+}
+
+/*
  * check_immutable throws unless an expression is immutable.  Otherwise a
  * session could, by a setting, choose the resource that a row belongs to.
  */
@@ -172,6 +247,7 @@ analyze(Relation rel, const char *expression)
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *item;
 	Node	   *expr;
+	Node	   *expanded;
 	Oid			type;
 
 	pstate->p_sourcetext = expression;
@@ -188,8 +264,10 @@ analyze(Relation rel, const char *expression)
 				 errmsg("a resource expression must be of type text, not type %s",
 						format_type_be(type))));
 	assign_expr_collations(pstate, expr);
-	check_columns(expr);
-	check_immutable(expr);
+	check_permanent(expr);
+	expanded = expand_generated_columns_in_expr(copyObject(expr), rel, 1);
+	check_columns(expanded);
+	check_immutable(expanded);
 	free_parsestate(pstate);
 	return expr;
 }
@@ -213,16 +291,28 @@ analyze_in_context(Relation rel, const char *expression)
 }
 
 /*
- * push_plain_path reduces the search path to pg_catalog.  The caller restores
- * it by PopOverrideSearchPath; after an error, the server does.
+ * restrict_path reduces the search path to pg_catalog, until the caller calls
+ * restore_path with the result, or an error occurs.
+ *
+ * Types of the session's temporary schema are still found, after those of
+ * pg_catalog.  This does no harm: check_permanent refuses them, so a stored
+ * expression names no type by an unqualified name that is not in pg_catalog.
  */
-static void
-push_plain_path(void)
+static int
+restrict_path(void)
 {
-	OverrideSearchPath path = {0};
+	int			nest_level = NewGUCNestLevel();
 
-	path.addCatalog = true;
-	PushOverrideSearchPath(&path);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	return nest_level;
+}
+
+static void
+restore_path(int nest_level)
+{
+	AtEOXact_GUC(true, nest_level);
 }
 
 /*
@@ -235,15 +325,15 @@ dlock_row_resource_check(Relation rel, const char *expression)
 {
 	Node	   *expr = analyze_in_context(rel, expression);
 	char	   *stored;
+	int			nest_level = restrict_path();
 
-	push_plain_path();
 	stored = deparse_expression(expr,
 								deparse_context_for(RelationGetRelationName(rel),
 													RelationGetRelid(rel)),
 								false, false);
 	/* if the stored text cannot be parsed again, fail now, not when used */
 	(void) analyze_in_context(rel, stored);
-	PopOverrideSearchPath();
+	restore_path(nest_level);
 	return stored;
 }
 
@@ -304,6 +394,8 @@ planned(Relation rel, Oid trigger, const char *expression)
 {
 	Entry	   *entry;
 	CachedExpression *made;
+	Node	   *expr;
+	int			nest_level;
 
 	if (entries == NULL)
 		make_entries();
@@ -312,9 +404,10 @@ planned(Relation rel, Oid trigger, const char *expression)
 		return entry->planned->expr;
 
 	/* functions that become part of it are read by the same path */
-	push_plain_path();
-	made = GetCachedExpression(analyze_in_context(rel, expression));
-	PopOverrideSearchPath();
+	nest_level = restrict_path();
+	expr = analyze_in_context(rel, expression);
+	made = GetCachedExpression(expand_generated_columns_in_expr(expr, rel, 1));
+	restore_path(nest_level);
 	drop_outdated();
 	entry = hash_search(entries, &trigger, HASH_ENTER, NULL);
 	entry->relation = RelationGetRelid(rel);
