@@ -187,6 +187,8 @@ SELECT dlock_acquire_all('{t_all:1}', priority := NULL);
 SELECT dlock_acquire_all('{t_all:1}', client := '');
 SELECT dlock_try_acquire_all('{t_all:1}', NULL);
 SELECT dlock_acquire_all('t_all:1');
+\set VERBOSITY terse
 SELECT dlock_acquire_all('{1,2}'::int[]);
+\set VERBOSITY default
 SELECT count(*) AS held FROM dlock_list() WHERE client LIKE 't_all%';
 SELECT count(*) AS waiters FROM dlock_queue();

@@ -145,9 +145,12 @@ SELECT resource, remaining <= '1 min' AS a_minute FROM dlock_list('t_errors_a')
  WHERE resource IN ('t_errors:max', 't_errors:default') ORDER BY resource;
 RESET dlock.max_ttl;
 SELECT dlock_release('t_errors:max'), dlock_release('t_errors:default');
+-- how the server shows a range differs between its versions
+\set VERBOSITY sqlstate
 SET dlock.default_ttl = 0;
 SET dlock.default_ttl = -1;
 SET dlock.max_ttl = 0;
+\set VERBOSITY default
 SET dlock.default_ttl = 'soon';
 SET dlock.durable = 'perhaps';
 
@@ -178,6 +181,8 @@ SELECT dlock_release('t_errors:edge');
 --
 -- Types and ways to call
 --
+-- terse: the server's hints differ between its versions
+\set VERBOSITY terse
 SELECT dlock_acquire();
 SELECT dlock_acquire(42);
 SELECT dlock_acquire('t_errors:x', 5);
@@ -190,6 +195,7 @@ SELECT dlock_acquire(resource := 't_errors:x', 5);
 SELECT dlock_release('t_errors:x', 1.5);
 SELECT dlock_release('t_errors:x', 'token');
 SELECT dlock_acquire('\x00'::bytea);
+\set VERBOSITY default
 SELECT dlock_acquire('t_errors:call', '1 s', '1 min', 'shared', 1, 'lease', 't_errors_b') > 0 AS positional;
 SELECT dlock_acquire(client => 't_errors_b', mode => 'shared', resource => 't_errors:call') > 0 AS named;
 SELECT dlock_acquire('t_errors:call', NULL, NULL, client := 't_errors_b', mode := 'shared') > 0 AS mixed;
@@ -229,7 +235,9 @@ BEGIN
     EXECUTE query INTO result;
     RETURN result;
 END $$;
-SET force_parallel_mode = regress;
+-- the setting's name has changed with PostgreSQL 16
+SELECT name AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SET :parallel = regress;
 SELECT t_errors_parallel($$ SELECT dlock_try_acquire('t_errors:worker') $$);
 SELECT t_errors_parallel($$ SELECT dlock_try_acquire('t_errors:worker', scope := 'session') $$);
 \echo :LAST_ERROR_SQLSTATE
@@ -248,7 +256,7 @@ SELECT t_errors_parallel($$ SELECT count(*) FROM dlock_list() $$);
 SELECT status FROM dlock_status('t_errors:held');
 SELECT dlock_acquire('t_errors:leader') > 0 AS acquired;
 SELECT dlock_release('t_errors:leader');
-RESET force_parallel_mode;
+RESET :parallel;
 DROP FUNCTION t_errors_parallel;
 
 --

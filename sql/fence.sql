@@ -293,9 +293,11 @@ ROLLBACK PREPARED 't_fence';
 \endif
 CREATE FUNCTION t_fence_worker(token bigint) RETURNS text LANGUAGE plpgsql PARALLEL SAFE
 AS 'BEGIN PERFORM dlock_fence(''t_fence:x'', token); RETURN ''fenced''; END';
-SET force_parallel_mode = regress;
+-- the setting's name has changed with PostgreSQL 16
+SELECT name AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SET :parallel = regress;
 SELECT t_fence_worker(:token);
-RESET force_parallel_mode;
+RESET :parallel;
 
 -- in a function with its owner's rights, the caller's lease and the owner's
 CREATE FUNCTION t_fence_definer(token bigint) RETURNS text LANGUAGE plpgsql SECURITY DEFINER

@@ -7,7 +7,13 @@
 --
 \set SHOW_CONTEXT never
 SET statement_timeout = '1min';
-\dx+ dlock
+-- without types: PostgreSQL 17 counts those of tables as members
+SELECT pg_describe_object(classid, objid, 0) AS member
+  FROM pg_depend
+ WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'dlock')
+   AND classid <> 'pg_type'::regclass
+ ORDER BY pg_describe_object(classid, objid, 0) COLLATE "C";
 SELECT p.proname, pg_get_function_identity_arguments(p.oid) AS arguments,
        pg_get_function_result(p.oid) AS result
   FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
@@ -57,7 +63,9 @@ SELECT resource, hold_count FROM dlock_list('t_install');
 DROP EXTENSION dlock;
 SELECT count(*) AS functions FROM pg_proc WHERE proname LIKE 'dlock%';
 SELECT count(*) AS schemas FROM pg_namespace WHERE nspname = 'dlock';
+\set VERBOSITY terse
 SELECT dlock_acquire('t_install:default');
+\set VERBOSITY default
 
 -- in the transaction that creates it, nothing can be acquired yet
 BEGIN;

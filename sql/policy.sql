@@ -30,7 +30,7 @@ SET dlock.deadlock_policy = 'sometimes';
 -- old holds since before young does; nobody holds nothing
 SELECT dlock_acquire('t_policy:old', client := 't_policy_old') > 0 AS old,
        dlock_acquire('t_policy:young', client := 't_policy_young') > 0 AS young;
-CREATE VIEW pg_temp.answers AS
+CREATE TEMPORARY VIEW answers AS
     SELECT who, what, pg_temp.attempt('t_policy:' || what, 't_policy_' || who) AS answer
       FROM (VALUES ('old', 'young'), ('young', 'old'), ('nobody', 'old'), ('nobody', 'young'),
                    ('old', 'old')) AS v (who, what);

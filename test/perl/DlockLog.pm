@@ -33,7 +33,7 @@ my %phases = (
 			qr/client backend .*FATAL:  terminating connection due to administrator command/,
 			qr/dlock writer FATAL:  terminating background worker "dlock writer" due to administrator command/,
 			qr/walreceiver FATAL:  terminating walreceiver process due to administrator command/,
-			qr/logical replication worker FATAL:  terminating logical replication worker due to administrator command/,
+			qr/logical replication (?:apply )?worker FATAL:  terminating logical replication worker due to administrator command/,
 			qr/autovacuum worker FATAL:  terminating autovacuum process due to administrator command/,
 			# its standby, which was told that all is sent
 			qr/walsender .*FATAL:  the database system is shutting down/ ] },

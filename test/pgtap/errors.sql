@@ -111,10 +111,12 @@ SELECT throws_ok($$ TRUNCATE dlock.locks $$, '42501', 'cannot change table "lock
 -- 25000, in a parallel worker
 CREATE FUNCTION pg_temp.in_worker() RETURNS bigint LANGUAGE plpgsql PARALLEL SAFE
 AS 'BEGIN RETURN dlock_try_acquire(''t_pgtap:worker''); END';
-SET LOCAL force_parallel_mode = regress;
+-- the setting's name has changed with PostgreSQL 16
+SELECT name AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SET LOCAL :parallel = regress;
 PREPARE in_worker AS SELECT pg_temp.in_worker();
 SELECT throws_ok('in_worker', '25000', 'cannot use dlock in a parallel worker', 'parallel worker');
-SET LOCAL force_parallel_mode = off;
+SET LOCAL :parallel = off;
 
 -- 39P01, the trigger function called as something else
 SELECT throws_ok($$ SELECT dlock.refuse_write() $$, '39P01',

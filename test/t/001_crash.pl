@@ -362,7 +362,7 @@ foreach my $at ('batch_collected', 'rows_written')
 		begin_ask($sessions[0], "SELECT dlock_acquire('first', client := '$which')");
 		wait_stopped($node, $at, $position);
 		begin_ask($sessions[1], "SELECT dlock_acquire('second', client := '$which')");
-		poll_rows($node, "SELECT wait_event = 'Extension' OR state <> 'active' FROM pg_stat_activity WHERE pid = $pid", 't');
+		poll_rows($node, "SELECT wait_event_type = 'Extension' OR state <> 'active' FROM pg_stat_activity WHERE pid = $pid", 't');
 		ok(is_waiting($sessions[0]) && is_waiting($sessions[1]),
 			"$at: $which is not shown before it is durable");
 		clear_stop($node);

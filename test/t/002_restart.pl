@@ -237,7 +237,7 @@ foreach my $at (qw(rest batch_collected rows_flushed))
 		"SELECT dlock_release('gate', $token + 1, client := 'before')");
 	poll_rows(
 		$node,
-		"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'Extension' AND query ~ 'FROM dlock|SELECT dlock' AND pid <> pg_backend_pid()",
+		"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event_type = 'Extension' AND query ~ 'FROM dlock|SELECT dlock' AND pid <> pg_backend_pid()",
 		6);
 	is(join(' ', grep { !is_waiting($s{$_}) } sort keys %s),
 		'', 'every call waits for the gate');

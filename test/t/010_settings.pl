@@ -54,6 +54,10 @@ EOSQL
 {
 	rows($node, 'CREATE ROLE settings_app');
 	new_database($node, 'settings_db');
+	# settings that PostgreSQL has had since
+	my @later = map { "$_ = '10 ms'" }
+	  grep { rows($node, "SELECT 1 FROM pg_settings WHERE name = '$_'") }
+	  'transaction_timeout';
 	foreach my $setting (
 		'default_transaction_read_only = on',
 		'default_transaction_isolation = serializable',
@@ -62,6 +66,7 @@ EOSQL
 		"lock_timeout = '10 ms'",
 		"statement_timeout = '10 ms'",
 		"idle_in_transaction_session_timeout = '10 ms'",
+		@later,
 		"search_path = ''",
 		'session_replication_role = replica',
 		'synchronous_commit = off')
@@ -77,7 +82,8 @@ EOSQL
 		{
 			local $ENV{PGOPTIONS} =
 			  "-c default_transaction_read_only=off -c role=none -c statement_timeout=0 "
-			  . "-c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c search_path=public";
+			  . "-c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c search_path=public"
+			  . join('', map { / / ? " -c $`=0" : () } @later);
 			$locker = session($node, 'settings_db');
 			$fresh = session($node, 'settings_db');
 			is(rows($node, "SELECT dlock_acquire('$name', ttl := '10 min', client := '$name') > 0", 'settings_db'),
@@ -256,7 +262,7 @@ EOSQL
 	my $pid = backend_pid($session);
 	my $asleep = <<EOSQL;
 SELECT count(*) FROM pg_stat_activity
-WHERE pid = $pid AND state = 'active' AND wait_event = 'Extension'
+WHERE pid = $pid AND state = 'active' AND wait_event_type = 'Extension'
 EOSQL
 
 	ask($session, "SELECT dlock_acquire('longer', ttl := '10 min', client := 'longer')");
