@@ -737,7 +737,7 @@ sub stall_tests
 		});
 	stalls(
 		'loading', $dbname,
-		qr/DETAIL:  Writer process \d+ is loading the leases\. It is waiting for Extension: Extension\.\n.*HINT:  See pg_stat_activity/,
+		qr/DETAIL:  Writer process \d+ is loading the leases\. It is waiting for Extension: (?:Extension|DlockDebugPoint)\.\n.*HINT:  See pg_stat_activity/,
 		sub {
 			# another installation, which has to be loaded
 			set_stop($node, 'leases_loaded');
