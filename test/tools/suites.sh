@@ -17,7 +17,7 @@ trap 'stop_servers_below "$out"' EXIT
 trap 'exit 130' INT TERM HUP
 
 # Longest time for one suite, in seconds: a hang is a failure, not a stuck CI.
-limit=${DLOCK_SUITE_LIMIT:-1000}
+limit=${DLOCK_SUITE_LIMIT:-2400}
 
 # What the servers' logs may say, by suite, where the output of a test does not
 # show it.  Extended regular expressions, one a line.  DROP EXTENSION may find
