@@ -10,7 +10,7 @@ use warnings;
 
 use Exporter 'import';
 
-our @EXPORT_OK = qw(complaints is_answer);
+our @EXPORT_OK = qw(complaints is_answer apply_retries);
 
 my $prefix = qr/^\d{4}-\S+ \S+ \S+ \[\d+\] /;
 
@@ -33,7 +33,7 @@ my %phases = (
 			qr/client backend .*FATAL:  terminating connection due to administrator command/,
 			qr/dlock writer FATAL:  terminating background worker "dlock writer" due to administrator command/,
 			qr/walreceiver FATAL:  terminating walreceiver process due to administrator command/,
-			qr/logical replication (?:apply )?worker FATAL:  terminating logical replication worker due to administrator command/,
+			qr/logical replication (?:\w+ )?worker FATAL:  terminating logical replication worker due to administrator command/,
 			qr/autovacuum worker FATAL:  terminating autovacuum process due to administrator command/,
 			# its standby, which was told that all is sent
 			qr/walsender .*FATAL:  the database system is shutting down/ ] },
@@ -72,6 +72,19 @@ sub is_complaint
 	return $line =~ /^TRAP:|was terminated by|Sanitizer|: runtime error: /
 	  || $line =~ /$prefix.*?\b([A-Z]+\d?):  /
 	  && $1 =~ /^(?:WARNING|ERROR|FATAL|PANIC)$/;
+}
+
+# apply_retries() gives patterns of what a subscription and its publisher may say
+# while the server starts a worker that fails again and again: the next worker,
+# or the walsender, may meet the one before, which is not gone yet.
+sub apply_retries
+{
+	return (
+		qr/logical replication (?:\w+ )?worker .*ERROR:  could not start WAL streaming: .*is active/,
+		qr/logical replication (?:\w+ )?worker .*ERROR:  replication origin with ID \d+ is already active/,
+		qr/logical replication (?:\w+ )?worker .*FATAL:  terminating logical replication worker due to administrator command/,
+		qr/walsender .*FATAL:  connection to client lost/,
+		qr/walsender .*ERROR:  replication slot "\w+" (?:is active|does not exist)/);
 }
 
 # is_answer(LINE) tells whether it is an ERROR of a session, which its client

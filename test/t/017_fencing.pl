@@ -13,6 +13,7 @@ use warnings;
 
 use FindBin;
 
+use DlockLog qw(apply_retries);
 use DlockNode qw(dlock_node crash poll_until poll_ready poll_rows rows try_rows
   expect_log log_position run_bounded);
 use DlockSession qw(error_parts);
@@ -475,17 +476,14 @@ on_node('ALTER TABLE item ENABLE ALWAYS TRIGGER dlock_protect', 'subscriber');
 my $position = log_position($node);
 on_node(q{SELECT dlock_acquire('item:3') > 0; INSERT INTO item VALUES (3, 1)});
 $node->wait_for_log(
-	qr/logical replication (?:apply )?worker .*ERROR:  cannot write to table "item" without holding resource "item:3"/,
+	qr/logical replication (?:\w+ )?worker .*ERROR:  cannot write to table "item" without holding resource "item:3"/,
 	$position);
 is(on_node('SELECT max(id) FROM item', 'subscriber'),
 	'2', 'replication: refused where the trigger fires always');
 expect_log(
 	$node,
-	qr/logical replication (?:apply )?worker .*ERROR:  cannot write to table "item"/,
-	# one that has just been started again, when its subscription goes
-	qr/logical replication (?:apply )?worker FATAL:  terminating logical replication worker due to administrator command/,
-	# its walsender, if it was sending when the worker failed
-	qr/walsender .*FATAL:  connection to client lost/);
+	qr/logical replication (?:\w+ )?worker .*ERROR:  cannot write to table "item"/,
+	apply_retries());
 on_node(q{DROP SUBSCRIPTION items}, 'subscriber');
 
 # a foreign table that becomes a partition later
