@@ -330,6 +330,12 @@ dlock_holding_set_priority(DlockGate gate, const DlockKey *key, uint32 client,
 			dlock_table_lease(own)->priority = priority;
 			count++;
 		}
+		if (res->upgrader != DLOCK_NONE &&
+			dlock_table_waiter(res->upgrader)->client == client)
+		{
+			dlock_table_waiter(res->upgrader)->priority = priority;
+			count++;
+		}
 		count += reorder(res, client, priority);
 		/* the new head of the queue may fit the holders */
 		dlock_transition_serve_queue(resource, &wakeups);
