@@ -88,7 +88,8 @@ dlock_maintenance_restore(DlockDatabase *db, const DlockRecord *record,
 
 /*
  * dlock_maintenance_start_clocks gives every restored lease its full duration
- * from now.
+ * from now.  A slot that is not ours can get a lease of another database and
+ * partition at any moment: see dlock_lookup_find_slot.
  */
 void
 dlock_maintenance_start_clocks(DlockDatabase *db)
@@ -100,10 +101,12 @@ dlock_maintenance_start_clocks(DlockDatabase *db)
 	{
 		DlockLease *lease = dlock_table_lease(i);
 		uint32		hash = *(volatile uint32 *) &lease->hash;
+		bool		held;
 
 		dlock_partition_lock(hash, DLOCK_LOCK_WRITE);
-		if (lease->hash == hash && lease->database == db->slot &&
-			lease->state == DLOCK_LEASE_HELD)
+		held = *(volatile uint8 *) &lease->state == DLOCK_LEASE_HELD;
+		pg_read_barrier();
+		if (held && lease->hash == hash && lease->database == db->slot)
 			dlock_lease_restart_clock(i, dlock_clock_after(now,
 														   lease->duration / 10 *
 														   (i % SPREAD_STEPS) / SPREAD_STEPS));
