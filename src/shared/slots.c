@@ -215,10 +215,9 @@ void
 dlock_slots_put_lease(DlockDatabase *db, uint32 idx, DlockTime now)
 {
 	DlockLease *lease = dlock_table_lease(idx);
+	bool		was_trimmed = lease->state == DLOCK_LEASE_TRIMMED;
 
 	Assert(lease->database == db->slot && !lease->in_heap);
-	if (lease->state == DLOCK_LEASE_TRIMMED)
-		untrimmed();
 	lease->state = DLOCK_LEASE_FREE;
 	lease->deadline = now;
 	SpinLockAcquire(&db->free_lock);
@@ -230,6 +229,9 @@ dlock_slots_put_lease(DlockDatabase *db, uint32 idx, DlockTime now)
 		db->free_tail = idx;
 	db->free_head = idx;
 	SpinLockRelease(&db->free_lock);
+	/* not before: a request would find the slot neither here nor there */
+	if (was_trimmed)
+		untrimmed();
 
 	/* see above */
 	pg_memory_barrier();
