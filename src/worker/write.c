@@ -161,7 +161,12 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 	token_upto = extend_tokens(db, &found);
 	dlock_client_batch_add(db, &batch, anew, nowait);
 	dlock_store_write(batch.records, batch.nrecords);
-	if (batch.barrier)
+
+	/*
+	 * The batches of the writer before us may be committed here and not
+	 * confirmed.  Publishing ours publishes them as well.
+	 */
+	if (batch.barrier || anew)
 		dlock_store_barrier();
 	dlock_store_close();
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_WRITTEN);
