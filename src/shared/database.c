@@ -322,17 +322,17 @@ dlock_database_recheck(Oid dboid)
 }
 
 /*
- * dlock_database_shut_unless shuts the gate unless dlock.locks is still the
- * table that memory is about.
+ * dlock_database_shut_if shuts the gate if memory is about that table, which
+ * was dropped.  It may be about a later one: no process would open that again.
  */
 void
-dlock_database_shut_unless(Oid dboid, Oid relation)
+dlock_database_shut_if(Oid dboid, Oid relation)
 {
 	DlockDatabase *db;
 
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
 	db = find_entry(dboid, false);
-	if (db != NULL && db->relation != relation)
+	if (db != NULL && db->relation == relation)
 		pg_atomic_write_u32(&db->open, 0);
 	LWLockRelease(control_lock);
 	ConditionVariableBroadcast(&control->changed);
@@ -444,21 +444,29 @@ dlock_database_new_epoch(DlockDatabase *db)
 }
 
 /*
- * dlock_database_open opens the gate: all leases are loaded.
- *
+ * dlock_database_open opens the gate: all leases are loaded.  Returns false if
+ * the writer must check for its extension first: it may have been replaced.
  * No backend waits for a batch while the gate is shut, so "urgent" and
  * "barrier" can only be left over from before, and are cleared.
  */
-void
+bool
 dlock_database_open(DlockDatabase *db)
 {
+	bool		opened;
+
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
-	pg_atomic_write_u32(&db->urgent, 0);
-	pg_atomic_write_u32(&db->barrier, 0);
-	pg_atomic_write_u32(&db->open, 1);
+	opened = !db->recheck;
+	if (opened)
+	{
+		pg_atomic_write_u32(&db->urgent, 0);
+		pg_atomic_write_u32(&db->barrier, 0);
+		pg_atomic_write_u32(&db->open, 1);
+	}
 	LWLockRelease(control_lock);
-	dlock_writer_watch_done(db);
+	if (opened)
+		dlock_writer_watch_done(db);
 	ConditionVariableBroadcast(&control->changed);
+	return opened;
 }
 
 /*

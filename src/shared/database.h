@@ -122,7 +122,7 @@ extern DlockDatabase *dlock_database_stop(Oid dboid);
 extern bool dlock_database_stopped(DlockDatabase *db);
 extern void dlock_database_resume(DlockDatabase *db);
 extern void dlock_database_recheck(Oid dboid);
-extern void dlock_database_shut_unless(Oid dboid, Oid relation);
+extern void dlock_database_shut_if(Oid dboid, Oid relation);
 
 /* called by the writer */
 extern DlockDatabase *dlock_database_attach(Oid dboid, int pid, int procno,
@@ -131,7 +131,7 @@ extern void dlock_database_detach(DlockDatabase *db, int pid, bool failed);
 extern bool dlock_database_wants_recheck(DlockDatabase *db);
 extern bool dlock_database_take_recheck(DlockDatabase *db);
 extern uint32 dlock_database_new_epoch(DlockDatabase *db);
-extern void dlock_database_open(DlockDatabase *db);
+extern bool dlock_database_open(DlockDatabase *db);
 extern void dlock_database_shut(DlockDatabase *db);
 extern void dlock_database_forget(DlockDatabase *db);
 

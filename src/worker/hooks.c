@@ -21,6 +21,7 @@
 #include "access/xlog.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
@@ -48,8 +49,8 @@ static object_access_hook_type previous_object_access = NULL;
 /* the current transaction has created or dropped the extension */
 static bool extension_changed = false;
 
-/* OID of dlock.locks after that */
-static Oid	relation_after = InvalidOid;
+/* OID of dlock.locks that it has dropped */
+static Oid	relation_dropped = InvalidOid;
 
 /* databases whose writers the current transaction has stopped */
 static List *stopped = NIL;
@@ -261,6 +262,10 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 		if (name != NULL && strcmp(name, "dlock") == 0)
 			extension_changed = true;
 	}
+	/* memory can only be about the one that was there before */
+	if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0 &&
+		!OidIsValid(relation_dropped) && object_id == dlock_extension_relation())
+		relation_dropped = object_id;
 }
 
 /*
@@ -280,20 +285,28 @@ at_end(bool committed)
 		dlock_database_recheck(created_database);
 	if (committed && extension_changed)
 	{
-		/* no session may use the leases of an extension that was dropped */
-		dlock_database_shut_unless(MyDatabaseId, relation_after);
+		/*
+		 * No session may use the leases of an extension that was dropped.  A
+		 * writer that is about to open the gate sees that it is to look again
+		 * (dlock_database_open), or opens it before we shut it.
+		 */
 		dlock_database_recheck(MyDatabaseId);
+		if (OidIsValid(relation_dropped))
+			dlock_database_shut_if(MyDatabaseId, relation_dropped);
 	}
 	stopped = NIL;
 	created_database = InvalidOid;
 	extension_changed = false;
+	relation_dropped = InvalidOid;
 }
 
 static void
 hooks_xact_callback(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_PRE_COMMIT && extension_changed)
-		relation_after = dlock_extension_relation();
+	/* ROLLBACK TO may have brought it back */
+	if (event == XACT_EVENT_PRE_COMMIT && OidIsValid(relation_dropped) &&
+		dlock_extension_relation() == relation_dropped)
+		relation_dropped = InvalidOid;
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
 		event == XACT_EVENT_PREPARE)
 		at_end(event == XACT_EVENT_COMMIT);

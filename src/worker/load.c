@@ -14,6 +14,7 @@
 
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
+#include "utils/inval.h"
 
 #include "base/debug_point.h"
 #include "durable/extension.h"
@@ -148,6 +149,25 @@ dlock_load_check_extension(DlockDatabase *db)
 }
 
 /*
+ * dlock_load_recheck does that if another process has asked for it.
+ */
+void
+dlock_load_recheck(DlockDatabase *db)
+{
+	if (!dlock_database_take_recheck(db))
+		return;
+	dlock_worker_begin_transaction();
+
+	/*
+	 * The backend that asked for this sends its invalidation messages after
+	 * it has woken us.
+	 */
+	InvalidateSystemCaches();
+	dlock_load_check_extension(db);
+	dlock_worker_end_transaction();
+}
+
+/*
  * dlock_load_all makes memory say what the tables say, and opens the gate.
  */
 void
@@ -177,7 +197,8 @@ dlock_load_all(DlockDatabase *db)
 
 	DLOCK_DEBUG_POINT(DLOCK_STOP_LEASES_LOADED);
 	dlock_maintenance_start_clocks(db);
-	dlock_database_open(db);
+	while (!dlock_database_open(db))
+		dlock_load_recheck(db);
 	if (count > 0)
 		ereport(LOG, (errmsg("dlock loaded %d leases", count)));
 }

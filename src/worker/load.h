@@ -12,5 +12,6 @@
 
 extern void dlock_load_all(DlockDatabase *db);
 extern void dlock_load_check_extension(DlockDatabase *db);
+extern void dlock_load_recheck(DlockDatabase *db);
 
 #endif							/* DLOCK_WORKER_LOAD_H */

@@ -34,7 +34,6 @@
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
@@ -378,18 +377,7 @@ dlock_writer_main(Datum main_arg)
 		if (ProcDiePending)
 			write_the_rest();
 		dlock_worker_serve_signals();
-		if (dlock_database_take_recheck(db))
-		{
-			dlock_worker_begin_transaction();
-
-			/*
-			 * The backend that asked for this sends its invalidation messages
-			 * after it has woken us.
-			 */
-			InvalidateSystemCaches();
-			dlock_load_check_extension(db);
-			dlock_worker_end_transaction();
-		}
+		dlock_load_recheck(db);
 		until = attend();
 		if (!tend_clients(until == 0) && until != 0)
 			sleep_for_work(until);

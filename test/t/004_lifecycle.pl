@@ -259,6 +259,28 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 	$session->quit;
 }
 
+# The extension is replaced while a transaction is open that has named it, knows
+# it from before, and has changed nothing.  Its commit once shut the gate of the
+# new extension, and no process opened it again.
+{
+	my $session = session($node, 'life_b');
+
+	like(ask($session, "BEGIN; SELECT dlock_acquire('named', client := 'before')"),
+		$token, 'a transaction knows the extension');
+	like(
+		try_ask($session, 'CREATE EXTENSION IF NOT EXISTS dlock'),
+		qr/already exists, skipping/,
+		'and names it');
+	rows($node, 'DROP EXTENSION dlock', 'life_b');
+	rows($node, 'CREATE EXTENSION dlock', 'life_b');
+	like(rows($node, "SELECT dlock_acquire('named', client := 'after')", 'life_b'),
+		$token, 'another session replaces it');
+	ask($session, 'COMMIT');
+	like(try_ask($session, "SELECT dlock_acquire('later', client := 'after')"),
+		$token, 'and the new one goes on when that transaction ends');
+	$session->quit;
+}
+
 # The extension goes with its schema.
 {
 	my %s = map { $_ => session($node, 'life_b') } qw(waiter drop);
