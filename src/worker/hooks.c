@@ -33,6 +33,7 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/memutils.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "base/clock.h"
@@ -249,6 +250,19 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	}
 }
 
+/*
+ * is_extension_relation returns whether a table is dlock.locks.  Every table
+ * that is dropped comes here, so the name is compared first.
+ */
+static bool
+is_extension_relation(Oid relation)
+{
+	char	   *name = get_rel_name(relation);
+
+	return name != NULL && strcmp(name, "locks") == 0 &&
+		relation == dlock_extension_relation();
+}
+
 static void
 object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 			  int sub_id, void *arg)
@@ -264,7 +278,7 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 	}
 	/* memory can only be about the one that was there before */
 	if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0 &&
-		!OidIsValid(relation_dropped) && object_id == dlock_extension_relation())
+		!OidIsValid(relation_dropped) && is_extension_relation(object_id))
 		relation_dropped = object_id;
 }
 
@@ -304,9 +318,15 @@ static void
 hooks_xact_callback(XactEvent event, void *arg)
 {
 	/* ROLLBACK TO may have brought it back */
-	if (event == XACT_EVENT_PRE_COMMIT && OidIsValid(relation_dropped) &&
+	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
+		OidIsValid(relation_dropped) &&
 		dlock_extension_relation() == relation_dropped)
 		relation_dropped = InvalidOid;
+	/* COMMIT PREPARED could not shut the gate: it may be another session's */
+	if (event == XACT_EVENT_PRE_PREPARE && OidIsValid(relation_dropped))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot PREPARE a transaction that has dropped the extension \"dlock\"")));
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
 		event == XACT_EVENT_PREPARE)
 		at_end(event == XACT_EVENT_COMMIT);

@@ -281,6 +281,18 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 	$session->quit;
 }
 
+# It cannot be dropped by a transaction that another session may commit.
+{
+	like(try_rows($node, "BEGIN; DROP EXTENSION dlock; CREATE EXTENSION dlock; PREPARE TRANSACTION 'drop'", 'life_b'),
+		qr/0A000: cannot PREPARE a transaction that has dropped the extension "dlock"/,
+		'DROP EXTENSION cannot be prepared');
+	like(try_rows($node, "BEGIN; SAVEPOINT s; DROP EXTENSION dlock; ROLLBACK TO s; PREPARE TRANSACTION 'drop'", 'life_b'),
+		qr/^$/, 'unless it was rolled back');
+	rows($node, "ROLLBACK PREPARED 'drop'", 'life_b');
+	is(rows($node, "SELECT dlock_holds('later', client := 'after')", 'life_b'),
+		't', 'and leases stay as they are');
+}
+
 # The extension goes with its schema.
 {
 	my %s = map { $_ => session($node, 'life_b') } qw(waiter drop);
@@ -718,6 +730,7 @@ expect_log(
 	$node,
 	# answers
 	qr/client backend .*ERROR:  dlock is no longer available/,
+	qr/client backend .*ERROR:  cannot PREPARE a transaction that has dropped the extension/,
 	qr/client backend .*ERROR:  function dlock_\w+\(.*\) does not exist/,
 	qr/client backend .*ERROR:  dlock is not ready in database "life_b"/,
 	qr/client backend .*ERROR:  (?:source )?database "life_drop" is being accessed by other users/,

@@ -676,6 +676,47 @@ foreach my $call (
 	poll_rows($primary, 'SHOW commit_delay', '0');
 }
 
+# Writers that are terminated one after the other while they wait for a standby,
+# where nothing else is to be written: what one has committed is there for the
+# next to find, and is confirmed by nobody.
+{
+	my ($pid, $next);
+
+	on_primary('CREATE DATABASE lonely');
+	rows($primary, 'CREATE EXTENSION dlock', 'lonely');
+	rows($primary, q{SELECT dlock_acquire('lonely', client := 'alice')}, 'lonely');
+	set_synchronous($primary, 'ghost', '');
+	$next = sub {
+		my ($before, $session) = @_;
+		my $found;
+
+		poll_until(
+			'a writer waits for the standby, or the session has its answer',
+			sub {
+				$found = on_primary(qq{
+					SELECT pid FROM pg_stat_activity
+					 WHERE backend_type = 'dlock writer' AND datname = 'lonely' AND
+						   wait_event = 'SyncRep' AND pid <> $before});
+				return $found || $session && $session->answered;
+			});
+		return $found;
+	};
+	rows($primary, q{SELECT dlock_force_release('lonely')}, 'lonely');
+	$pid = $next->(0);
+	my $session = DlockSession->new($primary, dbname => 'lonely');
+	$session->tell(q{BEGIN; SELECT dlock_acquire('lonely', scope := 'transaction', client := 'bob')});
+	poll_until('it waits', sub { sleeping($primary, $session->pid) });
+	foreach my $n (1 .. 3)
+	{
+		on_primary("SELECT pg_terminate_backend($pid)");
+		$pid = $next->($pid, $session) or last;
+	}
+	ok(!$session->answered, 'no grant over an end that three writers have not had confirmed');
+	set_synchronous($primary, '', '');
+	like($session->answer, qr/^\d+$/, 'it is granted when nobody has to confirm');
+	$session->quit;
+}
+
 {
 	my $patient;
 
@@ -695,7 +736,8 @@ expect_log(
 	qr/client backend .*ERROR:  deadlock detected/,
 	qr/client backend .*ERROR:  lease on resource "(?:short:[12]|late|late:more|hasty)" is not held/,
 	qr/client backend .*FATAL:  (?:terminating connection due to administrator command|connection to client lost)/,
-	qr/dlock writer WARNING:  canceling the wait for synchronous replication and terminating connection due to administrator command/);
+	qr/dlock writer WARNING:  canceling the wait for synchronous replication and terminating connection due to administrator command/,
+	qr/dlock writer FATAL:  terminating background worker "dlock writer" due to administrator command/);
 expect_log(
 	$_,
 	# stopped, or its primary was
