@@ -137,8 +137,7 @@ SHLIB_LINK += -Wl,-Bsymbolic-functions
 # are never inlined into expressions with profit.
 override with_llvm = no
 
-# PostgreSQL 15 where Debian puts it, else whatever is first in PATH.
-PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
+include $(dir $(lastword $(MAKEFILE_LIST)))src/tools/pg_config.mk
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 
 ifneq ($(PGXS),)

@@ -316,9 +316,9 @@ sub _configure_node
 	$self->_configure($name, 'patroni.yml', 'patroni.yml',
 		\&_replication_goes_by_relay,
 		sub {
-			$_[0] =~ s{/var/lib/postgresql/15/dlock}{$folder/data};
+			$_[0] =~ s{/var/lib/postgresql/\d+/dlock}{$folder/data};
 			$_[0] =~ s{/var/lib/postgresql/}{$folder/};
-			$_[0] =~ s{/usr/lib/postgresql/15/bin}{$self->{bin}};
+			$_[0] =~ s{/usr/lib/postgresql/\d+/bin}{$self->{bin}};
 			$_[0] =~ s{/var/run/postgresql}{$folder};
 			$_[0] =~ s{/etc/patroni/}{$folder/}g;
 			$_[0] =~ s/local all all peer/local all all scram-sha-256/;

@@ -3,16 +3,65 @@
 #
 #     test/tools/packages.sh GROUP...
 #
-# The groups are: build, test, lint, model, memory, bench, ha, all.
+# The groups are: build, test, lint, model, memory, bench, ha, versions, all.
 #
-# "all" is without memory, bench and ha: nobody needs valgrind, other lock
-# servers, or what makes a cluster, to build and test.
+# "all" is without memory, bench, ha and versions: nobody needs valgrind, other
+# lock servers, or what makes a cluster or another Debian, to build and test.
 #
 # Nothing is asked: as root it uses apt-get, as another user "sudo -n" where
 # that works; else it prints the command that somebody has to run.
 set -euo pipefail
 
-major=15
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+
+die()
+{
+	echo "$*" >&2
+	exit 1
+}
+
+# How to become root; empty where that takes a password.
+as_root=()
+if [ "$(id -u)" = 0 ]; then
+	as_root=(env)
+elif sudo -n true 2>/dev/null; then
+	as_root=(sudo -n)
+fi
+
+# is_available PACKAGE says whether the distribution has it.  The lists of a
+# fresh machine or image are empty; then they are fetched first.
+is_available()
+{
+	[ -n "$(apt-cache madison "$1" 2>/dev/null)" ] && return
+	[ -z "$(apt-cache madison make 2>/dev/null)" ] && [ ${#as_root[@]} -gt 0 ] || return
+	"${as_root[@]}" apt-get update -qq >/dev/null 2>&1 </dev/null || true
+	[ -n "$(apt-cache madison "$1" 2>/dev/null)" ]
+}
+
+# server_major prints the major version of the server to build for and test.
+# The Makefile decides which that is.  Where that one is still to be installed,
+# its path says; where there is none at all, it is the distribution's own.
+server_major()
+{
+	local config version
+	config=$(env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+		make -s --no-print-directory -C "$top" print-PG_CONFIG)
+	version=$("$config" --version 2>/dev/null || true)
+	if [[ $version =~ ^PostgreSQL\ ([0-9]+) || $config =~ ^/usr/lib/postgresql/([0-9]+)/ ]]; then
+		echo "${BASH_REMATCH[1]}"
+	elif [ -n "${PG_CONFIG:-}" ]; then
+		die "PG_CONFIG is no pg_config that works: $PG_CONFIG"
+	elif is_available postgresql; then
+		apt-cache depends postgresql | sed -nE 's/^ *Depends: postgresql-([0-9]+)$/\1/p' | head -n 1
+	else
+		die "found no PostgreSQL server with its headers; please install one, or set PG_CONFIG"
+	fi
+}
+
+# so make comes before all else
+[ "$*" = make ] || command -v make >/dev/null || "$0" make
+[ "$*" = make ] || major=$(server_major)
+major=${major:-none}
 pglib=/usr/lib/postgresql/$major
 pginclude=/usr/include/postgresql/$major
 pgshare=/usr/share/postgresql/$major
@@ -23,7 +72,7 @@ pgshare=/usr/share/postgresql/$major
 table="
 build | gcc                      | gcc                                    | compiles the extension
 build | libc6-dev                | /usr/include/stdio.h                   | headers of the C library
-build | make                     | make                                   | runs the build
+make  | make                     | make                                   | runs the build
 build | postgresql-$major            | $pglib/bin/postgres         | the server that dlock extends
 build | postgresql-server-dev-$major | $pginclude/server/postgres.h | headers for extensions
 test  | postgresql-$major-pgtap      | $pgshare/extension/pgtap.control | SQL tests
@@ -55,7 +104,23 @@ ha    | haproxy                  | haproxy                                | lead
 ha    | iproute2                 | ip                                     | gives each node a network of its own
 ha    | iptables                 | iptables                               | cuts that network
 ha    | util-linux               | unshare                                | the same for processes
+versions | mmdebstrap            | mmdebstrap                             | makes a root of another Debian
+versions | debian-archive-keyring | /usr/share/keyrings/debian-archive-keyring.gpg | keys to check what comes into it
+versions | uidmap                | newuidmap                              | gives an ordinary user the ids for it
+versions | util-linux            | unshare                                | runs tests in it
 "
+
+# Where the distribution has none of these for the server, tests are skipped.
+optional=" postgresql-$major-pgtap "
+
+# in_groups GROUP WANTED... says whether a group is among those wanted.
+in_groups()
+{
+	local group=$1
+	shift
+	[[ " $* " == *" $group "* ]] && return
+	[[ " $* " == *" all "* && " memory bench ha versions " != *" $group "* ]]
+}
 
 # Debian's sbin folders are not in every user's PATH.
 PATH=$PATH:/usr/sbin:/sbin
@@ -73,32 +138,30 @@ missing=()
 while IFS='|' read -r group package proof why; do
 	read -r group <<<"$group"; read -r package <<<"$package"
 	read -r proof <<<"$proof"
-	[[ -n $group && ( " $* " == *" $group "* || " $* " == *" all "* && $group != memory && $group != bench && $group != ha ) ]] || continue
+	[ -n "$group" ] || continue
+	in_groups "$group" "$@" || continue
 	is_there "$proof" && continue
 	case $proof in
 		"$pglib"/* | "$pgshare"/* | "$pginclude"/*)
 			# another server was asked for: it is not for us to judge it
 			[[ -n ${PG_CONFIG:-} && $PG_CONFIG != "$pglib"/* ]] && continue ;;
 	esac
+	if [[ $optional == *" $package "* ]] && ! is_available "$package"; then
+		echo "this distribution has no package $package:$why; they are skipped"
+		continue
+	fi
 	echo "missing package $package:$why"
 	missing+=("$package")
 done <<<"$table"
 
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-if [ "$(id -u)" = 0 ]; then
-	as_root=(env)
-elif sudo -n true 2>/dev/null; then
-	as_root=(sudo -n)
-else
+if [ ${#as_root[@]} = 0 ]; then
 	echo "cannot install packages as user $(id -un) without a password; please run:" >&2
 	echo "    apt-get install --no-install-recommends ${missing[*]}" >&2
 	exit 1
 fi
-command -v apt-get >/dev/null || {
-	echo "no apt-get here; please install what matches: ${missing[*]}" >&2
-	exit 1
-}
+command -v apt-get >/dev/null || die "no apt-get here; please install what matches: ${missing[*]}"
 
 install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive
 	apt-get install -y -qq --no-install-recommends "${missing[@]}")

@@ -5,6 +5,7 @@
 #
 # A suite counts its tests into $out/SUITE/counts ("passed failed").  Tests
 # are: pg_regress files, isolation specs, pgTAP assertions, TAP assertions.
+# A suite that cannot run with this server says why in $out/SUITE/skipped.
 # shellcheck source=test/tools/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 export DEBUG_POINTS=1
@@ -108,6 +109,11 @@ suite_pgtap()
 	shift
 	mapfile -t list < <(files test/pgtap .sql "$@")
 	[ ${#list[@]} -gt 0 ] || { echo "0 0" >"$dir/counts"; echo "no tests"; return 0; }
+	if [ ! -e "$("$bin/pg_config" --sharedir)/extension/pgtap.control" ]; then
+		echo "this server has no pgtap" >"$dir/skipped"
+		echo "0 0" >"$dir/counts"
+		return 0
+	fi
 
 	init_server "$dir" && start_server "$dir" &&
 		"$bin/createdb" -h "$dir" -U postgres pgtap &&
@@ -175,7 +181,11 @@ run_suite()
 		say "$name"
 		# name files as they will be called once this copy is gone
 		sed -e "s,$out/,.test/,g" -e "s,$top/,,g" "$out/$name.log"
-		say "$name: $passed passed, $failed failed ($((SECONDS - started)) s)"
+		if [ -e "$out/$name/skipped" ]; then
+			say "$name: skipped: $(cat "$out/$name/skipped")"
+		else
+			say "$name: $passed passed, $failed failed ($((SECONDS - started)) s)"
+		fi
 	} >"$out/$name.shown"
 	flock "$out" cat "$out/$name.shown"
 	mv "$out/$name.log" "$out/$name/log.txt"
