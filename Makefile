@@ -166,6 +166,8 @@ help:
 	@echo 'make quickstart        private server and a guided tour; quickstart-stop removes it'
 	@echo 'make test              all suites, each also on its own:'
 	@echo 'make regress isolation pgtap tap     (TESTS="name ..." runs only those)'
+	@echo 'make test-versions     compile and test on PostgreSQL 15 to 19, in roots of other Debian releases'
+	@echo '                       (VERSIONS="15 16=/path/to/pg_config", QUICK=1, RECORD=1 for docs/compatibility.md)'
 	@echo 'make torture           the torture test on its own (SECONDS=60, SEED=1, CLIENTS=28)'
 	@echo 'make ha-demo           three nodes with Patroni, etcd and HAProxy, and a fail-over; ha-demo-stop removes them'
 	@echo 'make ha-test           disturb such a cluster and judge (ROUNDS=1, SEED=, NEMESIS="name ...")'
@@ -196,6 +198,9 @@ test:
 
 regress isolation pgtap tap:
 	@test/tools/run $@ $(TESTS)
+
+test-versions:
+	@test/versions/run $(foreach p,VERSIONS QUICK RECORD,"$(p)=$($(p))")
 
 torture:
 	@test/torture/run "$(SECONDS)" "$(SEED)" "$(CLIENTS)"
@@ -251,4 +256,4 @@ print-%:
 	@echo '$($*)'
 
 .PHONY: help packages quickstart quickstart-stop install-test test regress isolation \
-	pgtap tap torture sanitize memcheck model bench bench-deps ha-demo ha-demo-stop ha-test layers exports checkver whitespace lint indent indent-check check-all FORCE
+	pgtap tap test-versions torture sanitize memcheck model bench bench-deps ha-demo ha-demo-stop ha-test layers exports checkver whitespace lint indent indent-check check-all FORCE
