@@ -140,6 +140,7 @@ suite_tap()
 	DLOCK_COUNTS=$dir/counts PERL5LIB=$top/test/perl:$pgxs/test/perl \
 		PATH=$bin:$PATH PG_REGRESS=$pgxs/test/regress/pg_regress \
 		TEMP_CONFIG=$top/test/dlock.conf TESTDIR=$dir \
+		TESTDATADIR=$dir/tmp_check TESTLOGDIR=$dir/tmp_check/log \
 		PG_TEST_PORT_DIR=$dir/ports \
 		timeout -k 10 "$limit" prove -j"$(nproc)" --formatter DlockCount \
 		--failures --timer "${list[@]}" 2>&1 | tee "$dir/output" || rc=$?
