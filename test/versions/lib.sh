@@ -33,9 +33,13 @@ further_suite_of()
 	sed -nE "s/^$1 \| [^ ]+ \| (.+)/\1/p" <<<"$suites"
 }
 
-# Where the roots are, and Debian.
+# Where the roots are, and where Debian is: from where this machine has its own
+# packages.
 cache=${DLOCK_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/dlock}/roots
-mirror=${DLOCK_MIRROR:-http://deb.debian.org/debian}
+# shellcheck disable=SC2016	# apt-get expands
+mirror=${DLOCK_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null |
+	grep -v security | head -n 1)}
+mirror=${mirror%/}
 
 # root_of VERSION prints the folder of its root, whether it is there or not.
 root_of()
