@@ -94,7 +94,7 @@ OBJS = \
 	src/worker/writer.o
 
 # pg_regress: sql/NAME.sql against expected/NAME.out, in this order.
-REGRESS = install client acquire acquire_all policy release renew lost modes scope fence protect views errors ownership tables
+REGRESS = install client acquire acquire_all policy release renew lost modes scope prepare fence protect views errors ownership tables
 
 # isolationtester: test/isolation/specs/NAME.spec, in this order.
 ISOLATION = fifo priority shared-groups timeout lock-timeout statement-timeout \
@@ -106,25 +106,24 @@ ISOLATION = fifo priority shared-groups timeout lock-timeout statement-timeout \
 	deadlock-simple deadlock-hard deadlock-soft deadlock-soft-2 \
 	deadlock-parallel deadlock-two-sessions deadlock-two-clients deadlock-locks
 # These stop processes at debug points, which only a build for tests has.
-ifneq ($(DEBUG_POINTS),)
-ISOLATION += pending-grant-cancel pending-grant-terminate upgrade-claims hold-modes
-endif
+ISOLATION_STOPS = pending-grant-cancel pending-grant-terminate upgrade-claims hold-modes
+ISOLATION += $(if $(DEBUG_POINTS),$(ISOLATION_STOPS))
 
-# "make installcheck" brings its own server, because dlock must be preloaded;
-# it uses the binaries of the installed server and cannot run as root.  It
-# needs "make install" and "make install-test".
-TEST_OPTS = --temp-config=$(srcdir)/test/dlock.conf \
-	--load-extension=$(EXTENSION) --load-extension=dlock_test
-REGRESS_OPTS = --temp-instance=tmp_check $(TEST_OPTS)
-ISOLATION_OPTS = --inputdir=$(srcdir)/test/isolation \
-	--temp-instance=tmp_check_iso $(TEST_OPTS)
+# "make installcheck" tests what is installed, as PGHOST, PGPORT and PGUSER say
+# where; see test/README.md.
+REGRESS_PREP = installcheck-databases
+REGRESS_OPTS = --use-existing
+ISOLATION_OPTS = --use-existing --inputdir=$(srcdir)/test/isolation
 
 EXTRA_CLEAN = .build-flags $(wildcard src/*/*.o) test/bench/empty/*.o test/bench/empty/*.so \
 	test/bench/load/load-redis test/bench/load/load-etcd
 
+# PGXS sets srcdir; where it ends in a slash, compilers would see two.
+source_dir = $(patsubst %/,%,$(srcdir))
+
 # Points at which a test can stop a process, and settings that switch safety
 # off: for tests alone.
-PG_CPPFLAGS = -I$(srcdir)/src $(if $(DEBUG_POINTS),-DDLOCK_DEBUG_POINTS)
+PG_CPPFLAGS = -I$(source_dir)/src $(if $(DEBUG_POINTS),-DDLOCK_DEBUG_POINTS)
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers $(if $(WERROR),-Werror)
 
@@ -189,8 +188,13 @@ quickstart:
 quickstart-stop:
 	@test/tools/quickstart.sh stop
 
+# The databases that "make installcheck" uses; what it cannot run is named.
+installcheck-databases:
+	@$(srcdir)/test/tools/installcheck.sh '$(bindir)/psql' '$(CONTRIB_TESTDB)' '$(ISOLATION_TESTDB)'
+	@$(if $(DEBUG_POINTS),,echo '# left out, as they need a build with DEBUG_POINTS=1: $(ISOLATION_STOPS)')
+
 install-test:
-	@$(MAKE) --no-print-directory -C test/modules/dlock_test install \
+	@$(MAKE) --no-print-directory -C $(srcdir)/test/modules/dlock_test install \
 		PG_CONFIG='$(PG_CONFIG)' DESTDIR='$(DESTDIR)'
 
 test:
@@ -255,5 +259,7 @@ check-all: layers checkver whitespace exports indent-check lint
 print-%:
 	@echo '$($*)'
 
-.PHONY: help packages quickstart quickstart-stop install-test test regress isolation \
-	pgtap tap test-versions torture sanitize memcheck model bench bench-deps ha-demo ha-demo-stop ha-test layers exports checkver whitespace lint indent indent-check check-all FORCE
+.PHONY: help packages quickstart quickstart-stop install-test test regress isolation pgtap \
+	tap test-versions torture sanitize memcheck model bench bench-deps ha-demo ha-demo-stop \
+	ha-test layers exports checkver whitespace lint indent indent-check check-all \
+	installcheck-databases FORCE

@@ -234,38 +234,6 @@ DROP TABLE t_scope_data;
 DROP FUNCTION t_scope_trigger;
 
 --
--- PREPARE TRANSACTION
---
-BEGIN;
-SELECT dlock_acquire('t_scope:x', scope := 'transaction') > 0 AS acquired;
-PREPARE TRANSACTION 't_scope';
-\echo :LAST_ERROR_SQLSTATE
-SELECT * FROM t_scope_leases;
-SELECT dlock_acquire('t_scope:p') > 0 AS acquired;
-BEGIN;
-SELECT dlock_release('t_scope:p');
-PREPARE TRANSACTION 't_scope';
-SELECT * FROM t_scope_leases;
-BEGIN;
-SELECT dlock_set_options('t_scope:p', mode := 'shared');
-PREPARE TRANSACTION 't_scope';
-SELECT * FROM t_scope_leases;
-SELECT gid FROM pg_prepared_xacts WHERE gid = 't_scope';
--- what takes effect at once, or was taken back, is no obstacle
-BEGIN;
-SELECT dlock_acquire('t_scope:q', scope := 'session') > 0 AS acquired, dlock_acquire('t_scope:r') > 0 AS acquired;
-SELECT waiters FROM dlock_renew('t_scope:p', '2 h');
-SAVEPOINT a;
-SELECT dlock_release('t_scope:p');
-SELECT dlock_acquire('t_scope:x', scope := 'transaction') > 0 AS acquired;
-ROLLBACK TO a;
-PREPARE TRANSACTION 't_scope';
-SELECT * FROM t_scope_leases;
-ROLLBACK PREPARED 't_scope';
-SELECT * FROM t_scope_leases;
-SELECT dlock_release_all();
-
---
 -- session
 --
 SELECT dlock_acquire('t_scope:s', scope := 'session', ttl := '1 ms') AS token \gset

@@ -25,7 +25,7 @@ limit=${DLOCK_SUITE_LIMIT:-2400}
 # the writer at work.
 may_log="
 regress | dlock writer FATAL:  terminating background worker \"dlock writer\" due to administrator command
-isolation | client backend (isolation/terminate/\\w+|t_pending_dies) FATAL:  terminating connection due to administrator command
+isolation | client backend (isolation/terminate/holder|t_terminate_b|t_pending_dies) FATAL:  terminating connection due to administrator command
 isolation | client backend t_disconnect_h FATAL:  connection to client lost
 "
 
