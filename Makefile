@@ -132,6 +132,10 @@ PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 PG_CFLAGS += -fno-semantic-interposition
 SHLIB_LINK += -Wl,-Bsymbolic-functions
 
+# The same bytes wherever the source and the objects are.  Debuggers find the
+# source when they are started in its folder.
+PG_CFLAGS += "-ffile-prefix-map=$(CURDIR)=." "-ffile-prefix-map=$(source_dir)/="
+
 # Bitcode for the JIT would need clang and bring nothing: dlock's functions
 # are never inlined into expressions with profit.
 override with_llvm = no
@@ -142,11 +146,21 @@ PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
 
+# The folder of the build can be another one than that of the source:
+#     make -f /path/to/dlock/Makefile
+# make looks for files in both, and would take old objects from the source.
+ifneq ($(abspath $(srcdir)),$(CURDIR))
+ifneq ($(wildcard $(srcdir)/.build-flags),)
+$(error dlock has been built in $(abspath $(srcdir)): run "make clean" there first)
+endif
+endif
+
 # PGXS tracks neither headers nor flags.  A build with other flags starts
 # anew, so that WERROR=1 cannot pass over objects compiled without it.
 HDRS = $(wildcard $(srcdir)/src/*/*.h)
 $(OBJS): $(HDRS) .build-flags
 .build-flags: FORCE
+	@$(MKDIR_P) $(sort $(dir $(OBJS)))
 	@echo '$(CC) $(CPPFLAGS) $(CFLAGS)' | cmp -s - $@ || \
 		echo '$(CC) $(CPPFLAGS) $(CFLAGS)' >$@
 FORCE:
@@ -161,7 +175,7 @@ endif
 help:
 	@echo 'make                   build dlock.so (WERROR=1: warnings are errors; DEBUG_POINTS=1: for tests)'
 	@echo 'make install           install into the server that PG_CONFIG names'
-	@echo 'make install-test      install the extension that the tests need there, for "make installcheck"'
+	@echo 'make installcheck      test what is installed, on a running server that preloads dlock'
 	@echo 'make quickstart        private server and a guided tour; quickstart-stop removes it'
 	@echo 'make test              all suites, each also on its own:'
 	@echo 'make regress isolation pgtap tap     (TESTS="name ..." runs only those)'
