@@ -181,6 +181,9 @@ help:
 	@echo 'make regress isolation pgtap tap     (TESTS="name ..." runs only those)'
 	@echo 'make test-versions     compile and test on PostgreSQL 15 to 19, in roots of other Debian releases'
 	@echo '                       (VERSIONS="15 16=/path/to/pg_config", QUICK=1, RECORD=1 for docs/compatibility.md)'
+	@echo 'make test-install      build and install as packagers do, then installcheck over TLS (2 minutes)'
+	@echo 'make dist              archive of what is committed, for PGXN'
+	@echo 'make package           Debian package, in .package/; test-package tests it (10 minutes)'
 	@echo 'make torture           the torture test on its own (SECONDS=60, SEED=1, CLIENTS=28)'
 	@echo 'make ha-demo           three nodes with Patroni, etcd and HAProxy, and a fail-over; ha-demo-stop removes them'
 	@echo 'make ha-test           disturb such a cluster and judge (ROUNDS=1, SEED=, NEMESIS="name ...")'
@@ -219,6 +222,19 @@ regress isolation pgtap tap:
 
 test-versions:
 	@test/versions/run $(foreach p,VERSIONS QUICK RECORD,"$(p)=$($(p))")
+
+dist:
+	@test/tools/dist.sh
+
+test-install:
+	@test/install/builds
+	@test/install/installcheck
+
+package:
+	@test/package/run build
+
+test-package:
+	@test/package/run test
 
 torture:
 	@test/torture/run "$(SECONDS)" "$(SEED)" "$(CLIENTS)"
@@ -276,4 +292,4 @@ print-%:
 .PHONY: help packages quickstart quickstart-stop install-test test regress isolation pgtap \
 	tap test-versions torture sanitize memcheck model bench bench-deps ha-demo ha-demo-stop \
 	ha-test layers exports checkver whitespace lint indent indent-check check-all \
-	installcheck-databases FORCE
+	installcheck-databases dist test-install package test-package FORCE

@@ -9,7 +9,7 @@ cd "$top"
 
 rc=0
 mapfile -t sources < <(find src test/bench -name '*.c' | sort)
-mapfile -t scripts < <(grep -rlE '^#!/bin/(ba)?sh|shellcheck shell=' test .ci docs/ha)
+mapfile -t scripts < <(grep -rlE '^#!/bin/(ba)?sh|shellcheck shell=' test .ci docs/ha debian)
 
 # cppcheck sees our own headers only: those of the server cost minutes and
 # give findings that are not ours.  So it is told what the macros mean.

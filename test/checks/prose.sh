@@ -17,7 +17,7 @@ longer="
 "
 
 # the documents; what is built, and what tests leave, is not ours
-mapfile -t documents < <(find . \( -path ./.git -o -path ./.test -o -path ./.quickstart \) -prune -o \
+mapfile -t documents < <(find . \( -path ./.git -o -path ./.test -o -path ./.quickstart -o -path './debian/*' \) -prune -o \
 	-name '*.md' -print | sed 's,^\./,,' | LC_ALL=C sort)
 mapfile -t sources < <(find src sql -name '*.[ch]' -o -name '*.sql' | LC_ALL=C sort)
 work=$(mktemp -d)

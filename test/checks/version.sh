@@ -22,12 +22,16 @@ meta()
 		print $value // ""' -- "$@" <META.json
 }
 
+# Debian calls 1.0~dev what comes before 1.0; what follows the dash is the package's.
+debian=$(sed -n '1s/^dlock (\([^~-]*\)[~-].*/\1/p' debian/changelog)
+
 rc=0
 check()
 {
 	[ "$2" = "$3" ] || { echo "checkver: $1 says \"$2\", by dlock.control it is \"$3\""; rc=1; }
 }
 check docs/CHANGELOG.md "$changelog" "$control"
+check debian/changelog "$debian" "$control"
 check "META.json: version" "$(meta version)" "$pgxn"
 check "META.json: provides" "$(meta provides dlock version)" "$pgxn"
 check "META.json: provides" "$(meta provides dlock file)" "sql/dlock--$control.sql"

@@ -3,10 +3,12 @@
 #
 #     test/tools/packages.sh GROUP...
 #
-# The groups are: build, test, lint, model, memory, bench, ha, versions, all.
+# The groups are: build, test, install, lint, model, memory, bench, ha,
+# versions, all.
 #
 # "all" is without memory, bench, ha and versions: nobody needs valgrind, other
-# lock servers, or what makes a cluster or another Debian, to build and test.
+# lock servers, or what makes a cluster, a package or another Debian, to build
+# and test.
 #
 # Nothing is asked: as root it uses apt-get, as another user "sudo -n" where
 # that works; else it prints the command that somebody has to run.
@@ -83,6 +85,10 @@ test  | perl                     | prove                                  | runs
 test  | pgbouncer                | pgbouncer                              | a real pooler for the tests
 test  | python3-psycopg          | /usr/lib/python3/dist-packages/psycopg/__init__.py | runs the program of docs/guide.md
 test  | faketime                 | faketime                               | lets a test move the wall clock
+install | git                    | git                                    | makes the archive of a release
+install | unzip                  | unzip                                  | unpacks it
+install | perl                   | prove                                  | reads META.json
+install | openssl                | openssl                                | makes a certificate for a server
 model | spin                    | spin                                   | walks through the models in docs/model
 memory | valgrind                | valgrind                               | make memcheck
 lint  | git                      | git                                    | whitespace check
