@@ -127,6 +127,10 @@ PG_CPPFLAGS = -I$(source_dir)/src $(if $(DEBUG_POINTS),-DDLOCK_DEBUG_POINTS)
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers $(if $(WERROR),-Werror)
 
+# The headers of PostgreSQL 15 declare callbacks without their arguments, which
+# C23 takes for none.
+PG_CFLAGS += $(if $(filter 15,$(MAJORVERSION)),-std=gnu17)
+
 # Nobody replaces a function of dlock by one of another library.  So calls from
 # file to file need no table, and exported functions can be inlined.
 PG_CFLAGS += -fno-semantic-interposition
