@@ -32,6 +32,7 @@
 #include "api/row_resource.h"
 #include "base/compat.h"
 #include "base/message.h"
+#include "durable/extension.h"
 #include "session/access.h"
 
 PG_FUNCTION_INFO_V1(dlock_protect);
@@ -161,6 +162,7 @@ dlock_protect(PG_FUNCTION_ARGS)
 	char	   *expression;
 
 	dlock_access_check_preloaded();
+	(void) dlock_extension_check(ERROR);
 	PreventCommandIfReadOnly("dlock_protect()");
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,

@@ -1,6 +1,6 @@
 /*
  * extension.c
- *	  Is the extension installed in this database?
+ *	  Is the extension installed in this database, and in which version?
  *
  * IDENTIFICATION
  *	  src/durable/extension.c
@@ -10,16 +10,61 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
 #include "commands/extension.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
+#include "base/message.h"
+#include "base/version.h"
 #include "durable/extension.h"
+
+/* what is needed of the extension's row in pg_extension */
+typedef struct Installed
+{
+	Oid			oid;
+	char		version[64];	/* a longer one is cut off */
+} Installed;
+
+/*
+ * find_installed returns whether this database has the extension, and what its
+ * row says.  A NULL snapshot stands for the one of catalogs.
+ */
+static bool
+find_installed(Snapshot snapshot, Installed *installed)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("dlock"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		bool		isnull;
+		Datum		version = heap_getattr(tuple, Anum_pg_extension_extversion,
+										   RelationGetDescr(rel), &isnull);
+
+		installed->oid = ((Form_pg_extension) GETSTRUCT(tuple))->oid;
+		text_to_cstring_buffer(DatumGetTextPP(version), installed->version,
+							   sizeof(installed->version));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
 
 /*
  * dlock_extension_relation returns the OID of dlock.locks, by which one
@@ -39,23 +84,92 @@ dlock_extension_relation(void)
 /*
  * dlock_extension_created_here returns whether the current transaction has
  * created the extension.  Then no other process can see its tables.
+ *
+ * A transaction that has updated the extension has written its row as well.
+ * So we look whether it was there before this transaction's first command.
  */
 bool
 dlock_extension_created_here(void)
 {
-	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		result = false;
+	Snapshot	snapshot = RegisterSnapshot(GetCatalogSnapshot(ExtensionRelationId));
+	Installed	before;
+	Installed	now;
+	bool		was_here;
 
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
-				F_NAMEEQ, CStringGetDatum("dlock"));
-	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		result = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
+	snapshot->curcid = FirstCommandId;
+	was_here = find_installed(snapshot, &before);
+	UnregisterSnapshot(snapshot);
+	return find_installed(NULL, &now) && !(was_here && before.oid == now.oid);
+}
+
+/*
+ * report reports that the library does not work with a version.
+ */
+static void
+report(int elevel, const char *version, DlockSupport support)
+{
+	bool		too_new = support == DLOCK_TOO_NEW;
+
+	ereport(elevel,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 too_new ?
+			 errmsg("extension dlock %s in database \"%s\" is too new for the loaded library, which is version %s",
+					dlock_message_text(version),
+					dlock_message_text(get_database_name(MyDatabaseId)),
+					DLOCK_VERSION) :
+			 errmsg("extension dlock %s in database \"%s\" is too old for the loaded library, which is version %s",
+					dlock_message_text(version),
+					dlock_message_text(get_database_name(MyDatabaseId)),
+					DLOCK_VERSION),
+			 errdetail("The library works with versions %s to %s of the extension.",
+					   DLOCK_OLDEST_VERSION, DLOCK_VERSION),
+			 too_new ?
+			 errhint("Install dlock of the extension's version or a newer one, and restart the server.") :
+			 errhint("Run \"ALTER EXTENSION dlock UPDATE\" in that database.")));
+}
+
+/*
+ * dlock_extension_check returns true if the library works with the objects in
+ * this database, or if the extension is not installed.  Otherwise it reports
+ * the two versions at the given level and, unless that throws, returns false.
+ */
+bool
+dlock_extension_check(int elevel)
+{
+	Installed	installed;
+	DlockSupport support = DLOCK_SUPPORTED;
+
+	if (find_installed(NULL, &installed))
+		support = dlock_version_support(installed.version);
+	if (support != DLOCK_SUPPORTED)
+		report(elevel, installed.version, support);
+	return support == DLOCK_SUPPORTED;
+}
+
+/*
+ * dlock_extension_is returns whether that extension is dlock.  Unlike
+ * get_extension_name, it sees a row that the present command has written.
+ */
+bool
+dlock_extension_is(Oid extension)
+{
+	Installed	installed;
+
+	return find_installed(SnapshotSelf, &installed) &&
+		installed.oid == extension;
+}
+
+/*
+ * dlock_extension_check_new throws if the present command is about to give the
+ * extension objects that are too new for the library.  Objects that are too
+ * old are accepted: an update goes from one version to the next.
+ */
+void
+dlock_extension_check_new(void)
+{
+	Installed	installed;
+
+	if (find_installed(SnapshotSelf, &installed) &&
+		dlock_version_support(installed.version) == DLOCK_TOO_NEW)
+		report(ERROR, installed.version, DLOCK_TOO_NEW);
 }

@@ -23,6 +23,7 @@
 #include "base/compat.h"
 #include "base/interval.h"
 #include "durable/catalog.h"
+#include "durable/extension.h"
 #include "durable/image.h"
 #include "durable/tables.h"
 
@@ -176,11 +177,13 @@ read_tokens(DlockImage *image)
 }
 
 /*
- * dlock_image_read reads all tables.  An active snapshot is needed.
+ * dlock_image_read reads all tables.  An active snapshot is needed.  Throws if
+ * the tables are of a version that the library does not work with.
  */
 void
 dlock_image_read(DlockImage *image)
 {
+	(void) dlock_extension_check(ERROR);
 	memset(image, 0, sizeof(*image));
 	read_locks(image);
 	read_tokens(image);

@@ -176,7 +176,9 @@ not_ready(const char *detail, const char *hint)
 
 /*
  * wait_for_gate waits until the leases of this database are loaded, and then
- * sets my_gate.  Throws if that takes longer than READY_TIMEOUT.
+ * sets my_gate.  Throws if that takes longer than READY_TIMEOUT, or if the
+ * library does not work with the extension's version; then no writer opens
+ * the gate, so that calls that find it open need not look.
  */
 static void
 wait_for_gate(void)
@@ -188,6 +190,7 @@ wait_for_gate(void)
 	if (dlock_extension_created_here())
 		not_ready("The extension was created by the current transaction.",
 				  "Commit the transaction first.");
+	(void) dlock_extension_check(ERROR);
 	for (;;)
 	{
 		db = dlock_database_want(MyDatabaseId, &epoch);

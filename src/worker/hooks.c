@@ -6,8 +6,9 @@
  *	  with a template: no session may be connected to the database, so its
  *	  writer is stopped until the transaction ends.
  *
- *	  CREATE EXTENSION, DROP EXTENSION (also by CASCADE and the like): after
- *	  the commit, a writer checks whether the database has the extension.
+ *	  CREATE EXTENSION, ALTER EXTENSION, DROP EXTENSION (also by CASCADE and
+ *	  the like): after the commit, a writer checks whether the database has the
+ *	  extension.  A version that is too new for the library is refused.
  *
  *	  DISCARD ALL: the session begins anew, and so does its client.
  *
@@ -26,7 +27,6 @@
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/ipc.h"
@@ -47,7 +47,7 @@
 static ProcessUtility_hook_type previous_utility = NULL;
 static object_access_hook_type previous_object_access = NULL;
 
-/* the current transaction has created or dropped the extension */
+/* the current transaction has created, altered or dropped the extension */
 static bool extension_changed = false;
 
 /* OID of dlock.locks that it has dropped */
@@ -190,7 +190,6 @@ call_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 /* what must be known of a command after it is done */
 typedef struct Command
 {
-	bool		creates_extension;
 	bool		discards_all;
 	char		creates_database[NAMEDATALEN];	/* empty: none */
 } Command;
@@ -202,8 +201,6 @@ look_at(Node *statement, Command *command)
 	if (IsA(statement, CreatedbStmt))
 		strlcpy(command->creates_database,
 				castNode(CreatedbStmt, statement)->dbname, NAMEDATALEN);
-	command->creates_extension = IsA(statement, CreateExtensionStmt) &&
-		strcmp(castNode(CreateExtensionStmt, statement)->extname, "dlock") == 0;
 	command->discards_all = IsA(statement, DiscardStmt) &&
 		castNode(DiscardStmt, statement)->target == DISCARD_ALL;
 }
@@ -241,8 +238,6 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 		CommandCounterIncrement();
 		created_database = get_database_oid(command.creates_database, true);
 	}
-	if (command.creates_extension)
-		extension_changed = true;
 	if (command.discards_all)
 	{
 		dlock_session_holds_end();
@@ -269,12 +264,13 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 {
 	if (previous_object_access != NULL)
 		previous_object_access(access, class_id, object_id, sub_id, arg);
-	if (access == OAT_DROP && class_id == ExtensionRelationId)
+	if (class_id == ExtensionRelationId && dlock_extension_is(object_id))
 	{
-		char	   *name = get_extension_name(object_id);
-
-		if (name != NULL && strcmp(name, "dlock") == 0)
-			extension_changed = true;
+		/* its row is written, and the script of that version not yet run */
+		if (access == OAT_POST_CREATE || access == OAT_POST_ALTER)
+			dlock_extension_check_new();
+		extension_changed |= access == OAT_POST_CREATE ||
+			access == OAT_POST_ALTER || access == OAT_DROP;
 	}
 	/* memory can only be about the one that was there before */
 	if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0 &&

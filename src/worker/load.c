@@ -130,20 +130,22 @@ restore_all(DlockDatabase *db, DlockImage *image)
 
 /*
  * dlock_load_check_extension ends the process if the database does not have
- * the extension, or if it is not the installation that memory is about.  In
- * the latter case the launcher starts another writer, which loads the leases
- * anew.  The caller is in a transaction.
+ * the extension, or not in a version that the library works with, or if it is
+ * not the installation that memory is about.  In the last case the launcher
+ * starts another writer, which loads the leases anew; otherwise a command that
+ * changes the extension has one started.  The caller is in a transaction.
  */
 void
 dlock_load_check_extension(DlockDatabase *db)
 {
 	Oid			relation = dlock_extension_relation();
+	bool		usable = OidIsValid(relation) && dlock_extension_check(WARNING);
 
-	if (OidIsValid(relation) && relation == db->relation)
+	if (usable && relation == db->relation)
 		return;
 	dlock_worker_end_transaction();
 	dlock_maintenance_purge(db);
-	if (!OidIsValid(relation))
+	if (!usable)
 		dlock_database_forget(db);
 	dlock_writer_leave();
 }

@@ -1,5 +1,7 @@
 #!/bin/bash
-# Checks that every place that names the version names the same one.
+# Checks that every place that names the version names the same one, and that no
+# script of an earlier version was changed: test/checks/frozen.sha256 has their
+# checksums.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -39,5 +41,24 @@ check "META.json: provides" "$(meta provides dlock file)" "sql/dlock--$control.s
 for file in sql/dlock--*.sql; do
 	[[ " $shipped " == *" $file "* ]] || { echo "checkver: $file is not in DATA of the Makefile"; rc=1; }
 done
+
+# The library knows its own version, and the oldest one whose objects it accepts.
+constant()
+{
+	sed -n "s/^#define $1 \"\(.*\)\"/\1/p" src/base/version.h
+}
+check src/base/version.h "$(constant DLOCK_VERSION)" "$control"
+oldest=$(constant DLOCK_OLDEST_VERSION)
+[ -e "sql/dlock--$oldest.sql" ] ||
+	{ echo "checkver: the oldest version of src/base/version.h, \"$oldest\", has no script"; rc=1; }
+
+# A script that leads to the version of dlock.control is still being written.
+frozen=test/checks/frozen.sha256
+for file in sql/dlock--*.sql; do
+	[[ $file == *"--$control.sql" ]] || grep -q "  $file\$" "$frozen" ||
+		{ echo "checkver: $file is of an earlier version, and not in $frozen"; rc=1; }
+done
+sha256sum --check --strict --quiet "$frozen" ||
+	{ echo "checkver: a script that was frozen has changed; put the change into an update script"; rc=1; }
 [ $rc != 0 ] || echo "checkver: ok ($control)"
 exit $rc

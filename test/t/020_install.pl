@@ -1,8 +1,8 @@
-# The install script binds to the server's own objects and to dlock's, whatever
-# a plain role has made in the schema that it is installed into: nobody's code
-# runs when an administrator installs dlock or calls its functions.
+# The install and update scripts bind to the server's own objects and to dlock's,
+# whatever a plain role has made in the schema that it is installed into: nobody's
+# code runs when an administrator installs or updates dlock, or calls its functions.
 #
-# It could fail for an operator, a function or a type that the script names
+# It could fail for an operator, a function or a type that a script names
 # without its schema, and for one that it does not name at all: CASE x WHEN, IN
 # and DISTINCT find operators as well.  So a role makes traps of every name that
 # is in the script, for many kinds of arguments.
@@ -23,7 +23,7 @@ my $node = dlock_node('install');
 # What the script names
 #
 
-my $script = slurp_file("$top/sql/dlock--1.0.sql");
+my $script = join '', map { slurp_file($_) } glob "$top/sql/dlock--*.sql";
 $script =~ s{/\*.*?\*/}{}sg;
 $script =~ s/--.*$//mg;
 my %words = map { lc $_ => 1 } $script =~ /[a-z_]\w*/gi;
@@ -182,10 +182,13 @@ my $position = log_position($node);
 
 is(try_rows($node, 'CREATE EXTENSION dlock SCHEMA poison', 'poisoned'),
 	'', 'installed among traps');
+my $installed = definitions('poisoned', 'poison');
+rows($node, q{DROP EXTENSION dlock; CREATE EXTENSION dlock VERSION '0.9' SCHEMA poison}, 'poisoned');
+is(try_rows($node, 'ALTER EXTENSION dlock UPDATE', 'poisoned'), '', 'updated among traps');
 my %plain = map { $_ => 1 } split /\n/, definitions('postgres', 'public');
 cmp_ok(scalar keys %plain, '>', 50, 'there are definitions');
-is(join("\n", grep { !$plain{$_} } split /\n/, definitions('poisoned', 'poison')),
-	'', 'they are the same among traps');
+is(join("\n", grep { !$plain{$_} } split /\n/, $_), '', 'they are the same among traps')
+  foreach $installed, definitions('poisoned', 'poison');
 is(strangers('postgres'), '', 'nothing depends on strangers without traps');
 is(strangers('poisoned'), '', 'nor with them');
 
