@@ -94,12 +94,20 @@ shmem_startup(void)
 
 /*
  * _PG_init is called when the library is loaded.
+ *
+ * Before pg_upgrade changes anything, it loads the libraries that the old
+ * server uses into the new one.  If dlock is not preloaded there, the error
+ * ends pg_upgrade, instead of every call after it.
  */
 void
 _PG_init(void)
 {
 	if (!process_shared_preload_libraries_in_progress)
+	{
+		if (IsBinaryUpgrade)
+			dlock_access_check_preloaded();
 		return;
+	}
 
 	dlock_mode_check();
 	dlock_config_define();

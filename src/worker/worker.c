@@ -44,12 +44,19 @@ dlock_worker_describe(BackgroundWorker *worker, const char *type,
 /*
  * dlock_worker_register makes the server start a process, and start it again
  * whenever it ends.
+ *
+ * Not while pg_upgrade runs the server.  It notes the next transaction ID of
+ * the old server before it starts that for the last time, and takes the files
+ * as they are afterwards.  The new server would give out again the IDs that a
+ * writer has used in between, and judge the rows by those transactions.
  */
 void
 dlock_worker_register(const char *type, const char *entry_point, int flags)
 {
 	BackgroundWorker worker;
 
+	if (IsBinaryUpgrade)
+		return;
 	dlock_worker_describe(&worker, type, entry_point, flags);
 	RegisterBackgroundWorker(&worker);
 }

@@ -122,6 +122,15 @@ build_for_tests()
 	install_private "$1" install-test "${test_build[@]}"
 }
 
+# build_old_server TREE DIR builds the copy of the project in TREE for the server
+# that DLOCK_OLD_PG_CONFIG names, and makes the private installation in DIR.
+build_old_server()
+(
+	cd "$1"
+	export PG_CONFIG=$DLOCK_OLD_PG_CONFIG
+	build_for_tests "$2"
+)
+
 # private_bin DIR prints where the private installation has its binaries.
 private_bin()
 {
