@@ -2,7 +2,7 @@
 
 MODULE_big = dlock
 EXTENSION = dlock
-DATA = sql/dlock--0.9--1.0.sql sql/dlock--1.0.sql
+DATA = sql/dlock--0.9.sql sql/dlock--0.9--1.0.sql sql/dlock--1.0.sql
 PGFILEDESC = "dlock - lease-based locks"
 
 OBJS = \
