@@ -168,6 +168,9 @@ byte		fl_limit = BLOCK;
 #ifdef F_HALF_A_CUT
 bit			half;
 #endif
+#ifdef WITH_PARTS
+bit			part;			/* a part was taken, and the batch is still open */
+#endif
 /* the writer: 0 nothing, 1 cut, 2 flushed */
 unsigned	writer : 2;
 
@@ -882,6 +885,9 @@ inline collect()
 	fi;
 	SAY("writer: cut, rows %d %d old %d\n", cut[0], cut[1], old);
 	turn(OPEN, CUT);
+#ifdef WITH_PARTS
+	part = 0;
+#endif
 	writer = 1
 }
 
@@ -899,6 +905,23 @@ active proctype Writer()
 		cut[0] = (L[0].state != FREE && L[0].plain > 0 ->
 				  ROW(L[0].tok, L[0].plain, COPIED_MODE(0)) : 0);
 		if :: cut[0] != 0 -> L[0].written = 1 :: else fi
+	   }
+#endif
+#ifdef WITH_PARTS
+	/*
+	 * A part that has slot 0 in it.  If the slot changes before the cut, it is
+	 * copied again; so the cut below copies every slot, and all that lasts of
+	 * this copy is "written".  A writer that fails here has no effect.
+	 * code: dlock_batch_collect, take_slots
+	 */
+	:: d_step {
+		writer == 0 && !part -> part = 1;
+		L[0].written = (L[0].state != FREE && L[0].plain > 0 &&
+						(L[0].promised || L[0].written) -> 1 : 0)
+	   }
+	:: d_step {
+		writer == 0 && !part && L[0].state != FREE && YOUNG(0) -> part = 1;
+		L[0].written = 1
 	   }
 #endif
 	/* code: dlock_batch_collect */
@@ -1027,6 +1050,9 @@ active proctype Crash()
 		ends = DURABLE;
 		next_token = fl_limit;
 		token_limit = fl_limit; cut_limit = fl_limit;
+#ifdef WITH_PARTS
+		part = 0;
+#endif
 		writer = 0;
 		j = 0;
 		do

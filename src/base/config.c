@@ -103,6 +103,7 @@ bool		dlock_debug_no_barrier;
 static const struct config_enum_entry stop_point_options[] = {
 	{"none", DLOCK_STOP_NONE, false},
 	{"batch_collected", DLOCK_STOP_BATCH_COLLECTED, false},
+	{"part_collected", DLOCK_STOP_PART_COLLECTED, false},
 	{"rows_written", DLOCK_STOP_ROWS_WRITTEN, false},
 	{"rows_flushed", DLOCK_STOP_ROWS_FLUSHED, false},
 	{"grant_flushed", DLOCK_STOP_GRANT_FLUSHED, false},

@@ -20,6 +20,7 @@ typedef enum DlockStopPoint
 {
 	DLOCK_STOP_NONE = 0,
 	DLOCK_STOP_BATCH_COLLECTED, /* writer: images copied, nothing written */
+	DLOCK_STOP_PART_COLLECTED,	/* writer: likewise, the batch still open */
 	DLOCK_STOP_ROWS_WRITTEN,	/* writer: rows changed, not committed */
 	DLOCK_STOP_ROWS_FLUSHED,	/* writer: committed, not published */
 	DLOCK_STOP_GRANT_FLUSHED,	/* backend: grant durable, not acknowledged */

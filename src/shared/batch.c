@@ -2,13 +2,19 @@
  * batch.c
  *	  What one transaction of the writer carries.
  *
- * The writer collects a batch under all partition locks at once: it copies
- * what the row of each dirty slot should say, empties the dirty list and opens
- * the next batch.  So a batch is a cut through the histories of all resources
- * at one instant.  Two rows that exclude each other are never durable
- * together: the release that made room for a grant is in the same batch as the
- * grant, or in an earlier one.  Collecting takes some hundred nanoseconds for
- * each dirty slot; nothing is written or allocated while the locks are held.
+ * The writer copies what the row of each dirty slot should say, a part at a
+ * time: it takes up to PART_MAX slots out of the dirty list, writes their rows
+ * and comes back for the next part.  When no more than that are left, it takes
+ * them all and opens the next batch; that is the cut.  It holds all partition
+ * locks while it takes a part, some hundred nanoseconds for each slot; nothing
+ * is written or allocated meanwhile.
+ *
+ * A slot that changes after it was taken is put into the dirty list again, and
+ * taken again.  So at the cut each row says what its slot says, as if all had
+ * been copied at that instant, and the transaction makes all of them durable
+ * together: a batch is a cut through the histories of all resources.  Two rows
+ * that exclude each other are never durable together: the release that made
+ * room for a grant is in the same batch as the grant, or in an earlier one.
  *
  * IDENTIFICATION
  *	  src/shared/batch.c
@@ -24,17 +30,59 @@
 #include "shared/table.h"
 #include "shared/writer_watch.h"
 
+/* slots that are taken at once */
+#define PART_MAX 4096
+
+/*
+ * If processes mark slots as fast as the writer writes them, it closes the
+ * batch after so many parts more than there were at the start.
+ */
+#define PARTS_MORE 16
+
+/*
+ * make_room gives a batch room for so many records.  Allocates in
+ * TopMemoryContext; an error if there is no memory.
+ */
+static void
+make_room(DlockBatch *batch, uint32 wanted)
+{
+	if (batch->records != NULL)
+		pfree(batch->records);
+	batch->records = NULL;
+	batch->capacity = (int) wanted;
+	batch->records = MemoryContextAllocHuge(TopMemoryContext,
+											wanted * sizeof(DlockRecord));
+}
+
 /*
  * dlock_batch_init prepares a batch that is used for all collecting.
- * Allocates in TopMemoryContext; an error if there is no memory.
+ * Allocates memory.
  */
 void
 dlock_batch_init(DlockBatch *batch)
 {
 	memset(batch, 0, sizeof(*batch));
-	batch->capacity = 256;
-	batch->records = MemoryContextAlloc(TopMemoryContext,
-										batch->capacity * sizeof(DlockRecord));
+	make_room(batch, PART_MAX);
+}
+
+/*
+ * dlock_batch_begin is called before the first part of a batch is taken.
+ */
+void
+dlock_batch_begin(DlockBatch *batch)
+{
+	batch->nparts = 0;
+	batch->max_parts = 0;
+}
+
+/*
+ * dlock_batch_end gives memory back that only a large last part has needed.
+ */
+void
+dlock_batch_end(DlockBatch *batch)
+{
+	if (batch->capacity > PART_MAX)
+		make_room(batch, PART_MAX);
 }
 
 /*
@@ -102,25 +150,8 @@ copy_slot(uint32 idx, DlockRecord *record, TimestampTz note_before,
 }
 
 /*
- * make_batch_room makes room in the batch for all dirty slots.  The caller
- * holds no lock.  An error if there is no memory.
- */
-static void
-make_batch_room(DlockDatabase *db, DlockBatch *batch)
-{
-	uint32		wanted = pg_atomic_read_u32(&db->dirty_count);
-
-	if (wanted <= (uint32) batch->capacity)
-		return;
-	batch->capacity = (int) Min((Size) wanted * 2, (Size) PG_INT32_MAX);
-	pfree(batch->records);
-	batch->records = MemoryContextAllocHuge(TopMemoryContext,
-											batch->capacity * sizeof(DlockRecord));
-}
-
-/*
- * take_slots copies all dirty slots into the batch and empties the dirty list.
- * There is room.  The caller holds all partition locks.
+ * take_slots copies dirty slots into the batch and takes them out of the dirty
+ * list, as many as there is room for.  The caller holds all partition locks.
  */
 static void
 take_slots(DlockDatabase *db, DlockBatch *batch)
@@ -130,7 +161,7 @@ take_slots(DlockDatabase *db, DlockBatch *batch)
 	uint32		idx = pg_atomic_read_u32(&db->dirty_head);
 
 	batch->nrecords = 0;
-	while (idx != DLOCK_NONE)
+	while (idx != DLOCK_NONE && batch->nrecords < batch->capacity)
 	{
 		DlockLease *lease = dlock_table_lease(idx);
 
@@ -139,8 +170,8 @@ take_slots(DlockDatabase *db, DlockBatch *batch)
 		lease->on_dirty = false;
 		idx = lease->dirty_next;
 	}
-	pg_atomic_write_u32(&db->dirty_head, DLOCK_NONE);
-	pg_atomic_write_u32(&db->dirty_count, 0);
+	pg_atomic_write_u32(&db->dirty_head, idx);
+	pg_atomic_fetch_sub_u32(&db->dirty_count, batch->nrecords);
 }
 
 /*
@@ -161,34 +192,61 @@ take_urgent(DlockDatabase *db)
 }
 
 /*
- * dlock_batch_collect closes the open batch, copies its changes into *batch
- * and opens the next batch.  Leases of the late list are included if their row
- * was due before late_before; none are if that is 0.
- *
- * Called by the writer, without any lock; takes all partition locks.  Room is
- * made before that.  If more slots have become dirty by the time that the
- * locks are held, it releases them and tries again.  An error if there is no
- * memory; then no batch was cut.
+ * lock_for_part takes all partition locks, to take the next part.  If that is
+ * to be the last one, there is room for it.  An error if there is no memory.
  */
-void
+static void
+lock_for_part(DlockDatabase *db, DlockBatch *batch)
+{
+	bool		last = batch->nparts > 0 && batch->nparts >= batch->max_parts;
+
+	dlock_partition_lock_all(DLOCK_LOCK_WRITE);
+	while (last &&
+		   pg_atomic_read_u32(&db->dirty_count) > (uint32) batch->capacity)
+	{
+		uint32		wanted = pg_atomic_read_u32(&db->dirty_count);
+
+		dlock_partition_unlock_all();
+		make_room(batch, 2 * wanted);
+		dlock_partition_lock_all(DLOCK_LOCK_WRITE);
+	}
+}
+
+/*
+ * dlock_batch_collect copies a part of the open batch into *batch and returns
+ * whether it was the last one; then it has closed the batch and opened the
+ * next one.  Otherwise the caller writes the part and calls again.  Leases of
+ * the late list are included if their row was due before late_before; none are
+ * if that is 0.
+ *
+ * Called by the writer, without any lock; takes all partition locks.  If this
+ * fails, the writer must end: slots that were taken are not in the dirty list.
+ */
+bool
 dlock_batch_collect(DlockDatabase *db, DlockBatch *batch,
 					DlockTime late_before)
 {
-	for (;;)
+	bool		last;
+
+	lock_for_part(db, batch);
+	if (batch->nparts == 0)
 	{
-		make_batch_room(db, batch);
-		dlock_partition_lock_all(DLOCK_LOCK_WRITE);
 		if (late_before != 0)
 			dlock_pending_take_late(db, late_before);
-		if (pg_atomic_read_u32(&db->dirty_count) <= (uint32) batch->capacity)
-			break;
-		dlock_partition_unlock_all();
+		batch->max_parts = PARTS_MORE +
+			(int) (pg_atomic_read_u32(&db->dirty_count) / PART_MAX);
 	}
-	take_urgent(db);
+	batch->nparts++;
 	take_slots(db, batch);
-	batch->number = pg_atomic_read_u64(&db->open_batch);
-	pg_atomic_write_u64(&db->open_batch, batch->number + 1);
-	batch->last_token = (int64) pg_atomic_read_u64(&db->next_token);
-	batch->barrier = pg_atomic_exchange_u32(&db->barrier, 0) != 0;
+	last = pg_atomic_read_u32(&db->dirty_head) == DLOCK_NONE;
+	if (last)
+	{
+		take_urgent(db);
+		batch->number = pg_atomic_read_u64(&db->open_batch);
+		pg_atomic_write_u64(&db->open_batch, batch->number + 1);
+		batch->last_token = (int64) pg_atomic_read_u64(&db->next_token);
+		batch->barrier = pg_atomic_exchange_u32(&db->barrier, 0) != 0;
+	}
 	dlock_partition_unlock_all();
+	return last;
 }

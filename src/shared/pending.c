@@ -50,6 +50,9 @@ static pg_atomic_uint64 *notices;
 
 #define DLOCK_NOTICE_BITS 16
 
+/* slots that dlock_pending_mark_all looks at under the locks at once */
+#define MARK_MAX 4096
+
 /*
  * make_notice puts the numbers of a batch and a database into one word.
  */
@@ -519,24 +522,29 @@ untrim(DlockDatabase *db)
 
 /*
  * dlock_pending_mark_all marks every lease of the database, for a writer that
- * writes all rows anew.  Takes all partition locks; cannot fail.
+ * writes all rows anew.  A lease that is granted meanwhile is marked by its
+ * grant.  Takes all partition locks, for a part of the slots at a time; cannot
+ * fail.
  */
 void
 dlock_pending_mark_all(DlockDatabase *db)
 {
 	uint32		used = dlock_slots_leases_used();
 
-	dlock_partition_lock_all(DLOCK_LOCK_WRITE);
-	for (uint32 i = 0; i < used; i++)
+	for (uint32 first = 0; first < used; first += MARK_MAX)
 	{
-		DlockLease *lease = dlock_table_lease(i);
+		dlock_partition_lock_all(DLOCK_LOCK_WRITE);
+		for (uint32 i = first; i < Min(first + MARK_MAX, used); i++)
+		{
+			DlockLease *lease = dlock_table_lease(i);
 
-		if (lease->database == db->slot &&
-			(lease->state == DLOCK_LEASE_PENDING ||
-			 lease->state == DLOCK_LEASE_HELD))
-			(void) dlock_pending_mark(db, i);
+			if (lease->database == db->slot &&
+				(lease->state == DLOCK_LEASE_PENDING ||
+				 lease->state == DLOCK_LEASE_HELD))
+				(void) dlock_pending_mark(db, i);
+		}
+		dlock_partition_unlock_all();
 	}
-	dlock_partition_unlock_all();
 }
 
 /*

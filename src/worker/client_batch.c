@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include "utils/memutils.h"
+
 #include "durable/client_rows.h"
 #include "durable/store.h"
 #include "shared/client.h"
@@ -24,15 +26,23 @@
 static DlockClientSet clients;	/* the new ones of the batch */
 
 /*
- * take_new collects the clients of a batch that have no row yet.  With all, it
- * adds every client that is owed one.
+ * dlock_client_batch_begin is called before the first part of a batch.
+ */
+void
+dlock_client_batch_begin(void)
+{
+	dlock_client_set_clear(&clients);
+}
+
+/*
+ * take_new adds the clients of a part that have no row yet.  With all, it adds
+ * every client that is owed one.
  */
 static void
 take_new(DlockDatabase *db, const DlockBatch *batch, bool all)
 {
 	uint32		slot = DLOCK_NONE;
 
-	dlock_client_set_clear(&clients);
 	for (int i = 0; i < batch->nrecords; i++)
 	{
 		const DlockRecord *record = &batch->records[i];
@@ -53,31 +63,50 @@ take_new(DlockDatabase *db, const DlockBatch *batch, bool all)
 }
 
 /*
- * dlock_client_batch_add gives the new clients of a batch their rows, and
- * notes them in the records of the leases.
- *
- * If a client gets no row, its role is noted in dlock.locks.  With all, that
- * is done for every client that is owed a row, since dlock.locks is written
- * anew.
+ * add_rows gives clients their rows.  If a client gets none, its role is noted
+ * in dlock.locks.
+ */
+static void
+add_rows(DlockClientRecord *some, int count, bool nowait)
+{
+	if (count == 0)
+		return;
+	if (!nowait && dlock_client_rows_lock())
+	{
+		MemoryContext part_context = AllocSetContextCreate(CurrentMemoryContext,
+														   "dlock clients",
+														   ALLOCSET_DEFAULT_SIZES);
+		MemoryContext old_context = MemoryContextSwitchTo(part_context);
+
+		dlock_client_changes_add(some, count);
+		MemoryContextSwitchTo(old_context);
+		MemoryContextDelete(part_context);
+	}
+	for (int i = 0; i < count; i++)
+	{
+		if (some[i].known && some[i].row.id != 0)
+			dlock_store_unbind(&some[i]);
+		else
+			dlock_store_bind(&some[i]);
+	}
+}
+
+/*
+ * dlock_client_batch_add gives the new clients of a part of a batch their
+ * rows, unless an earlier part has done so, and notes them in the records of
+ * the leases.  With all, that is done for every client that is owed a row,
+ * since dlock.locks is written anew.
  */
 void
 dlock_client_batch_add(DlockDatabase *db, DlockBatch *batch, bool all,
 					   bool nowait)
 {
+	int			before = clients.count;
+
 	take_new(db, batch, all);
 	if (clients.count == 0)
 		return;
-	if (!nowait && dlock_client_rows_lock())
-		dlock_client_changes_add(clients.records, clients.count);
-	for (int i = 0; i < clients.count; i++)
-	{
-		const DlockClientRecord *client = &clients.records[i];
-
-		if (client->known && client->row.id != 0)
-			dlock_store_unbind(client);
-		else
-			dlock_store_bind(client);
-	}
+	add_rows(clients.records + before, clients.count - before, nowait);
 	for (int i = 0; i < batch->nrecords; i++)
 	{
 		DlockRecord *record = &batch->records[i];

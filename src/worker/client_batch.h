@@ -11,6 +11,7 @@
 #include "shared/batch.h"
 
 /* called before the rows of a batch are written, and once it is durable */
+extern void dlock_client_batch_begin(void);
 extern void dlock_client_batch_add(DlockDatabase *db, DlockBatch *batch,
 								   bool all, bool nowait);
 extern void dlock_client_batch_added(const DlockBatch *batch);

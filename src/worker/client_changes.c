@@ -118,6 +118,8 @@ attempt(Work work, DlockClientRecord *some, int count, TimestampTz time,
 	volatile Result result = DONE;
 
 	BeginInternalSubTransaction(NULL);
+	/* what the work allocates is freed by the caller */
+	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
 		(void) set_config_option("lock_timeout", LOCK_TIMEOUT_SETTING,

@@ -3,7 +3,7 @@
  *	  The clients that the writer works on.
  *
  * A set holds the clients of a batch, or of a portion of maintenance.  It is
- * emptied and filled again, so its memory is allocated once and kept.
+ * emptied and filled again, so its memory is kept, unless it is much.
  *
  * IDENTIFICATION
  *	  src/worker/client_set.c
@@ -15,9 +15,18 @@
 #include "shared/client.h"
 #include "worker/client_set.h"
 
+/* more records than that are not kept */
+#define KEEP_MAX 4096
+
 void
 dlock_client_set_clear(DlockClientSet *set)
 {
+	if (set->capacity > KEEP_MAX)
+	{
+		pfree(set->records);
+		set->records = NULL;
+		set->capacity = 0;
+	}
 	set->count = 0;
 }
 

@@ -12,7 +12,7 @@
 
 typedef struct DlockClientSet
 {
-	DlockClientRecord *records; /* allocated for the life of the process */
+	DlockClientRecord *records; /* in TopMemoryContext */
 	int			count;
 	int			capacity;
 } DlockClientSet;

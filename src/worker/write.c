@@ -133,6 +133,34 @@ dlock_write_gather(DlockDatabase *db)
 }
 
 /*
+ * write_changes writes the rows of all slots that have changed, a part at a
+ * time, and closes the batch.  With anew, all slots are marked, and the table
+ * is empty.
+ */
+static void
+write_changes(DlockDatabase *db, bool anew, bool nowait, DlockTime late_before)
+{
+	bool		closed;
+
+	batch.note_before = dlock_client_maintenance_note_before();
+	dlock_batch_begin(&batch);
+	dlock_client_batch_begin();
+	do
+	{
+		closed = dlock_batch_collect(db, &batch, late_before);
+		if (closed)
+			DLOCK_DEBUG_POINT(DLOCK_STOP_BATCH_COLLECTED);
+		else
+			DLOCK_DEBUG_POINT(DLOCK_STOP_PART_COLLECTED);
+		dlock_client_batch_add(db, &batch, anew && batch.nparts == 1, nowait);
+		dlock_store_write(batch.records, batch.nrecords);
+		/* a later part may have the same slot, and updates its row */
+		if (!closed)
+			CommandCounterIncrement();
+	} while (!closed);
+}
+
+/*
  * dlock_write_batch makes everything durable that has changed.  With nowait it
  * does nothing if another session has the table locked.  For late_before see
  * dlock_batch_collect.
@@ -154,13 +182,8 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 		dlock_store_clear();
 		dlock_pending_mark_all(db);
 	}
-	batch.note_before = dlock_client_maintenance_note_before();
-	dlock_batch_collect(db, &batch, late_before);
-	DLOCK_DEBUG_POINT(DLOCK_STOP_BATCH_COLLECTED);
-
+	write_changes(db, anew, nowait, late_before);
 	token_upto = extend_tokens(db, &found);
-	dlock_client_batch_add(db, &batch, anew, nowait);
-	dlock_store_write(batch.records, batch.nrecords);
 
 	/*
 	 * The batches of the writer before us may be committed here and not
@@ -191,6 +214,7 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 	if (token_upto != 0)
 		raise_tokens(db, token_upto, found);
 	dlock_client_batch_added(&batch);
+	dlock_batch_end(&batch);
 	dlock_pending_publish(db, batch.number, flushed);
 }
 
