@@ -1010,7 +1010,7 @@ active proctype Monitor()
 /*
  * The server crashes, and all leases are loaded before anything else happens.
  * All holds of a lease have the mode of its row then.
- * code: restore_all, dlock_maintenance_restore, dlock_holds_restore,
+ * code: load_lease, dlock_maintenance_restore, dlock_holds_restore,
  * dlock_maintenance_start_clocks
  */
 active proctype Crash()

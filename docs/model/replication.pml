@@ -283,7 +283,7 @@ active proctype Clock()
 
 /*
  * load sets memory to what the log says; every lease has its full duration.
- * code: restore_all, dlock_maintenance_restore, dlock_maintenance_start_clocks
+ * code: load_lease, dlock_maintenance_restore, dlock_maintenance_start_clocks
  */
 inline load(k, p)
 {

@@ -160,22 +160,51 @@ from_row(const DlockRecord *record, DlockHolderCopy *copy, Now now)
 	strlcpy(copy->client, record->client, sizeof(copy->client));
 }
 
+/* a search for the holders of a resource */
+typedef struct Search
+{
+	const DlockKey *key;
+	DlockResourceCopy *copy;
+	int			capacity;		/* of the holders in the copy */
+	Now			now;
+} Search;
+
+/*
+ * add_if_holder adds the lease of a row to the copy, if it is on the resource.
+ */
+static void
+add_if_holder(const DlockImageRow *row, void *arg)
+{
+	Search	   *search = arg;
+	DlockResourceCopy *copy = search->copy;
+	const DlockKey *key = search->key;
+
+	if (row->kind != DLOCK_IMAGE_LEASE ||
+		strlen(row->record.resource) != (size_t) key->len ||
+		memcmp(row->record.resource, key->name, key->len) != 0)
+		return;
+	if (copy->nholders == search->capacity)
+	{
+		search->capacity *= 2;
+		copy->holders = repalloc(copy->holders,
+								 search->capacity * sizeof(DlockHolderCopy));
+	}
+	from_row(&row->record, &copy->holders[copy->nholders++], search->now);
+}
+
 /*
  * standby_resource collects the holders of a resource from the table's rows.
  * Returns whether there are any.
  */
 static bool
-standby_resource(const DlockImage *image, const DlockKey *key, Now now,
-				 DlockResourceCopy *copy)
+standby_resource(const DlockKey *key, Now now, DlockResourceCopy *copy)
 {
-	copy->holders = palloc(Max(image->nrecords, 1) * sizeof(DlockHolderCopy));
+	Search		search = {.key = key,.copy = copy,.capacity = 8,.now = now};
+
+	copy->holders = palloc(search.capacity * sizeof(DlockHolderCopy));
 	copy->nholders = 0;
 	copy->nwaiters = 0;
-	for (int i = 0; i < image->nrecords; i++)
-		if (strlen(image->records[i].resource) == (size_t) key->len &&
-			memcmp(image->records[i].resource, key->name, key->len) == 0)
-			from_row(&image->records[i], &copy->holders[copy->nholders++],
-					 now);
+	dlock_image_read_locks(add_if_holder, &search, NULL);
 	return copy->nholders > 0;
 }
 
@@ -239,11 +268,8 @@ read_resource(const DlockKey *key, DlockResourceCopy *copy, Now *now)
 	dlock_snapshot_init(copy);
 	if (RecoveryInProgress())
 	{
-		DlockImage	image;
-
-		dlock_image_read(&image);
 		*now = get_now();
-		return standby_resource(&image, key, *now, copy);
+		return standby_resource(key, *now, copy);
 	}
 	found = dlock_snapshot_by_name(dlock_access_gate().db, key, copy);
 	*now = get_now();
@@ -302,22 +328,34 @@ is_listed(const char *client, const DlockHolderCopy *holder)
 	return client == NULL || strcmp(client, holder->client) == 0;
 }
 
+/* a list of leases that is being made */
+typedef struct Listing
+{
+	FunctionCallInfo fcinfo;
+	const char *client;			/* NULL: leases of all clients */
+	Now			now;
+} Listing;
+
+static void
+list_row(const DlockImageRow *row, void *arg)
+{
+	const Listing *listing = arg;
+	DlockHolderCopy holder;
+
+	if (row->kind != DLOCK_IMAGE_LEASE)
+		return;
+	from_row(&row->record, &holder, listing->now);
+	if (is_listed(listing->client, &holder))
+		emit_holder(listing->fcinfo, row->record.resource, &holder, 0,
+					SOURCE_TABLE, listing->now);
+}
+
 static void
 list_table(FunctionCallInfo fcinfo, const char *client)
 {
-	Now			now = get_now();
-	DlockImage	image;
+	Listing		listing = {.fcinfo = fcinfo,.client = client,.now = get_now()};
 
-	dlock_image_read(&image);
-	for (int i = 0; i < image.nrecords; i++)
-	{
-		DlockHolderCopy holder;
-
-		from_row(&image.records[i], &holder, now);
-		if (is_listed(client, &holder))
-			emit_holder(fcinfo, image.records[i].resource, &holder, 0,
-						SOURCE_TABLE, now);
-	}
+	dlock_image_read_locks(list_row, &listing, NULL);
 }
 
 static void

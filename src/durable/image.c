@@ -16,6 +16,7 @@
 #include "access/tableam.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -54,22 +55,13 @@ read_name(Datum value, char *name)
 }
 
 /*
- * read_client notes the role of a client that may have no row of its own.
+ * read_client fills in a client from a row of dlock.locks.
  */
 static void
-read_client(const Datum *values, DlockImage *image)
+read_client(const Datum *values, DlockClientRecord *client)
 {
-	DlockClientRecord *client;
-
-	if (image->nclients == image->client_capacity)
-	{
-		image->client_capacity = Max(64, 2 * image->client_capacity);
-		image->clients = image->clients == NULL ?
-			palloc(image->client_capacity * sizeof(DlockClientRecord)) :
-			repalloc_huge(image->clients,
-						  image->client_capacity * sizeof(DlockClientRecord));
-	}
-	client = &image->clients[image->nclients++];
+	client->slot = DLOCK_NONE;
+	client->known = false;
 	client->row.id = 0;
 	client->row.role = DatumGetObjectId(values[Anum_locks_owner_role - 1]);
 	client->row.used_at = 0;
@@ -77,23 +69,12 @@ read_client(const Datum *values, DlockImage *image)
 }
 
 /*
- * read_record fills in a record from a row of dlock.locks, and returns whether
- * the row is a lease.
+ * read_lease fills in a record from a row of dlock.locks.
  */
-static bool
-read_record(HeapTuple tuple, TupleDesc desc, const AttrNumber *numbers,
-			DlockImage *image, DlockRecord *record)
+static void
+read_lease(const Datum *values, const bool *nulls, DlockRecord *record)
 {
-	Datum		values[Natts_locks];
-	bool		nulls[Natts_locks];
 	char		word[DLOCK_NAME_MAX + 1];
-
-	take_apart(&dlock_locks_shape, numbers, tuple, desc, values, nulls);
-	read_name(values[Anum_locks_status - 1], word);
-	if (strcmp(word, DLOCK_STATUS_CLIENT) == 0)
-		read_client(values, image);
-	if (strcmp(word, DLOCK_STATUS_HELD) != 0)
-		return false;
 
 	record->slot = (uint32) DatumGetInt64(values[Anum_locks_id - 1]);
 	record->held = true;
@@ -118,38 +99,82 @@ read_record(HeapTuple tuple, TupleDesc desc, const AttrNumber *numbers,
 	read_name(values[Anum_locks_scope - 1], word);
 	if (!dlock_scope_parse(word, &record->scope))
 		elog(ERROR, "unexpected scope \"%s\" in dlock.locks", word);
-	return true;
 }
 
 static void
-read_locks(DlockImage *image)
+read_row(HeapTuple tuple, TupleDesc desc, const AttrNumber *numbers,
+		 DlockImageRow *row)
 {
+	Datum		values[Natts_locks];
+	bool		nulls[Natts_locks];
+	char		status[DLOCK_NAME_MAX + 1];
+
+	take_apart(&dlock_locks_shape, numbers, tuple, desc, values, nulls);
+	read_name(values[Anum_locks_status - 1], status);
+	row->kind = DLOCK_IMAGE_EMPTY;
+	row->place = tuple->t_self;
+	if (strcmp(status, DLOCK_STATUS_CLIENT) == 0)
+	{
+		row->kind = DLOCK_IMAGE_CLIENT;
+		read_client(values, &row->client);
+	}
+	else if (strcmp(status, DLOCK_STATUS_HELD) == 0)
+	{
+		row->kind = DLOCK_IMAGE_LEASE;
+		read_lease(values, nulls, &row->record);
+	}
+}
+
+/*
+ * dlock_image_read_locks calls take for each row of dlock.locks, in no
+ * particular order, and fills in *file unless that is NULL.  An active
+ * snapshot is needed.  Throws if the table is of a version that the library
+ * does not work with.
+ *
+ * A database may have millions of leases, so nothing is kept of a row when
+ * take has returned.
+ */
+void
+dlock_image_read_locks(DlockImageTake take, void *arg, DlockImageFile *file)
+{
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext,
+													  "dlock row",
+													  ALLOCSET_DEFAULT_SIZES);
 	AttrNumber	numbers[Natts_locks];
-	Relation	rel = dlock_tables_open(&dlock_locks_shape, AccessShareLock,
-										numbers);
-	TableScanDesc scan = table_beginscan_compat(rel, GetActiveSnapshot(), 0, NULL);
+	Relation	rel;
+	TableScanDesc scan;
+	DlockImageRow row;
 	HeapTuple	tuple;
 
+	(void) dlock_extension_check(ERROR);
+	rel = dlock_tables_open(&dlock_locks_shape, AccessShareLock, numbers);
+	scan = table_beginscan_compat(rel, GetActiveSnapshot(), 0, NULL);
+	if (file != NULL)
+	{
+		file->file = dlock_tables_file(rel);
+		memcpy(file->numbers, numbers, sizeof(numbers));
+	}
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
-		if (image->nrecords == image->capacity)
-		{
-			image->capacity = Max(64, 2 * image->capacity);
-			image->records = image->records == NULL ?
-				palloc(image->capacity * sizeof(DlockRecord)) :
-				repalloc_huge(image->records,
-							  image->capacity * sizeof(DlockRecord));
-		}
-		if (read_record(tuple, RelationGetDescr(rel), numbers, image,
-						&image->records[image->nrecords]))
-			image->nrecords++;
+		MemoryContext old_context = MemoryContextSwitchTo(row_context);
+
+		/* a long value may have to be fetched or decompressed */
+		read_row(tuple, RelationGetDescr(rel), numbers, &row);
+		MemoryContextSwitchTo(old_context);
+		MemoryContextReset(row_context);
+		take(&row, arg);
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
+	MemoryContextDelete(row_context);
 }
 
-static void
-read_tokens(DlockImage *image)
+/*
+ * dlock_image_read_tokens reads dlock.token_blocks.  An active snapshot is
+ * needed.
+ */
+void
+dlock_image_read_tokens(DlockImageTokens *tokens)
 {
 	AttrNumber	numbers[Natts_token_blocks];
 	Relation	rel = dlock_tables_open(&dlock_token_blocks_shape,
@@ -159,6 +184,7 @@ read_tokens(DlockImage *image)
 	bool		own = false;
 	bool		any = false;
 
+	tokens->upto = 0;
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		Datum		values[Natts_token_blocks];
@@ -168,25 +194,10 @@ read_tokens(DlockImage *image)
 				   RelationGetDescr(rel), values, nulls);
 		any = true;
 		own |= DatumGetObjectId(values[Anum_token_blocks_database - 1]) == MyDatabaseId;
-		image->token_upto = Max(image->token_upto,
-								DatumGetInt64(values[Anum_token_blocks_upto - 1]));
+		tokens->upto = Max(tokens->upto,
+						   DatumGetInt64(values[Anum_token_blocks_upto - 1]));
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
-	image->foreign = any && !own;
-}
-
-/*
- * dlock_image_read reads all tables.  An active snapshot is needed.  Throws if
- * the tables are of a version that the library does not work with.
- */
-void
-dlock_image_read(DlockImage *image)
-{
-	(void) dlock_extension_check(ERROR);
-	memset(image, 0, sizeof(*image));
-	read_locks(image);
-	read_tokens(image);
-	for (int i = 0; i < image->nrecords; i++)
-		image->token_upto = Max(image->token_upto, image->records[i].token);
+	tokens->foreign = any && !own;
 }

@@ -48,6 +48,7 @@
 #include "base/shape.h"
 #include "durable/catalog.h"
 #include "durable/store.h"
+#include "durable/tables.h"
 
 /* the place of each slot's row; invalid: it has none */
 typedef struct Places
@@ -56,11 +57,20 @@ typedef struct Places
 	uint32		count;
 } Places;
 
+/* places of rows, in no particular order */
+typedef struct PlaceList
+{
+	ItemPointerData *items;
+	uint32		count;
+	uint32		capacity;
+} PlaceList;
+
 static Relation locks;			/* open during a batch */
 static AttrNumber locks_numbers[Natts_locks];	/* of its columns */
 static Oid	known_file;			/* the file that places refer to */
 static Places lease_places;
 static Places client_places;
+static PlaceList surplus;		/* adopted rows that are to be deleted */
 static BlockNumber pruned_block;	/* the last one pruned in this batch */
 
 /*
@@ -113,7 +123,7 @@ dlock_store_open(Oid relid, bool nowait)
 bool
 dlock_store_is_stale(void)
 {
-	return locks->rd_rel->relfilenode != known_file;
+	return dlock_tables_file(locks) != known_file;
 }
 
 void
@@ -148,23 +158,6 @@ delete_row(ItemPointer place)
 	check_changed(heap_delete_compat(locks, place, GetCurrentCommandId(true),
 									 InvalidSnapshot, true, &failure),
 				  place);
-}
-
-/*
- * dlock_store_clear deletes all rows.
- */
-void
-dlock_store_clear(void)
-{
-	TableScanDesc scan = table_beginscan_compat(locks, GetActiveSnapshot(), 0, NULL);
-	HeapTuple	tuple;
-
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-		delete_row(&tuple->t_self);
-	table_endscan(scan);
-	lease_places.count = 0;
-	client_places.count = 0;
-	known_file = locks->rd_rel->relfilenode;
 }
 
 /*
@@ -203,6 +196,121 @@ remove_row(Places *places, uint32 slot)
 		return;
 	delete_row(&places->items[slot]);
 	ItemPointerSetInvalid(&places->items[slot]);
+}
+
+/*
+ * Rows that were there before the process
+ */
+
+/*
+ * dlock_store_adopt_surplus notes that no slot has the row at a place.  It is
+ * deleted with the first batch.
+ */
+void
+dlock_store_adopt_surplus(const ItemPointerData *place)
+{
+	if (surplus.count == surplus.capacity)
+	{
+		surplus.capacity = Max(1024, 2 * surplus.capacity);
+		surplus.items = surplus.items == NULL ?
+			MemoryContextAllocHuge(TopMemoryContext,
+								   surplus.capacity * sizeof(ItemPointerData)) :
+			repalloc_huge(surplus.items,
+						  surplus.capacity * sizeof(ItemPointerData));
+	}
+	surplus.items[surplus.count++] = *place;
+}
+
+/*
+ * adopt notes where the row of a slot is.  If there was one already, because
+ * two rows exclude each other, that one is surplus.
+ */
+static void
+adopt(Places *places, uint32 slot, const ItemPointerData *place)
+{
+	if (has_place(places, slot))
+		dlock_store_adopt_surplus(&places->items[slot]);
+	*place_for(places, slot) = *place;
+}
+
+/*
+ * dlock_store_adopt_lease notes that the row at a place is that of a slot.
+ */
+void
+dlock_store_adopt_lease(uint32 slot, const ItemPointerData *place)
+{
+	adopt(&lease_places, slot, place);
+}
+
+/*
+ * dlock_store_adopt_client notes that the row at a place notes the role of a
+ * client.
+ */
+void
+dlock_store_adopt_client(uint32 slot, const ItemPointerData *place)
+{
+	adopt(&client_places, slot, place);
+}
+
+/*
+ * dlock_store_adopt_file is called when all rows of the table were adopted.
+ * Without it, what was adopted has no effect: the rows are written anew.
+ */
+void
+dlock_store_adopt_file(const DlockImageFile *file)
+{
+	known_file = file->file;
+	memcpy(locks_numbers, file->numbers, sizeof(locks_numbers));
+}
+
+/*
+ * dlock_store_has_surplus returns whether there are rows to be deleted.
+ */
+bool
+dlock_store_has_surplus(void)
+{
+	return surplus.count > 0;
+}
+
+static void
+forget_surplus(void)
+{
+	if (surplus.items != NULL)
+		pfree(surplus.items);
+	memset(&surplus, 0, sizeof(surplus));
+}
+
+/*
+ * dlock_store_delete_surplus deletes these rows.
+ */
+void
+dlock_store_delete_surplus(void)
+{
+	for (uint32 i = 0; i < surplus.count; i++)
+		delete_row(&surplus.items[i]);
+	forget_surplus();
+}
+
+/*
+ * Writing
+ */
+
+/*
+ * dlock_store_clear deletes all rows.
+ */
+void
+dlock_store_clear(void)
+{
+	TableScanDesc scan = table_beginscan_compat(locks, GetActiveSnapshot(), 0, NULL);
+	HeapTuple	tuple;
+
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+		delete_row(&tuple->t_self);
+	table_endscan(scan);
+	lease_places.count = 0;
+	client_places.count = 0;
+	forget_surplus();
+	known_file = dlock_tables_file(locks);
 }
 
 /*

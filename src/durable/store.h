@@ -13,6 +13,7 @@
 #define DLOCK_DURABLE_STORE_H
 
 #include "base/record.h"
+#include "durable/image.h"
 
 typedef enum DlockStoreStatus
 {
@@ -21,9 +22,17 @@ typedef enum DlockStoreStatus
 	DLOCK_STORE_GONE,			/* the extension was dropped */
 } DlockStoreStatus;
 
+/* called when the leases are loaded */
+extern void dlock_store_adopt_lease(uint32 slot, const ItemPointerData *place);
+extern void dlock_store_adopt_client(uint32 slot, const ItemPointerData *place);
+extern void dlock_store_adopt_surplus(const ItemPointerData *place);
+extern void dlock_store_adopt_file(const DlockImageFile *file);
+extern bool dlock_store_has_surplus(void);
+
 extern DlockStoreStatus dlock_store_open(Oid relid, bool nowait);
 extern bool dlock_store_is_stale(void);
 extern void dlock_store_clear(void);
+extern void dlock_store_delete_surplus(void);
 extern void dlock_store_barrier(void);
 extern void dlock_store_write(const DlockRecord *records, int count);
 extern void dlock_store_remove(const uint32 *slots, int count);

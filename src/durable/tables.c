@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "utils/rel.h"
 
 #include "durable/tables.h"
 
@@ -39,4 +40,14 @@ dlock_tables_check(const DlockShape *shape)
 	AttrNumber	numbers[MaxHeapAttributeNumber];
 
 	table_close(dlock_tables_open(shape, RowExclusiveLock, numbers), NoLock);
+}
+
+/*
+ * dlock_tables_file returns a number for the file that a table is in.  VACUUM
+ * FULL and the like give it another one.
+ */
+Oid
+dlock_tables_file(Relation rel)
+{
+	return rel->rd_rel->relfilenode;
 }

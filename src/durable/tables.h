@@ -15,5 +15,6 @@
 extern Relation dlock_tables_open(const DlockShape *shape, LOCKMODE lock,
 								  AttrNumber *numbers);
 extern void dlock_tables_check(const DlockShape *shape);
+extern Oid	dlock_tables_file(Relation rel);
 
 #endif							/* DLOCK_DURABLE_TABLES_H */

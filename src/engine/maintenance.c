@@ -28,26 +28,71 @@
 #define SPREAD_STEPS 1000
 
 /*
- * dlock_maintenance_restore restores a lease from its row.  Leases are
- * restored newest first, so a lease that conflicts with one that is there
- * already is out of date and is not restored.  Its session, if it had one, has
- * ended, so its clock runs.
+ * in_the_way returns a holder beside which a lease of that client and mode
+ * cannot be, the newest of them; DLOCK_NONE if there is none.
+ */
+static uint32
+in_the_way(const DlockResource *res, uint32 client, DlockMode mode)
+{
+	uint32		newest = DLOCK_NONE;
+
+	for (uint32 idx = res->holders; idx != DLOCK_NONE;
+		 idx = dlock_table_lease(idx)->next)
+	{
+		const DlockLease *lease = dlock_table_lease(idx);
+
+		if ((lease->client == client ||
+			 dlock_mode_conflicts(lease->mode, mode)) &&
+			(newest == DLOCK_NONE ||
+			 lease->token > dlock_table_lease(newest)->token))
+			newest = idx;
+	}
+	return newest;
+}
+
+/*
+ * restore_slot makes a reserved slot a holder, as the record says.  The caller
+ * holds the partition lock exclusively.
+ */
+static void
+restore_slot(uint32 idx, uint32 resource, uint32 hash,
+			 const DlockRecord *record, uint32 client, DlockWakeups *wakeups)
+{
+	DlockLease *lease = dlock_table_lease(idx);
+	DlockHold	hold = {.duration = record->duration,.scope = record->scope};
+
+	dlock_lease_prepare(idx, hash, client, record->mode, 0, &hold);
+	dlock_lease_grant(resource, idx, wakeups);
+	lease->token = record->token;
+	dlock_client_restore_age(client, record->token);
+	dlock_holds_restore(lease, record->mode, record->hold_count);
+	lease->row_mode = record->mode;
+	lease->acquired_at = record->acquired_at;
+	lease->state = DLOCK_LEASE_HELD;
+	lease->durable = true;
+	lease->promised = true;
+	lease->written = true;
+}
+
+/*
+ * dlock_maintenance_restore restores a lease from its row, and sets *slot to
+ * its slot.  Its session, if it had one, has ended, so its clock runs.
+ *
+ * Rows come in any order.  Of two leases that exclude each other the older one
+ * is out of date.  If the one in the way is the older, it is ended, *outdated
+ * is its token, and the caller calls again: there may be more.
  */
 DlockRestoreResult
 dlock_maintenance_restore(DlockDatabase *db, const DlockRecord *record,
-						  uint32 client)
+						  uint32 client, uint32 *slot, int64 *outdated)
 {
-	DlockHold	hold = {0};
-	DlockKey	key;
+	DlockKey	key = dlock_key_make(db->dboid, record->resource,
+									 (int) strlen(record->resource));
 	DlockWakeups wakeups;
 	uint32		resource;
+	uint32		other = DLOCK_NONE;
 	uint32		idx;
 	DlockRestoreResult result = DLOCK_RESTORED;
-
-	key = dlock_key_make(db->dboid, record->resource,
-						 (int) strlen(record->resource));
-	hold.duration = record->duration;
-	hold.scope = record->scope;
 
 	idx = dlock_slots_get_lease(db);
 	if (idx == DLOCK_NONE)
@@ -55,34 +100,28 @@ dlock_maintenance_restore(DlockDatabase *db, const DlockRecord *record,
 	dlock_wakeups_init(&wakeups, db);
 	dlock_partition_lock(key.hash, DLOCK_LOCK_WRITE);
 	resource = dlock_resource_find(&key);
-	if (resource == DLOCK_NONE)
+	if (resource != DLOCK_NONE)
+		other = in_the_way(dlock_table_resource(resource), client,
+						   record->mode);
+	else
 		resource = dlock_resource_create(&key, db->slot);
 	if (resource == DLOCK_NONE)
 		result = DLOCK_RESTORE_NO_SLOT;
-	else if (dlock_lease_conflicts(dlock_table_resource(resource), record->mode,
-								   DLOCK_NONE) ||
-			 dlock_lease_of_client(dlock_table_resource(resource), client) != DLOCK_NONE)
-		result = DLOCK_RESTORE_CONFLICT;
+	else if (other != DLOCK_NONE)
+	{
+		*outdated = Min(record->token, dlock_table_lease(other)->token);
+		result = *outdated == record->token ?
+			DLOCK_RESTORE_OUTDATED : DLOCK_RESTORE_AGAIN;
+	}
 
 	if (result == DLOCK_RESTORED)
-	{
-		DlockLease *lease = dlock_table_lease(idx);
-
-		dlock_lease_prepare(idx, key.hash, client, record->mode, 0, &hold);
-		dlock_lease_grant(resource, idx, &wakeups);
-		lease->token = record->token;
-		dlock_client_set_start_token(client, record->token);
-		dlock_holds_restore(lease, record->mode, record->hold_count);
-		lease->row_mode = record->mode;
-		lease->acquired_at = record->acquired_at;
-		lease->state = DLOCK_LEASE_HELD;
-		lease->durable = true;
-		lease->promised = true;
-		lease->written = true;
-	}
+		restore_slot(idx, resource, key.hash, record, client, &wakeups);
 	else
 		dlock_slots_put_lease(db, idx, dlock_clock_now());
+	if (result == DLOCK_RESTORE_AGAIN)
+		dlock_transition_end(other, DLOCK_END_UNTOLD, &wakeups);
 	dlock_partition_unlock(key.hash);
+	*slot = idx;
 	return result;
 }
 

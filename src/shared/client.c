@@ -350,14 +350,16 @@ dlock_client_add_lease(uint32 idx, int64 token)
 }
 
 /*
- * dlock_client_set_start_token sets the token that stands for the client's
- * age.  For leases that are restored newest first: the last call has the
- * oldest.
+ * dlock_client_restore_age is called when a lease of a client has been loaded
+ * and counted.  Leases are loaded in any order; the oldest one stands for the
+ * client's age.
  */
 void
-dlock_client_set_start_token(uint32 idx, int64 token)
+dlock_client_restore_age(uint32 idx, int64 token)
 {
-	pg_atomic_write_u64(&clients[idx].start_token, (uint64) token);
+	if (pg_atomic_read_u32(&clients[idx].held) == 1 ||
+		token < (int64) pg_atomic_read_u64(&clients[idx].start_token))
+		pg_atomic_write_u64(&clients[idx].start_token, (uint64) token);
 }
 
 /*

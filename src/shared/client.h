@@ -62,7 +62,7 @@ extern void dlock_client_pin(uint32 idx);
 extern void dlock_client_unpin(uint32 idx);
 extern DlockClient *dlock_client_at(uint32 idx);
 extern void dlock_client_add_lease(uint32 idx, int64 token);
-extern void dlock_client_set_start_token(uint32 idx, int64 token);
+extern void dlock_client_restore_age(uint32 idx, int64 token);
 extern void dlock_client_drop_lease(uint32 idx);
 extern int64 dlock_client_start_token(uint32 idx);
 

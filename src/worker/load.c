@@ -2,9 +2,10 @@
  * load.c
  *	  How the writer loads the leases of its database.
  *
- * A writer that finds the gate shut loads: it reads all rows in one
- * transaction, puts them into shared memory, and opens the gate.  A writer
- * that finds it open follows one that failed, and loads nothing, since memory
+ * A writer that finds the gate shut loads: it reads the rows one after the
+ * other in one transaction, puts each lease into shared memory, and opens the
+ * gate.  The rows stay as they are, and the store adopts them.  A writer that
+ * finds the gate open follows one that failed, and loads nothing, since memory
  * is newer than the tables.
  *
  * IDENTIFICATION
@@ -19,6 +20,7 @@
 #include "base/debug_point.h"
 #include "durable/extension.h"
 #include "durable/image.h"
+#include "durable/store.h"
 #include "engine/maintenance.h"
 #include "shared/client.h"
 #include "shared/pending.h"
@@ -26,26 +28,25 @@
 #include "worker/worker.h"
 #include "worker/writer.h"
 
-/*
- * newest_first compares two records for qsort.
- */
-static int
-newest_first(const void *a, const void *b)
+/* loading under way */
+typedef struct Loading
 {
-	int64		left = ((const DlockRecord *) a)->token;
-	int64		right = ((const DlockRecord *) b)->token;
+	DlockDatabase *db;
+	uint32		epoch;
+	bool		foreign;		/* the leases are another database's */
+	int64		token_upto;
+	int			count;			/* leases loaded */
+} Loading;
 
-	return left < right ? 1 : left > right ? -1 : 0;
-}
+/* shared memory has some of the leases, and the gate is shut */
+static bool half_loaded = false;
 
 /*
  * report_no_room raises the error that shared memory cannot hold the leases.
  */
 static void
-report_no_room(DlockDatabase *db)
+report_no_room(void)
 {
-	/* leave the slots to other databases */
-	dlock_maintenance_purge(db);
 	ereport(ERROR,
 			(errcode(ERRCODE_OUT_OF_MEMORY),
 			 errmsg("could not load the leases of database \"%s\"",
@@ -55,77 +56,133 @@ report_no_room(DlockDatabase *db)
 }
 
 /*
- * restore_client makes a client, or finds it by name, and returns it pinned.
+ * load_client makes a client, or finds it by name, and returns it pinned.
  */
 static uint32
-restore_client(DlockDatabase *db, const char *name, const DlockClientRow *row,
-			   bool named, uint32 epoch)
+load_client(const Loading *loading, const char *name,
+			const DlockClientRow *row, bool named)
 {
-	DlockKey	key = dlock_key_make(db->dboid, name, (int) strlen(name));
+	DlockKey	key = dlock_key_make(loading->db->dboid, name,
+									 (int) strlen(name));
 	bool		created;
-	uint32		client = dlock_client_create(&key, epoch, row, named, NULL,
-											 &created);
+	uint32		client = dlock_client_create(&key, loading->epoch, row, named,
+											 NULL, &created);
 
 	if (client == DLOCK_NONE)
-		report_no_room(db);
+		report_no_room();
 	return client;
 }
 
-/*
- * restore_lease puts the lease of a row into memory.
- */
 static void
-restore_lease(DlockDatabase *db, const DlockRecord *record, uint32 epoch)
+report_outdated(const DlockRecord *record, int64 token)
 {
-	DlockClientRow row = {.id = record->client_id,.role = record->role,.used_at = 0};
-	uint32		client = restore_client(db, record->client, &row,
-										record->client_id != 0 ||
-										record->client_is_new,
-										epoch);
-	DlockRestoreResult result = dlock_maintenance_restore(db, record, client);
-
-	dlock_client_unpin(client);
-	if (result == DLOCK_RESTORE_NO_SLOT)
-		report_no_room(db);
-	if (result == DLOCK_RESTORE_CONFLICT)
-		ereport(WARNING,
-				(errmsg("lease on resource \"%s\" with token %lld is out of date and was not loaded",
-						record->resource, (long long) record->token)));
+	ereport(WARNING,
+			(errmsg("lease on resource \"%s\" with token %lld is out of date and was not loaded",
+					record->resource, (long long) token)));
 }
 
 /*
- * restore_all puts all leases and clients into memory.
+ * load_lease puts the lease of a row into memory.  If the lease is out of
+ * date, its row is to be deleted.
+ */
+static void
+load_lease(Loading *loading, const DlockImageRow *row)
+{
+	const DlockRecord *record = &row->record;
+	DlockClientRow client_row = {.id = record->client_id,.role = record->role};
+	uint32		client = load_client(loading, record->client, &client_row,
+									 record->client_id != 0 ||
+									 record->client_is_new);
+	DlockRestoreResult result;
+	uint32		slot;
+	int64		outdated;
+
+	do
+	{
+		result = dlock_maintenance_restore(loading->db, record, client,
+										   &slot, &outdated);
+		if (result == DLOCK_RESTORE_OUTDATED || result == DLOCK_RESTORE_AGAIN)
+			report_outdated(record, outdated);
+	} while (result == DLOCK_RESTORE_AGAIN);
+	if (result == DLOCK_RESTORE_NO_SLOT)
+		report_no_room();
+
+	if (result == DLOCK_RESTORED)
+	{
+		loading->count++;
+		dlock_store_adopt_lease(slot, &row->place);
+		/* it may have a row by now that this one does not show */
+		if (record->client_is_new)
+			dlock_client_owe(client);
+	}
+	else
+		dlock_store_adopt_surplus(&row->place);
+	dlock_client_unpin(client);
+}
+
+/*
+ * load_row puts what a row says into memory.
  *
  * If this database is a copy of another one, the leases belong to that
  * database and are left out.  The clients belong to the copy as well, also
  * those that have no row of their own yet.
  */
 static void
-restore_all(DlockDatabase *db, DlockImage *image)
+load_row(const DlockImageRow *row, void *arg)
 {
-	uint32		epoch;
+	Loading    *loading = arg;
 
-	/* what an attempt that failed half way has left behind */
-	dlock_maintenance_purge(db);
-	epoch = dlock_database_new_epoch(db);
-	for (int i = 0; i < image->nclients; i++)
+	if (row->kind == DLOCK_IMAGE_CLIENT)
 	{
-		uint32		client = restore_client(db, image->clients[i].name,
-											&image->clients[i].row, true,
-											epoch);
+		uint32		client = load_client(loading, row->client.name,
+										 &row->client.row, true);
 
 		dlock_client_owe(client);
+		dlock_store_adopt_client(client, &row->place);
 		dlock_client_unpin(client);
+		return;
 	}
-	if (!image->foreign && image->nrecords > 0)
-	{
-		qsort(image->records, image->nrecords, sizeof(DlockRecord),
-			  newest_first);
-		for (int i = 0; i < image->nrecords; i++)
-			restore_lease(db, &image->records[i], epoch);
-	}
-	pg_atomic_write_u64(&db->next_token, image->token_upto);
-	pg_atomic_write_u64(&db->token_limit, image->token_upto);
+	if (row->kind == DLOCK_IMAGE_LEASE)
+		loading->token_upto = Max(loading->token_upto, row->record.token);
+	if (row->kind == DLOCK_IMAGE_LEASE && !loading->foreign)
+		load_lease(loading, row);
+	else
+		dlock_store_adopt_surplus(&row->place);
+}
+
+/*
+ * load_rows puts everything into memory that the tables say.
+ */
+static void
+load_rows(Loading *loading)
+{
+	DlockImageTokens tokens;
+	DlockImageFile file;
+
+	/* what an attempt that failed half way has left behind */
+	dlock_maintenance_purge(loading->db);
+	loading->epoch = dlock_database_new_epoch(loading->db);
+	half_loaded = true;
+	dlock_image_read_tokens(&tokens);
+	loading->foreign = tokens.foreign;
+	loading->token_upto = tokens.upto;
+	dlock_image_read_locks(load_row, loading, &file);
+	dlock_store_adopt_file(&file);
+	pg_atomic_write_u64(&loading->db->next_token, loading->token_upto);
+	pg_atomic_write_u64(&loading->db->token_limit, loading->token_upto);
+}
+
+/*
+ * dlock_load_undo is called when the process ends.  If it has loaded some
+ * leases and not opened the gate, it gives their slots back, since they may be
+ * all that other databases could use.
+ */
+void
+dlock_load_undo(DlockDatabase *db)
+{
+	if (half_loaded)
+		dlock_maintenance_purge(db);
+	half_loaded = false;
 }
 
 /*
@@ -175,8 +232,7 @@ dlock_load_recheck(DlockDatabase *db)
 void
 dlock_load_all(DlockDatabase *db)
 {
-	DlockImage	image;
-	int			count;
+	Loading		loading = {.db = db};
 
 	dlock_worker_begin_transaction();
 	if (pg_atomic_read_u32(&db->open) == 0)
@@ -192,15 +248,16 @@ dlock_load_all(DlockDatabase *db)
 		dlock_worker_end_transaction();
 		return;
 	}
-	dlock_image_read(&image);
-	restore_all(db, &image);
-	count = image.foreign ? 0 : image.nrecords;
+	load_rows(&loading);
 	dlock_worker_end_transaction();
 
 	DLOCK_DEBUG_POINT(DLOCK_STOP_LEASES_LOADED);
 	dlock_maintenance_start_clocks(db);
 	while (!dlock_database_open(db))
 		dlock_load_recheck(db);
-	if (count > 0)
-		ereport(LOG, (errmsg("dlock loaded %d leases", count)));
+	half_loaded = false;
+	if (dlock_store_has_surplus())
+		dlock_pending_wake_writer(db, true);
+	if (loading.count > 0)
+		ereport(LOG, (errmsg("dlock loaded %d leases", loading.count)));
 }

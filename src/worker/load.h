@@ -11,6 +11,7 @@
 #include "shared/database.h"
 
 extern void dlock_load_all(DlockDatabase *db);
+extern void dlock_load_undo(DlockDatabase *db);
 extern void dlock_load_check_extension(DlockDatabase *db);
 extern void dlock_load_recheck(DlockDatabase *db);
 

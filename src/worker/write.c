@@ -37,6 +37,7 @@
 #define GATHER_MAX 8
 
 static DlockBatch batch;
+static bool any_published = false;	/* a batch of this process */
 
 /* slots taken out of the free list, whose rows are being deleted */
 static uint32 trimmed[DLOCK_WRITE_TRIM_MAX];
@@ -182,6 +183,8 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 		dlock_store_clear();
 		dlock_pending_mark_all(db);
 	}
+	else
+		dlock_store_delete_surplus();
 	write_changes(db, anew, nowait, late_before);
 	token_upto = extend_tokens(db, &found);
 
@@ -189,7 +192,7 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 	 * The batches of the writer before us may be committed here and not
 	 * confirmed.  Publishing ours publishes them as well.
 	 */
-	if (batch.barrier || anew)
+	if (batch.barrier || !any_published)
 		dlock_store_barrier();
 	dlock_store_close();
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_WRITTEN);
@@ -216,6 +219,7 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 	dlock_client_batch_added(&batch);
 	dlock_batch_end(&batch);
 	dlock_pending_publish(db, batch.number, flushed);
+	any_published = true;
 }
 
 /*

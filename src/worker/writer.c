@@ -165,6 +165,7 @@ detach_writer(int code, Datum arg)
 {
 	dlock_pending_flush_ends(db);
 	dlock_write_put_back(db);
+	dlock_load_undo(db);
 	dlock_database_detach(db, MyProcPid, !finished);
 }
 
