@@ -126,15 +126,17 @@ dlock_maintenance_restore(DlockDatabase *db, const DlockRecord *record,
 }
 
 /*
- * dlock_maintenance_start_clocks gives every restored lease its full duration
- * from now.  A slot that is not ours can get a lease of another database and
- * partition at any moment: see dlock_lookup_find_slot.
+ * dlock_maintenance_start_clocks gives every restored lease its full duration,
+ * and a tenth of it at most, less the time for which no session has used the
+ * database.  A lease that has run out in that time ends at once.  A slot that
+ * is not ours can get a lease of another database and partition at any moment:
+ * see dlock_lookup_find_slot.
  */
 void
 dlock_maintenance_start_clocks(DlockDatabase *db)
 {
 	uint32		used = dlock_slots_leases_used();
-	DlockTime	now = dlock_clock_now();
+	DlockTime	start = dlock_clock_now() - dlock_database_unused_for(db);
 
 	for (uint32 i = 0; i < used; i++)
 	{
@@ -146,7 +148,7 @@ dlock_maintenance_start_clocks(DlockDatabase *db)
 		held = *(volatile uint8 *) &lease->state == DLOCK_LEASE_HELD;
 		pg_read_barrier();
 		if (held && lease->hash == hash && lease->database == db->slot)
-			dlock_lease_restart_clock(i, dlock_clock_after(now,
+			dlock_lease_restart_clock(i, dlock_clock_after(start,
 														   lease->duration / 10 *
 														   (i % SPREAD_STEPS) / SPREAD_STEPS));
 		dlock_partition_unlock(hash);

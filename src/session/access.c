@@ -41,6 +41,12 @@
 /* how long a call waits for the writer to load the leases */
 #define READY_TIMEOUT (15 * USECS_PER_SEC)
 
+/*
+ * The same while the server has no worker slot for the writer.  Slots that
+ * parallel queries have taken are free again soon.
+ */
+#define WORKER_TIMEOUT (3 * USECS_PER_SEC)
+
 typedef struct Pinned
 {
 	bool		valid;
@@ -175,15 +181,31 @@ not_ready(const char *detail, const char *hint)
 }
 
 /*
+ * gave_up raises the error that the leases were not loaded in time.
+ */
+static void
+gave_up(DlockDatabase *db)
+{
+	if (dlock_database_lacks_worker(db))
+		not_ready("The server has no free worker slot for the writer process.",
+				  "You might need to increase \"max_worker_processes\".");
+	not_ready("The writer process has not loaded the leases yet.",
+			  "See the server log.");
+}
+
+/*
  * wait_for_gate waits until the leases of this database are loaded, and then
- * sets my_gate.  Throws if that takes longer than READY_TIMEOUT, or if the
- * library does not work with the extension's version; then no writer opens
- * the gate, so that calls that find it open need not look.
+ * sets my_gate.  Throws if that takes longer than READY_TIMEOUT, if there is
+ * no worker slot for WORKER_TIMEOUT, or if the library does not work with the
+ * extension's version; then no writer opens the gate, so that calls that find
+ * it open need not look.
  */
 static void
 wait_for_gate(void)
 {
-	DlockTime	until = dlock_clock_after(dlock_clock_now(), READY_TIMEOUT);
+	DlockTime	now = dlock_clock_now();
+	DlockTime	until = dlock_clock_after(now, READY_TIMEOUT);
+	DlockTime	worker_until = dlock_clock_after(now, WORKER_TIMEOUT);
 	DlockDatabase *db;
 	uint32		epoch;
 
@@ -199,9 +221,9 @@ wait_for_gate(void)
 					  "You might need to increase \"dlock.max_databases\".");
 		if (epoch != 0)
 			break;
-		if (!dlock_database_wait(until))
-			not_ready("The writer process has not loaded the leases yet.",
-					  "See the server log. You might need to increase \"max_worker_processes\".");
+		if (!dlock_database_wait(dlock_database_lacks_worker(db) ?
+								 worker_until : until))
+			gave_up(db);
 		CHECK_FOR_INTERRUPTS();
 	}
 	dlock_database_wait_done();

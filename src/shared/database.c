@@ -2,8 +2,11 @@
  * database.c
  *	  The registry of databases that use dlock, and each one's shared state.
  *
- * An entry lives from the moment a process believes that a database has the
- * extension until its writer has found that it has not.  In between the entry
+ * An entry lives from the first use of the extension in a database since the
+ * server was started until the writer has found that the extension is not
+ * there.  A database that no session uses has no entry, and no writer; its
+ * leases stay in the table, and run out there (dlock_database_unused_for).
+ * In between the entry
  * is shut (the leases are not loaded yet) or open.  If a writer fails, an open
  * entry stays open, since memory is newer than the tables: requests are served
  * until they need a row to be flushed.
@@ -39,6 +42,8 @@
 typedef struct Control
 {
 	uint32		next_epoch;		/* under the control lock */
+	DlockTime	ready_since;	/* when the first launcher attached; 0: there
+								 * was none; under the control lock */
 	pg_atomic_uint32 launcher_procno;	/* DLOCK_NONE: not running */
 	ConditionVariable changed;	/* an entry opened, shut or lost its writer */
 	DlockDatabase databases[FLEXIBLE_ARRAY_MEMBER];
@@ -159,6 +164,8 @@ find_entry(Oid dboid, bool create)
 	unused->recheck = false;
 	unused->stops = 0;
 	unused->retry_at = 0;
+	unused->no_worker = false;
+	unused->unused_for = 0;
 	unused->name[0] = '\0';
 	return unused;
 }
@@ -196,6 +203,8 @@ dlock_database_want(Oid dboid, uint32 *epoch)
 	if (db != NULL)
 	{
 		news = !db->wanted;
+		if (news && control->ready_since != 0)
+			db->unused_for = dlock_clock_now() - control->ready_since;
 		db->wanted = true;
 		if (pg_atomic_read_u32(&db->open) != 0)
 			*epoch = pg_atomic_read_u32(&db->epoch);
@@ -204,6 +213,22 @@ dlock_database_want(Oid dboid, uint32 *epoch)
 	if (news)
 		wake_launcher();
 	return db;
+}
+
+/*
+ * dlock_database_lacks_worker returns whether the database has no writer
+ * because the server has no worker slot for it.
+ */
+bool
+dlock_database_lacks_worker(DlockDatabase *db)
+{
+	bool		lacks;
+
+	LWLockAcquire(control_lock, LW_SHARED);
+	lacks = db->no_worker ||
+		pg_atomic_read_u32(&control->launcher_procno) == DLOCK_NONE;
+	LWLockRelease(control_lock);
+	return lacks;
 }
 
 /*
@@ -362,6 +387,7 @@ dlock_database_attach(Oid dboid, int pid, int procno, const char *name)
 	{
 		db->writer = DLOCK_WRITER_RUNNING;
 		db->writer_pid = pid;
+		db->no_worker = false;
 		strlcpy(db->name, name, sizeof(db->name));
 		pg_atomic_write_u32(&db->writer_procno, procno);
 		if (pg_atomic_read_u32(&db->open) == 0 &&
@@ -444,6 +470,22 @@ dlock_database_new_epoch(DlockDatabase *db)
 }
 
 /*
+ * dlock_database_unused_for returns for how long the server was ready and no
+ * session used the database.  The clocks of its leases have run meanwhile: its
+ * holders could have renewed them.
+ */
+DlockTime
+dlock_database_unused_for(DlockDatabase *db)
+{
+	DlockTime	unused_for;
+
+	LWLockAcquire(control_lock, LW_SHARED);
+	unused_for = db->unused_for;
+	LWLockRelease(control_lock);
+	return unused_for;
+}
+
+/*
  * dlock_database_open opens the gate: all leases are loaded.  Returns false if
  * the writer must check for its extension first: it may have been replaced.
  * No backend waits for a batch while the gate is shut, so "urgent" and
@@ -461,6 +503,7 @@ dlock_database_open(DlockDatabase *db)
 		pg_atomic_write_u32(&db->urgent, 0);
 		pg_atomic_write_u32(&db->barrier, 0);
 		pg_atomic_write_u32(&db->open, 1);
+		db->unused_for = 0;
 	}
 	LWLockRelease(control_lock);
 	if (opened)
@@ -515,6 +558,8 @@ dlock_database_attach_launcher(int procno)
 		if (control->databases[i].writer == DLOCK_WRITER_STARTING)
 			control->databases[i].writer = DLOCK_WRITER_NONE;
 	pg_atomic_write_u32(&control->launcher_procno, procno);
+	if (control->ready_since == 0)
+		control->ready_since = dlock_clock_now();
 	LWLockRelease(control_lock);
 	ConditionVariableBroadcast(&control->changed);
 }
@@ -570,13 +615,15 @@ dlock_database_start_due(DlockDatabase *db, DlockTime now, DlockTime *next)
  * the process ended before it attached.
  */
 void
-dlock_database_start_failed(DlockDatabase *db, Oid dboid, DlockTime retry_at)
+dlock_database_start_failed(DlockDatabase *db, Oid dboid, DlockTime retry_at,
+							bool no_worker)
 {
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
 	if (db->dboid == dboid && db->writer == DLOCK_WRITER_STARTING)
 	{
 		db->writer = DLOCK_WRITER_NONE;
 		db->retry_at = retry_at;
+		db->no_worker = no_worker;
 		give_up_entry(db);
 	}
 	LWLockRelease(control_lock);

@@ -58,6 +58,10 @@ typedef struct DlockDatabase
 	bool		recheck;		/* the writer is to check whether it is */
 	int			stops;			/* commands that keep the writer stopped */
 	DlockTime	retry_at;		/* no writer is started before that */
+	bool		no_worker;		/* the last start found no worker slot */
+	DlockTime	unused_for;		/* for so long the server was ready before a
+								 * session used the database for the first
+								 * time; 0 once its leases are loaded */
 	char		name[NAMEDATALEN];	/* as of when its writer attached */
 	Oid			relation;		/* dlock.locks that memory is about; written
 								 * by the writer while the gate is shut */
@@ -113,6 +117,7 @@ typedef struct DlockDatabase
 
 /* called by backends */
 extern DlockDatabase *dlock_database_want(Oid dboid, uint32 *epoch);
+extern bool dlock_database_lacks_worker(DlockDatabase *db);
 extern bool dlock_database_is_open(DlockDatabase *db, uint32 epoch);
 extern bool dlock_database_wait(DlockTime until);
 extern void dlock_database_wait_done(void);
@@ -132,6 +137,7 @@ extern bool dlock_database_wants_recheck(DlockDatabase *db);
 extern bool dlock_database_take_recheck(DlockDatabase *db);
 extern uint32 dlock_database_new_epoch(DlockDatabase *db);
 extern bool dlock_database_open(DlockDatabase *db);
+extern DlockTime dlock_database_unused_for(DlockDatabase *db);
 extern void dlock_database_shut(DlockDatabase *db);
 extern void dlock_database_forget(DlockDatabase *db);
 
@@ -142,7 +148,7 @@ extern DlockDatabase *dlock_database_at(int slot);
 extern Oid	dlock_database_start_due(DlockDatabase *db, DlockTime now,
 									 DlockTime *next);
 extern void dlock_database_start_failed(DlockDatabase *db, Oid dboid,
-										DlockTime retry_at);
+										DlockTime retry_at, bool no_worker);
 
 /* called to report that a writer has had work for too long */
 extern void dlock_database_report_writer(DlockDatabase *db,

@@ -32,8 +32,8 @@
 #include "storage/ipc.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
-#include "utils/memutils.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/syscache.h"
 
 #include "base/clock.h"
@@ -55,9 +55,6 @@ static Oid	relation_dropped = InvalidOid;
 
 /* databases whose writers the current transaction has stopped */
 static List *stopped = NIL;
-
-/* the database that the current transaction has created */
-static Oid	created_database = InvalidOid;
 
 static bool
 may_create_databases(void)
@@ -187,24 +184,6 @@ call_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 								params, environment, dest, completion);
 }
 
-/* what must be known of a command after it is done */
-typedef struct Command
-{
-	bool		discards_all;
-	char		creates_database[NAMEDATALEN];	/* empty: none */
-} Command;
-
-static void
-look_at(Node *statement, Command *command)
-{
-	memset(command, 0, sizeof(*command));
-	if (IsA(statement, CreatedbStmt))
-		strlcpy(command->creates_database,
-				castNode(CreatedbStmt, statement)->dbname, NAMEDATALEN);
-	command->discards_all = IsA(statement, DiscardStmt) &&
-		castNode(DiscardStmt, statement)->target == DISCARD_ALL;
-}
-
 /*
  * utility does what is to be done before and after a command.
  *
@@ -220,9 +199,9 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 {
 	Node	   *statement = pstmt->utilityStmt;
 	Oid			dboid = InvalidOid;
-	Command		command;
+	bool		discards_all = IsA(statement, DiscardStmt) &&
+		castNode(DiscardStmt, statement)->target == DISCARD_ALL;
 
-	look_at(statement, &command);
 	/* these commands run in a transaction, so the catalogs can be read */
 	if (!RecoveryInProgress() && IsTransactionState() &&
 		(IsA(statement, DropdbStmt) || IsA(statement, RenameStmt) ||
@@ -233,12 +212,7 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	call_utility(pstmt, query_string, read_only_tree, context, params,
 				 environment, dest, completion);
 
-	if (command.creates_database[0] != '\0')
-	{
-		CommandCounterIncrement();
-		created_database = get_database_oid(command.creates_database, true);
-	}
-	if (command.discards_all)
+	if (discards_all)
 	{
 		dlock_session_holds_end();
 		dlock_access_forget();
@@ -290,9 +264,6 @@ at_end(bool committed)
 	foreach(cell, stopped)
 		if (lfirst(cell) != NULL)
 		dlock_database_resume((DlockDatabase *) lfirst(cell));
-	/* it may be a copy of a database that has the extension */
-	if (committed && OidIsValid(created_database))
-		dlock_database_recheck(created_database);
 	if (committed && extension_changed)
 	{
 		/*
@@ -305,7 +276,6 @@ at_end(bool committed)
 			dlock_database_shut_if(MyDatabaseId, relation_dropped);
 	}
 	stopped = NIL;
-	created_database = InvalidOid;
 	extension_changed = false;
 	relation_dropped = InvalidOid;
 }

@@ -2,10 +2,11 @@
  * launcher.c
  *	  The process that starts a writer in every database that uses dlock.
  *
- * Whether a database has the extension can only be seen from inside.  So at
- * server start every database gets a writer, and a writer that does not find
- * the extension exits at once.  Later, CREATE EXTENSION or the first call in a
- * database makes an entry in the registry and wakes the launcher.
+ * Whether a database has the extension can only be seen from inside, and a
+ * server may have hundreds of databases.  So a writer is started when a session
+ * uses dlock in a database for the first time since the server was started:
+ * CREATE EXTENSION or the first call makes an entry in the registry and wakes
+ * the launcher.  A writer that does not find the extension exits at once.
  *
  *	  registry entry: NONE -> STARTING (launcher) -> RUNNING -> NONE (writer)
  *					  STARTING -> NONE (launcher: it ended before it attached)
@@ -15,13 +16,7 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/heapam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -30,7 +25,6 @@
 #include "storage/proc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "base/clock.h"
 #include "base/compat.h"
@@ -52,59 +46,11 @@ typedef struct Start
 } Start;
 
 static Start *starts;			/* by registry entry */
-static List *unprobed = NIL;	/* databases that have had no writer yet */
 
 static void
 detach_launcher(int code, Datum arg)
 {
 	dlock_database_detach_launcher();
-}
-
-/*
- * list_databases notes all databases that can have a writer.
- */
-static void
-list_databases(void)
-{
-	Relation	rel;
-	TableScanDesc scan;
-	HeapTuple	tuple;
-	MemoryContext old_context;
-
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	rel = table_open(DatabaseRelationId, AccessShareLock);
-	scan = table_beginscan_catalog(rel, 0, NULL);
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-	{
-		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
-
-		if (!form->datallowconn)
-			continue;
-		old_context = MemoryContextSwitchTo(TopMemoryContext);
-		unprobed = lappend_oid(unprobed, form->oid);
-		MemoryContextSwitchTo(old_context);
-	}
-	table_endscan(scan);
-	table_close(rel, AccessShareLock);
-	CommitTransactionCommand();
-}
-
-/*
- * want_unprobed puts databases into the registry as long as it has room.  The
- * others follow when entries become free.
- */
-static void
-want_unprobed(void)
-{
-	while (unprobed != NIL)
-	{
-		uint32		epoch;
-
-		if (dlock_database_want(linitial_oid(unprobed), &epoch) == NULL)
-			return;
-		unprobed = list_delete_first(unprobed);
-	}
 }
 
 /*
@@ -162,7 +108,8 @@ watch_start(int slot)
 		GetBackgroundWorkerPid(start->handle, &pid) != BGWH_STOPPED)
 		return false;
 	dlock_database_start_failed(dlock_database_at(slot), start->dboid,
-								dlock_clock_after(dlock_clock_now(), RETRY_TIME));
+								dlock_clock_after(dlock_clock_now(), RETRY_TIME),
+								false);
 	pfree(start->handle);
 	start->handle = NULL;
 	return true;
@@ -199,11 +146,11 @@ serve_entry(int slot, DlockTime *next)
 		/* dropped: no session is connected to it */
 		dlock_maintenance_purge(db);
 		dlock_database_forget(db);
-		dlock_database_start_failed(db, dboid, retry_at);
+		dlock_database_start_failed(db, dboid, retry_at, false);
 	}
 	else if (!start_writer(&starts[slot], dboid, name))
 	{
-		dlock_database_start_failed(db, dboid, retry_at);
+		dlock_database_start_failed(db, dboid, retry_at, true);
 		*next = Min(*next, retry_at);
 		if (starts[slot].complained != dboid)
 			ereport(LOG,
@@ -231,7 +178,6 @@ dlock_launcher_main(Datum main_arg)
 	starts = MemoryContextAllocZero(TopMemoryContext,
 									dlock_max_databases * sizeof(Start));
 	pgstat_report_activity(STATE_IDLE, NULL);
-	list_databases();
 
 	while (!ShutdownRequestPending)
 	{
@@ -239,7 +185,6 @@ dlock_launcher_main(Datum main_arg)
 		bool		again = false;
 
 		dlock_worker_serve_signals();
-		want_unprobed();
 		for (int i = 0; i < dlock_max_databases; i++)
 			again |= serve_entry(i, &next);
 		/* sleep only after a pass that has waited for nothing */

@@ -23,6 +23,7 @@
 #include "durable/store.h"
 #include "engine/maintenance.h"
 #include "shared/client.h"
+#include "shared/partition.h"
 #include "shared/pending.h"
 #include "worker/load.h"
 #include "worker/worker.h"
@@ -173,6 +174,19 @@ load_rows(Loading *loading)
 }
 
 /*
+ * end_expired ends the leases that have run out while no session used the
+ * database, so that no session finds them.
+ */
+static void
+end_expired(void)
+{
+	DlockTime	next = DLOCK_NEVER;
+
+	for (int i = 0; i < DLOCK_NPARTITIONS; i++)
+		dlock_maintenance_expire(i, &next);
+}
+
+/*
  * dlock_load_undo is called when the process ends.  If it has loaded some
  * leases and not opened the gate, it gives their slots back, since they may be
  * all that other databases could use.
@@ -253,6 +267,7 @@ dlock_load_all(DlockDatabase *db)
 
 	DLOCK_DEBUG_POINT(DLOCK_STOP_LEASES_LOADED);
 	dlock_maintenance_start_clocks(db);
+	end_expired();
 	while (!dlock_database_open(db))
 		dlock_load_recheck(db);
 	half_loaded = false;

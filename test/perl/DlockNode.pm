@@ -22,7 +22,7 @@ use Time::HiRes qw(usleep time);
 our @EXPORT_OK = qw(dlock_node crash kill_postmaster poll_start poll_until
   limit session ask try_ask begin_ask end_ask is_waiting abandon backend_pid
   set_stop clear_stop wait_stopped log_position expect_log
-  worker_pid new_writer new_database sleeping processes poll_ready rows try_rows poll_rows table_matches run_bounded);
+  worker_pid new_writer start_writers new_database sleeping processes poll_ready rows try_rows poll_rows table_matches run_bounded);
 
 # dlock_node(NAME, CONF, ...) gives a running server with dlock in database
 # postgres.  test/dlock.conf is in effect already (TEMP_CONFIG); CONF comes
@@ -293,6 +293,16 @@ sub new_writer
 			my $pid = worker_pid($node, 'dlock writer', $dbname);
 			return $pid != $old && $pid;
 		});
+}
+
+# start_writers(NODE, DATABASE...) has the writers of databases started, as the
+# first call of a function does, but does not wait until the leases are loaded.
+sub start_writers
+{
+	my ($node, @dbnames) = @_;
+
+	rows($node, 'SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS dlock', $_) foreach @dbnames;
+	return;
 }
 
 # sleeping(NODE, PID...) gives how many of these sessions sleep in a call of

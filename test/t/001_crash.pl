@@ -14,7 +14,7 @@ use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(time usleep);
-use DlockNode qw(dlock_node crash kill_postmaster poll_start poll_until
+use DlockNode qw(dlock_node start_writers crash kill_postmaster poll_start poll_until
   session ask begin_ask end_ask is_waiting abandon backend_pid set_stop clear_stop
   wait_stopped log_position expect_log rows try_rows poll_rows poll_ready
   table_matches);
@@ -575,6 +575,7 @@ EOSQL
 
 		set_stop($node, 'leases_loaded');
 		poll_start($node);
+		start_writers($node, 'postgres');
 		wait_stopped($node, 'leases_loaded', $position);
 		kill_postmaster($node);
 	}

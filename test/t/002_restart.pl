@@ -12,7 +12,7 @@ use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(time usleep);
-use DlockNode qw(dlock_node poll_until session ask try_ask begin_ask
+use DlockNode qw(dlock_node start_writers poll_until session ask try_ask begin_ask
   end_ask is_waiting abandon set_stop clear_stop wait_stopped log_position
   expect_log rows try_rows poll_rows poll_ready table_matches);
 
@@ -218,6 +218,7 @@ foreach my $at (qw(rest batch_collected rows_flushed))
 	$position = log_position($node);
 	set_stop($node, 'leases_loaded');
 	$node->start;
+	start_writers($node, 'postgres', 'restart_other');
 	# both databases' writers: all leases are in memory, the gates are shut
 	poll_until(
 		'both writers have loaded',
@@ -276,6 +277,7 @@ foreach my $at (qw(rest batch_collected rows_flushed))
 	$position = log_position($node);
 	set_stop($node, 'leases_loaded');
 	$node->start;
+	start_writers($node, 'postgres');
 	wait_stopped($node, 'leases_loaded', $position);
 	$session = session($node);
 	like(
@@ -305,6 +307,7 @@ foreach my $at (qw(rest batch_collected rows_flushed))
 	$node->append_conf('postgresql.conf', 'dlock.max_leases = 100');
 	$position = log_position($node);
 	$node->restart;
+	start_writers($node, 'postgres');
 	$node->wait_for_log(
 		qr/could not load the leases of database "postgres".*HINT:  Increase "dlock.max_leases"/s,
 		$position);

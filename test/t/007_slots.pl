@@ -10,7 +10,7 @@
 use strict;
 use warnings;
 
-use DlockNode qw(dlock_node expect_log poll_rows);
+use DlockNode qw(dlock_node start_writers expect_log poll_rows);
 use DlockSession qw(sql_error error_parts);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -223,6 +223,7 @@ $node->stop;
 $node->adjust_conf('postgresql.conf', 'dlock.max_leases', '16');
 my $position = -s $node->logfile;
 $node->start;
+start_writers($node, 'postgres');
 $node->wait_for_log(qr/ERROR: .*could not load the leases of database "postgres"/, $position);
 $node->wait_for_log(qr/HINT: .*"dlock.max_leases"/, $position);
 pass('the log says that there is no room, and which setting to increase');

@@ -340,10 +340,9 @@ foreach my $first ('expected', 'unexpected')
 	my $late;
 
 	set_stop($node, 'writer_starting');
-	# a writer is to find out whether there is an extension
 	rows($node, "CREATE DATABASE $dbname");
-	$writer{unexpected} = starting_writer($dbname, 0);
 	rows($node, 'CREATE EXTENSION dlock', $dbname);
+	$writer{unexpected} = starting_writer($dbname, 0);
 	kill 'TERM', $launcher;
 	$writer{expected} = starting_writer($dbname, $writer{unexpected});
 	pass('another launcher starts another writer');
@@ -369,8 +368,8 @@ foreach my $first ('expected', 'unexpected')
 
 	set_stop($node, 'writer_starting');
 	rows($node, 'CREATE DATABASE races_neither');
-	$writer = starting_writer('races_neither', 0);
 	rows($node, 'CREATE EXTENSION dlock', 'races_neither');
+	$writer = starting_writer('races_neither', 0);
 	kill 'TERM', $launcher;
 	leaves($launcher);
 	kill 'TERM', $writer;

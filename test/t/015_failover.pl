@@ -15,7 +15,7 @@
 use strict;
 use warnings;
 
-use DlockNode qw(dlock_node expect_log poll_rows poll_until rows set_stop
+use DlockNode qw(dlock_node start_writers expect_log poll_rows poll_until rows set_stop
   clear_stop wait_stopped log_position kill_postmaster poll_start table_matches
   processes sleeping run_bounded);
 use DlockSession qw(error_parts sql_error);
@@ -362,6 +362,7 @@ foreach my $point (qw(grant_flushed grant_acknowledged))
 	$session->close;
 	$at = rows($standby, 'SELECT clock_timestamp()');
 	$standby->promote;
+	start_writers($standby, 'postgres');
 	wait_stopped($standby, 'leases_loaded', $position);
 	@late = map { my $late = DlockSession->new($standby); $late->tell($_); $late }
 	  "SELECT dlock_try_acquire('lease:s/$p', client => 'thief')",

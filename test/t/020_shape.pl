@@ -11,7 +11,7 @@ use warnings;
 use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use DlockNode qw(dlock_node crash session ask try_ask begin_ask end_ask
+use DlockNode qw(dlock_node start_writers crash session ask try_ask begin_ask end_ask
   is_waiting set_stop clear_stop wait_stopped log_position expect_log rows
   try_rows poll_rows poll_ready table_matches);
 use DlockStandby qw($standby_conf add_standby wait_streaming);
@@ -139,6 +139,7 @@ foreach my $case (
 	rows($node, "ALTER TABLE dlock.$table ADD COLUMN extra integer");
 	$position = log_position($node);
 	crash($node);
+	start_writers($node, 'postgres');
 	wait_refused($position, $detail, 'dlock writer');
 	like(rows($node, "SELECT dlock_acquire('other', client := 'other')", 'other'),
 		$token, "$table was changed before the start: another database goes on");
@@ -159,6 +160,7 @@ foreach my $case (
 
 	set_stop($node, 'leases_loaded');
 	$node->restart;
+	start_writers($node, 'postgres');
 	wait_stopped($node, 'leases_loaded', $position);
 	rows($node, 'ALTER TABLE dlock.token_blocks ALTER COLUMN upto TYPE numeric');
 	$position = log_position($node);

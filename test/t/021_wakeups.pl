@@ -20,7 +20,7 @@
 use strict;
 use warnings;
 
-use DlockNode qw(dlock_node poll_until session ask begin_ask end_ask
+use DlockNode qw(dlock_node start_writers poll_until session ask begin_ask end_ask
   is_waiting backend_pid set_stop clear_stop log_position expect_log
   worker_pid processes rows poll_rows poll_ready);
 use DlockStandby qw($standby_conf add_standby set_synchronous hold let_go
@@ -476,6 +476,7 @@ sub loading_phase
 
 	set_stop($node, $point);
 	$node->restart;
+	start_writers($node, map { database_of($_) } @tables);
 	wait_stopped_at($point, $position, map { writer_of(database_of($_)) } @tables);
 	%locker = lock_tables();
 	%request = new_requests("loading-$point");
