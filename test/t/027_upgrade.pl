@@ -473,13 +473,11 @@ like(rows($node, "SELECT dlock_acquire('a')", 'old_0_10'), $token, '0.10 comes a
 	like(rows($bare, q{SELECT dlock_acquire('a', ttl := '3 s', client := 'a')}, 'fitting'), $token, 'another database of the server works');
 	refuses($bare, 'newer', '1.1', 'new');
 	refuses($bare, 'older', '0.5', 'old');
-	# a writer that failed would have come back twice meanwhile
 	like(rows($bare, q{SELECT dlock_acquire('a', ttl := '1 h', client := 'b')}, 'fitting'), $token, 'and goes on');
 	is(rows($bare, q{SELECT string_agg(datname, ' ') FROM pg_stat_activity WHERE backend_type = 'dlock writer'}),
 		'fitting', 'a writer runs only there');
 	$log = slurp_file($bare->logfile, $position);
-	is(join(' ', sort $log =~ /dlock writer WARNING:  extension dlock \S+ in database "(\w+)" is too (?:new|old) for the loaded library, which is version 1\.0$/mg),
-		'newer newest older', 'the log says so once for each database');
+	unlike($log, qr/dlock writer .*extension dlock/, 'and none was started elsewhere to find that out');
 	is(rows($bare, 'SELECT count(*) FROM dlock.locks', 'newer'), '0', 'the tables are as they were');
 
 	rows($bare, q{ALTER EXTENSION dlock UPDATE TO '0.9'; ALTER EXTENSION dlock UPDATE}, 'older');
