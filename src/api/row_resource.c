@@ -265,6 +265,7 @@ analyze(Relation rel, const char *expression)
 						format_type_be(type))));
 	assign_expr_collations(pstate, expr);
 	check_permanent(expr);
+	check_columns(expr);
 	expanded = expand_generated_columns_in_expr(copyObject(expr), rel, 1);
 	check_columns(expanded);
 	check_immutable(expanded);

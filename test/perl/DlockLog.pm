@@ -24,7 +24,8 @@ my %phases = (
 		begins => qr/${prefix}postmaster LOG:  starting PostgreSQL /,
 		ends => qr/${prefix}postmaster LOG:  database system is ready to accept /,
 		allows => [
-			qr/(?:client backend|walsender) .*FATAL:  the database system is (?:starting up|not yet accepting connections)/ ] },
+			# a process that only says so has a type of its own since PostgreSQL 18
+			qr/(?:(?:dead-end )?client backend|walsender) .*FATAL:  the database system is (?:starting up|not yet accepting connections)/ ] },
 	# one in which sessions are not waited for
 	shutdown => {
 		begins => qr/${prefix}postmaster LOG:  received (?:fast|immediate) shutdown request/,

@@ -404,6 +404,6 @@ expect_log(
 	$standby,
 	qr/client backend .*ERROR:  cannot change leases during recovery/,
 	# one of the two servers is away
-	qr/walreceiver FATAL:  (?:terminating walreceiver process due to administrator command|could not receive data from WAL stream|could not connect to the primary server)/);
+	qr/walreceiver FATAL:  (?:terminating walreceiver process due to administrator command|could not receive data from WAL stream|(?:streaming replication receiver "\w+" )?could not connect to the primary server)/);
 
 done_testing();

@@ -277,7 +277,7 @@ SKIP:
 expect_log(
 	$node,
 	# killed by us
-	qr/postmaster LOG:  server process \(PID \d+\) was terminated by signal 9: Killed/,
+	qr/postmaster LOG:  (?:server process|client backend) \(PID \d+\) was terminated by signal 9: Killed/,
 	qr/client backend .*FATAL:  terminating connection due to (?:unexpected postmaster exit|administrator command)/,
 	qr/client backend .*FATAL:  the database system is (?:in recovery mode|not yet accepting connections|starting up)/,
 	qr/client backend .*ERROR:  canceling statement due to statement timeout/);
