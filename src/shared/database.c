@@ -490,6 +490,9 @@ dlock_database_unused_for(DlockDatabase *db)
  * the writer must check for its extension first: it may have been replaced.
  * No backend waits for a batch while the gate is shut, so "urgent" and
  * "barrier" can only be left over from before, and are cleared.
+ *
+ * What was loaded is durable here, but perhaps not confirmed by the standbys.
+ * So nothing is acknowledged before the first batch, which always is.
  */
 bool
 dlock_database_open(DlockDatabase *db)
@@ -502,6 +505,8 @@ dlock_database_open(DlockDatabase *db)
 	{
 		pg_atomic_write_u32(&db->urgent, 0);
 		pg_atomic_write_u32(&db->barrier, 0);
+		pg_atomic_write_u64(&db->ends_upto,
+							pg_atomic_read_u64(&db->open_batch));
 		pg_atomic_write_u32(&db->open, 1);
 		db->unused_for = 0;
 	}

@@ -14,7 +14,8 @@
  * grants of these names then wait for each other's ends.  That can be one
  * flush too many, never one too few.  If a word is needed for another database
  * while the end in it is not durable, that database keeps the number for all
- * its names (ends_upto).
+ * its names (ends_upto).  The number of the first batch after loading is kept
+ * in the same way: an end that was loaded may not be confirmed by the standbys.
  *
  * Locks: the word of a bucket is guarded by the partition lock of the bucket's
  * names.

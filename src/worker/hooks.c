@@ -201,6 +201,8 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	Oid			dboid = InvalidOid;
 	bool		discards_all = IsA(statement, DiscardStmt) &&
 		castNode(DiscardStmt, statement)->target == DISCARD_ALL;
+	bool		names_extension = IsA(statement, CreateExtensionStmt) &&
+		strcmp(castNode(CreateExtensionStmt, statement)->extname, "dlock") == 0;
 
 	/* these commands run in a transaction, so the catalogs can be read */
 	if (!RecoveryInProgress() && IsTransactionState() &&
@@ -212,6 +214,9 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	call_utility(pstmt, query_string, read_only_tree, context, params,
 				 environment, dest, completion);
 
+	/* IF NOT EXISTS may have left it as it was: a writer looks in any case */
+	if (names_extension)
+		extension_changed = true;
 	if (discards_all)
 	{
 		dlock_session_holds_end();

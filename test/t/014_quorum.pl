@@ -712,6 +712,22 @@ foreach my $call (
 		$pid = $next->($pid, $session) or last;
 	}
 	ok(!$session->answered, 'no grant over an end that three writers have not had confirmed');
+	$session->close;
+
+	# The same for what is loaded after a crash: this lease was never confirmed.
+	$session = DlockSession->new($primary, dbname => 'lonely');
+	$session->tell(q{SELECT dlock_acquire('unconfirmed', client := 'carol')});
+	poll_until('it waits', sub { sleeping($primary, $session->pid) });
+	on_primary("SELECT pg_terminate_backend($pid)");
+	$next->($pid);
+	$primary->stop('immediate');
+	$session->close;
+	$primary->start;
+	$session = DlockSession->new($primary, dbname => 'lonely');
+	$session->tell(q{BEGIN; SELECT dlock_acquire('unconfirmed', scope := 'transaction', client := 'carol')});
+	poll_until('it waits, or is answered', sub { $session->answered || sleeping($primary, $session->pid) });
+	$next->(0, $session);
+	ok(!$session->answered, 'nor of a hold on a lease that was loaded and is not confirmed');
 	set_synchronous($primary, '', '');
 	like($session->answer, qr/^\d+$/, 'it is granted when nobody has to confirm');
 	$session->quit;
