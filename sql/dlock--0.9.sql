@@ -34,7 +34,7 @@ CREATE TABLE dlock.locks (
     status          pg_catalog.text NOT NULL
 ) WITH (fillfactor = 40);
 COMMENT ON TABLE dlock.locks IS 'one row per durable lease, and one per named client whose row in dlock.clients could not be written yet; only the dlock writer changes it, and it deliberately has no index';
-COMMENT ON COLUMN dlock.locks.id IS 'number of the lease slot in shared memory that the row mirrors';
+COMMENT ON COLUMN dlock.locks.id IS 'number of the lease slot when the row was written; slots are reused, and a restart gives a lease another one';
 COMMENT ON COLUMN dlock.locks.token IS 'fencing token of the grant';
 COMMENT ON COLUMN dlock.locks.owner_id IS 'dlock.clients.id of a named client; 0 for a named client that had no row there yet; NULL for the anonymous client of a session';
 COMMENT ON COLUMN dlock.locks.expiration_at IS 'wall-clock estimate made when the row was written; the server itself uses its monotonic clock';
