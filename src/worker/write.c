@@ -211,12 +211,16 @@ dlock_write_batch(DlockDatabase *db, bool nowait, DlockTime late_before)
 	end_durably(db);
 	DLOCK_DEBUG_POINT(DLOCK_STOP_ROWS_FLUSHED);
 
-	/* SIGTERM may have ended the wait for the standbys: publish nothing */
+	/*
+	 * SIGTERM may have ended the wait for the standbys: publish nothing.  But
+	 * the clients have their rows, and the batch that is written before the
+	 * process ends must not add them again.
+	 */
+	dlock_client_batch_added(&batch);
 	if (ProcDiePending)
 		return;
 	if (token_upto != 0)
 		raise_tokens(db, token_upto, found);
-	dlock_client_batch_added(&batch);
 	dlock_batch_end(&batch);
 	dlock_pending_publish(db, batch.number, flushed);
 	any_published = true;
