@@ -203,9 +203,8 @@ gave_up(DlockDatabase *db)
 static void
 wait_for_gate(void)
 {
-	DlockTime	now = dlock_clock_now();
-	DlockTime	until = dlock_clock_after(now, READY_TIMEOUT);
-	DlockTime	worker_until = dlock_clock_after(now, WORKER_TIMEOUT);
+	DlockTime	until = dlock_clock_after(dlock_clock_now(), READY_TIMEOUT);
+	DlockTime	worker_until = DLOCK_NEVER;
 	DlockDatabase *db;
 	uint32		epoch;
 
@@ -221,8 +220,11 @@ wait_for_gate(void)
 					  "You might need to increase \"dlock.max_databases\".");
 		if (epoch != 0)
 			break;
-		if (!dlock_database_wait(dlock_database_lacks_worker(db) ?
-								 worker_until : until))
+		if (!dlock_database_lacks_worker(db))
+			worker_until = DLOCK_NEVER;
+		else if (worker_until == DLOCK_NEVER)
+			worker_until = dlock_clock_after(dlock_clock_now(), WORKER_TIMEOUT);
+		if (!dlock_database_wait(Min(until, worker_until)))
 			gave_up(db);
 		CHECK_FOR_INTERRUPTS();
 	}

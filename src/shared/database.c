@@ -166,6 +166,7 @@ find_entry(Oid dboid, bool create)
 	unused->retry_at = 0;
 	unused->no_worker = false;
 	unused->unused_for = 0;
+	unused->was_open = false;
 	unused->name[0] = '\0';
 	return unused;
 }
@@ -180,6 +181,17 @@ give_up_entry(DlockDatabase *db)
 	if (!db->wanted && db->stops == 0 && db->writer == DLOCK_WRITER_NONE &&
 		pg_atomic_read_u32(&db->open) == 0)
 		db->dboid = InvalidOid;
+}
+
+/*
+ * note_unused notes for how long no session has used a database, before it is
+ * wanted.  The caller holds the control lock.
+ */
+static void
+note_unused(DlockDatabase *db)
+{
+	if (!db->wanted && control->ready_since != 0)
+		db->unused_for = dlock_clock_now() - control->ready_since;
 }
 
 /*
@@ -203,8 +215,7 @@ dlock_database_want(Oid dboid, uint32 *epoch)
 	if (db != NULL)
 	{
 		news = !db->wanted;
-		if (news && control->ready_since != 0)
-			db->unused_for = dlock_clock_now() - control->ready_since;
+		note_unused(db);
 		db->wanted = true;
 		if (pg_atomic_read_u32(&db->open) != 0)
 			*epoch = pg_atomic_read_u32(&db->epoch);
@@ -225,8 +236,9 @@ dlock_database_lacks_worker(DlockDatabase *db)
 	bool		lacks;
 
 	LWLockAcquire(control_lock, LW_SHARED);
-	lacks = db->no_worker ||
-		pg_atomic_read_u32(&control->launcher_procno) == DLOCK_NONE;
+	lacks = db->writer == DLOCK_WRITER_NONE &&
+		(db->no_worker ||
+		 pg_atomic_read_u32(&control->launcher_procno) == DLOCK_NONE);
 	LWLockRelease(control_lock);
 	return lacks;
 }
@@ -324,10 +336,11 @@ dlock_database_resume(DlockDatabase *db)
 
 /*
  * dlock_database_recheck makes a writer check whether the database has the
- * extension: the one that runs, or else a new one.
+ * extension: the one that runs, or else a new one.  If the extension has not
+ * changed, that is its first use.
  */
 void
-dlock_database_recheck(Oid dboid)
+dlock_database_recheck(Oid dboid, bool changed)
 {
 	DlockDatabase *db;
 	uint32		procno = DLOCK_NONE;
@@ -336,6 +349,8 @@ dlock_database_recheck(Oid dboid)
 	db = find_entry(dboid, true);
 	if (db != NULL)
 	{
+		if (!changed)
+			note_unused(db);
 		db->wanted = true;
 		db->recheck = true;
 		db->retry_at = 0;
@@ -509,6 +524,7 @@ dlock_database_open(DlockDatabase *db)
 							pg_atomic_read_u64(&db->open_batch));
 		pg_atomic_write_u32(&db->open, 1);
 		db->unused_for = 0;
+		db->was_open = true;
 	}
 	LWLockRelease(control_lock);
 	if (opened)
@@ -540,7 +556,13 @@ dlock_database_forget(DlockDatabase *db)
 	LWLockAcquire(control_lock, LW_EXCLUSIVE);
 	/* the extension may have been created since the caller looked */
 	if (!db->recheck)
+	{
 		db->wanted = false;
+		/* its leases were in use until now, and may be again */
+		if (db->was_open)
+			control->ready_since = dlock_clock_now();
+		db->was_open = false;
+	}
 	give_up_entry(db);
 	LWLockRelease(control_lock);
 	ConditionVariableBroadcast(&control->changed);
@@ -605,6 +627,7 @@ dlock_database_start_due(DlockDatabase *db, DlockTime now, DlockTime *next)
 		{
 			dboid = db->dboid;
 			db->writer = DLOCK_WRITER_STARTING;
+			db->no_worker = false;
 			/* it begins with looking for the extension */
 			db->recheck = false;
 		}

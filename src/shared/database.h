@@ -62,6 +62,7 @@ typedef struct DlockDatabase
 	DlockTime	unused_for;		/* for so long the server was ready before a
 								 * session used the database for the first
 								 * time; 0 once its leases are loaded */
+	bool		was_open;		/* its leases have been loaded since then */
 	char		name[NAMEDATALEN];	/* as of when its writer attached */
 	Oid			relation;		/* dlock.locks that memory is about; written
 								 * by the writer while the gate is shut */
@@ -126,7 +127,7 @@ extern void dlock_database_wait_done(void);
 extern DlockDatabase *dlock_database_stop(Oid dboid);
 extern bool dlock_database_stopped(DlockDatabase *db);
 extern void dlock_database_resume(DlockDatabase *db);
-extern void dlock_database_recheck(Oid dboid);
+extern void dlock_database_recheck(Oid dboid, bool changed);
 extern void dlock_database_shut_if(Oid dboid, Oid relation);
 
 /* called by the writer */

@@ -50,6 +50,9 @@ static object_access_hook_type previous_object_access = NULL;
 /* the current transaction has created, altered or dropped the extension */
 static bool extension_changed = false;
 
+/* it has run CREATE EXTENSION, perhaps in vain */
+static bool extension_named = false;
+
 /* OID of dlock.locks that it has dropped */
 static Oid	relation_dropped = InvalidOid;
 
@@ -216,7 +219,7 @@ utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 
 	/* IF NOT EXISTS may have left it as it was: a writer looks in any case */
 	if (names_extension)
-		extension_changed = true;
+		extension_named = true;
 	if (discards_all)
 	{
 		dlock_session_holds_end();
@@ -269,19 +272,20 @@ at_end(bool committed)
 	foreach(cell, stopped)
 		if (lfirst(cell) != NULL)
 		dlock_database_resume((DlockDatabase *) lfirst(cell));
-	if (committed && extension_changed)
+	if (committed && (extension_changed || extension_named))
 	{
 		/*
 		 * No session may use the leases of an extension that was dropped.  A
 		 * writer that is about to open the gate sees that it is to look again
 		 * (dlock_database_open), or opens it before we shut it.
 		 */
-		dlock_database_recheck(MyDatabaseId);
+		dlock_database_recheck(MyDatabaseId, extension_changed);
 		if (OidIsValid(relation_dropped))
 			dlock_database_shut_if(MyDatabaseId, relation_dropped);
 	}
 	stopped = NIL;
 	extension_changed = false;
+	extension_named = false;
 	relation_dropped = InvalidOid;
 }
 

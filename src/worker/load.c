@@ -106,7 +106,10 @@ load_lease(Loading *loading, const DlockImageRow *row)
 			report_outdated(record, outdated);
 	} while (result == DLOCK_RESTORE_AGAIN);
 	if (result == DLOCK_RESTORE_NO_SLOT)
+	{
+		dlock_client_unpin(client);
 		report_no_room();
+	}
 
 	if (result == DLOCK_RESTORED)
 	{
@@ -271,7 +274,8 @@ dlock_load_all(DlockDatabase *db)
 	while (!dlock_database_open(db))
 		dlock_load_recheck(db);
 	half_loaded = false;
-	if (dlock_store_has_surplus())
+	/* what was loaded is to be confirmed before a session has to wait for it */
+	if (dlock_store_has_surplus() || loading.count > 0)
 		dlock_pending_wake_writer(db, true);
 	if (loading.count > 0)
 		ereport(LOG, (errmsg("dlock loaded %d leases", loading.count)));

@@ -60,6 +60,7 @@ poll_until('the short leases have run out', sub { time() > $until });
 is(started($position), 0, 'no writer is started for databases that nobody uses');
 
 my %s = map { $_ => session($node, $_) } @dbnames;
+ask($s{ $dbnames[4] }, 'SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS dlock');
 begin_ask($s{$_}, q{SELECT string_agg(resource || ' ' || token, ',' ORDER BY resource) FROM dlock_list('me')}) foreach @dbnames;
 is(end_ask($s{$_}), "held $token{$_}", "$_: its leases are there, and those that ran out are not") foreach @dbnames;
 is( rows($node, q{SELECT remaining > '54 min', remaining < '66 min' FROM dlock_status('held')}, $dbnames[0]),
@@ -82,6 +83,19 @@ $_->quit foreach values %s;
 	$took = time();
 	like(rows($node, q{SELECT dlock_acquire('counted', timeout := '30 s', client := 'other')}, $dbnames[0]), qr/^\d+$/, 'when the next one has it');
 	cmp_ok(time() - $took, '<', 5, 'not only after its full duration');
+}
+
+# A database that was in use, and whose extension was away for a moment, has not
+# been unused since the server was started.
+{
+	poll_rows($node, q{SELECT clock_timestamp() > pg_postmaster_start_time() + '11 s'}, 't');
+	rows($node, q{SELECT dlock_acquire('kept', ttl := '10 s', client := 'me')}, $dbnames[0]);
+	rows($node, 'ALTER TABLE dlock.locks RENAME TO away', $dbnames[0]);
+	try_rows($node, q{SET statement_timeout = '2 s'; SELECT dlock_acquire('more', client := 'me')}, $dbnames[0]);
+	poll_until('the writer is gone', sub { !processes($node, "dlock writer $dbnames[0]") });
+	rows($node, 'ALTER TABLE dlock.away RENAME TO locks', $dbnames[0]);
+	is(rows($node, q{SELECT dlock_try_acquire('kept', client := 'other') IS NULL}, $dbnames[0]), 't', 'a lease in use is loaded again');
+	expect_log($node, qr/client backend .*ERROR:  (?:dlock is no longer available|dlock is not ready in database "$dbnames[0]"|canceling statement due to statement timeout)/);
 }
 
 #
