@@ -70,6 +70,7 @@ foreach my $dbname (@databases)
 	is(scalar(split /\n/, $leases{$dbname}), 5, "$dbname: leases are held");
 }
 note 'from ' . rows($old, 'SHOW server_version');
+my $checksums = rows($old, 'SHOW data_checksums');
 
 # stop_old() stops it while a short lease is held.  Where a writer loads it, it
 # comes to its end soon after.
@@ -92,8 +93,8 @@ sub new_server
 	my $new = PostgreSQL::Test::Cluster->new($name);
 	my ($major) = $new->config_data('--version') =~ /(\d+)/;
 
-	# 18 turns them on, and pg_upgrade does not change that
-	$new->init($major >= 18 ? (extra => ['--no-data-checksums']) : ());
+	# 18 turns them on unless told otherwise, and pg_upgrade changes nothing
+	$new->init(extra => [ $checksums eq 'on' ? '--data-checksums' : $major >= 18 ? '--no-data-checksums' : () ]);
 	$new->append_conf('postgresql.conf', "fsync = on\ndlock.default_ttl = '1 h'\nshared_preload_libraries = '"
 		  . ($preloaded ? 'dlock' : '') . "'\n");
 	return $new;
