@@ -23,7 +23,11 @@ limit=${DLOCK_SUITE_LIMIT:-2400}
 # What the servers' logs may say, by suite, where the output of a test does not
 # show it.  Extended regular expressions, one a line.  DROP EXTENSION may find
 # the writer at work.
+# Newer versions of pg_regress connect until the server is up; the last refusal
+# may come into the log after the line that says that it is up.
 may_log="
+regress | client backend \[unknown\] FATAL:  the database system is starting up
+isolation | client backend \[unknown\] FATAL:  the database system is starting up
 regress | dlock writer FATAL:  terminating background worker \"dlock writer\" due to administrator command
 isolation | client backend (isolation/terminate/holder|t_terminate_b|t_pending_dies) FATAL:  terminating connection due to administrator command
 isolation | client backend t_disconnect_h FATAL:  connection to client lost
