@@ -344,10 +344,15 @@ rows($node, 'SELECT sum(dlock_force_release(resource)) FROM dlock_list()');
 # How old a row may become, its clients decide: here it is made old by hand.
 # Then it goes with the next pass, which a new writer begins with.
 
+# age(PATTERN, SESSIONS): the clients were not used for long, except for those of
+# that many sessions.  A client is in use until its session's process has ended
+# and the end of its last lease is written.
 sub age
 {
-	my ($which) = @_;
+	my ($which, $sessions) = @_;
 
+	poll_rows($node, q{SELECT count(*) FROM pg_stat_activity WHERE usename ~ '^clients_'}, $sessions // 0);
+	table_matches($node);
 	rows($node, "UPDATE dlock.clients SET last_used_at = now() - interval '40 days', created_at = now() - interval '50 days' WHERE name ~ '$which'");
 	return;
 }
@@ -390,7 +395,7 @@ is(rows($node, q{SELECT boot_val::int * '1 s'::interval FROM pg_settings WHERE n
 	ask($s{session}, q{SELECT dlock_release('nothing', client := 'old-session')});
 	# known in memory, and nobody's at the moment
 	ask($s{cached}, q{SELECT dlock_release('nothing', client := 'old-cached'), dlock_release('nothing', client := 'new-cached')});
-	age('^old-(?!young)');
+	age('^old-(?!young)', 3);
 	rows($node, q{UPDATE dlock.clients SET last_used_at = now() - interval '25 days' WHERE name = 'old-young'});
 	rows($node, q{UPDATE dlock.clients SET last_used_at = 'infinity' WHERE name = 'old-pinned'});
 	rows($node, q{UPDATE dlock.clients SET last_used_at = '-infinity' WHERE name = 'old-row-77'});
@@ -503,7 +508,7 @@ EOSQL
 
 	take('old-chosen');
 	give('old-chosen');
-	age('^old-chosen');
+	age('^old-chosen', 1);
 	$position = log_position($node);
 	set_stop($node, 'clients_chosen');
 	new_writer($node, 'postgres');
@@ -526,7 +531,7 @@ EOSQL
 	take('old-shutdown');
 	give('old-shutdown');
 	like(ask($session, q{SELECT dlock_acquire('ended', ttl := '1 h', client := 'ending')}), $token, 'a durable lease');
-	age('^old-shutdown');
+	age('^old-shutdown', 1);
 	$position = log_position($node);
 	set_stop($node, 'clients_chosen');
 	new_writer($node, 'postgres');
