@@ -26,6 +26,7 @@
 #include "storage/proc.h"
 #include "storage/spin.h"
 #include "utils/acl.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 
 #include "base/compat.h"
@@ -194,32 +195,37 @@ gave_up(DlockDatabase *db)
 }
 
 /*
- * wait_for_gate waits until the leases of this database are loaded, and then
- * sets my_gate.  Throws if that takes longer than READY_TIMEOUT, if there is
- * no worker slot for WORKER_TIMEOUT, or if the library does not work with the
- * extension's version; then no writer opens the gate, so that calls that find
- * it open need not look.
+ * check_extension throws unless the extension is there for all processes, in a
+ * version that the library works with.
  */
 static void
-wait_for_gate(void)
+check_extension(void)
 {
-	DlockTime	until = dlock_clock_after(dlock_clock_now(), READY_TIMEOUT);
-	DlockTime	worker_until = DLOCK_NEVER;
-	DlockDatabase *db;
-	uint32		epoch;
-
+	AcceptInvalidationMessages();
 	if (dlock_extension_created_here())
 		not_ready("The extension was created by the current transaction.",
 				  "Commit the transaction first.");
 	(void) dlock_extension_check(ERROR);
-	for (;;)
+	if (!OidIsValid(dlock_extension_relation()))
+		not_ready("The extension was dropped.",
+				  "Create it with CREATE EXTENSION.");
+}
+
+/*
+ * wait_for_opening waits for the gate to open, until the given time.  Returns
+ * the epoch, or 0 as soon as the writer has given the database up.
+ *
+ * A wait for a lock must not come between two looks: it would reset the latch
+ * that a change of the entry has set.
+ */
+static uint32
+wait_for_opening(DlockDatabase *db, DlockTime until)
+{
+	DlockTime	worker_until = DLOCK_NEVER;
+	uint32		epoch;
+
+	while (dlock_database_wanted(db, MyDatabaseId, &epoch) && epoch == 0)
 	{
-		db = dlock_database_want(MyDatabaseId, &epoch);
-		if (db == NULL)
-			not_ready("Too many databases use dlock.",
-					  "You might need to increase \"dlock.max_databases\".");
-		if (epoch != 0)
-			break;
 		if (!dlock_database_lacks_worker(db))
 			worker_until = DLOCK_NEVER;
 		else if (worker_until == DLOCK_NEVER)
@@ -229,6 +235,33 @@ wait_for_gate(void)
 		CHECK_FOR_INTERRUPTS();
 	}
 	dlock_database_wait_done();
+	return epoch;
+}
+
+/*
+ * wait_for_gate waits until the leases of this database are loaded, and then
+ * sets my_gate.  Throws if that takes longer than READY_TIMEOUT, if there is
+ * no worker slot for WORKER_TIMEOUT, or if the extension was dropped or does
+ * not fit the library.  Then no writer opens the gate, so calls that find it
+ * open need not look.
+ */
+static void
+wait_for_gate(void)
+{
+	DlockTime	until = dlock_clock_after(dlock_clock_now(), READY_TIMEOUT);
+	DlockDatabase *db;
+	uint32		epoch;
+
+	do
+	{
+		check_extension();
+		db = dlock_database_want(MyDatabaseId, &epoch);
+		if (db == NULL)
+			not_ready("Too many databases use dlock.",
+					  "You might need to increase \"dlock.max_databases\".");
+		if (epoch == 0)
+			epoch = wait_for_opening(db, until);
+	} while (epoch == 0);
 	my_gate.db = db;
 	my_gate.epoch = epoch;
 }

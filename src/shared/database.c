@@ -227,6 +227,24 @@ dlock_database_want(Oid dboid, uint32 *epoch)
 }
 
 /*
+ * dlock_database_wanted returns whether that entry is still a database's, and
+ * the database is thought to have the extension.  *epoch is set as above.
+ */
+bool
+dlock_database_wanted(DlockDatabase *db, Oid dboid, uint32 *epoch)
+{
+	bool		wanted;
+
+	*epoch = 0;
+	LWLockAcquire(control_lock, LW_SHARED);
+	wanted = db->dboid == dboid && db->wanted;
+	if (wanted && pg_atomic_read_u32(&db->open) != 0)
+		*epoch = pg_atomic_read_u32(&db->epoch);
+	LWLockRelease(control_lock);
+	return wanted;
+}
+
+/*
  * dlock_database_lacks_worker returns whether the database has no writer
  * because the server has no worker slot for it.
  */

@@ -13,7 +13,7 @@ use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use DlockNode qw(dlock_node crash session ask try_ask begin_ask end_ask
-  is_waiting abandon set_stop clear_stop wait_stopped log_position
+  is_waiting backend_pid abandon set_stop clear_stop wait_stopped log_position
   expect_log worker_pid new_database rows try_rows poll_rows poll_ready
   table_matches limit);
 
@@ -214,6 +214,31 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 	is(try_ask($s{drop}, 'CREATE EXTENSION dlock'), '', 'and back again');
 	like(ask($s{fresh}, "SELECT dlock_acquire('drop-flush')"),
 		$token, 'it works');
+	$_->quit foreach values %s;
+}
+
+# The waiter's writer is still loading: when that has come to nothing, the waiter
+# is told at once, and asks for no other writer.
+{
+	my %s = map { $_ => session($node, 'life_b') } qw(early drop);
+	my $pid = backend_pid($s{early});
+	my $position = log_position($node);
+
+	ask($s{drop}, 'DROP EXTENSION dlock');
+	set_stop($node, 'leases_loaded');
+	ask($s{drop}, 'CREATE EXTENSION dlock');
+	wait_stopped($node, 'leases_loaded', $position);
+	begin_ask($s{early}, "SELECT dlock_acquire('drop-load')");
+	poll_rows($node, 'SELECT wait_event_type FROM pg_stat_activity WHERE pid = ' . $pid, 'Extension');
+	ask($s{drop}, 'DROP EXTENSION dlock');
+	ok(is_waiting($s{early}), 'a session waits while the leases are loaded');
+	clear_stop($node);
+	like(
+		end_ask($s{early}),
+		qr/ERROR:  55000: dlock is not ready in database "life_b"\n.*DETAIL:  The extension was dropped/s,
+		'DROP EXTENSION while the leases are loaded');
+	is(try_ask($s{drop}, 'CREATE EXTENSION dlock'), '', 'and back again');
+	like(ask($s{early}, "SELECT dlock_acquire('drop-load')"), $token, 'it works');
 	$_->quit foreach values %s;
 }
 
