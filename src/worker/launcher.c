@@ -23,6 +23,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/proc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -63,6 +64,12 @@ database_name(Oid dboid, char *name, Size size)
 	char	   *found;
 
 	StartTransactionCommand();
+
+	/*
+	 * The backend that has dropped the database sends its invalidation
+	 * messages after it has woken us.
+	 */
+	InvalidateSystemCaches();
 	found = get_database_name(dboid);
 	if (found != NULL)
 		strlcpy(name, found, size);
