@@ -199,6 +199,9 @@ dlock_monitor_main(Datum main_arg)
 	BackgroundWorkerUnblockSignals();
 	stalls = MemoryContextAllocZero(TopMemoryContext,
 									dlock_max_databases * sizeof(Stall));
+	/* an earlier monitor may have asked, and ended */
+	for (int i = 0; i < dlock_max_databases; i++)
+		dlock_writer_watch_await_done(dlock_database_at(i), false);
 
 	while (!ShutdownRequestPending)
 	{
