@@ -33,6 +33,24 @@ further_suite_of()
 	sed -nE "s/^$1 \| [^ ]+ \| (.+)/\1/p" <<<"$suites"
 }
 
+# The version from which the test of pg_upgrade comes, and its libraries that a
+# later suite may lack.
+# shellcheck disable=SC2034	# the other scripts use it
+old_version=$(all_versions | head -n 1)
+# shellcheck disable=SC2034
+old_libraries="libicu72 libldap-2.5-0 libxml2 libgnutls30 libp11-kit0 libtasn1-6 libidn2-0
+	libunistring2 libnettle8 libhogweed6 libgmp10"
+
+# old_config_of ROOT VERSION prints the pg_config of the old server there, for
+# tests of that version; ROOT is empty for this machine.  Prints nothing if the
+# version is that old, or if there is none.
+old_config_of()
+{
+	local config=/usr/lib/postgresql/$old_version/bin/pg_config
+	[ "$2" -gt "$old_version" ] && [ -x "$1$config" ] || return 0
+	echo "$config"
+}
+
 # Where the roots are, and where Debian is: from where this machine has its own
 # packages.
 cache=${DLOCK_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/dlock}/roots
@@ -51,7 +69,7 @@ root_of()
 # is made again.  Count up the number when "root" makes roots in another way.
 recipe()
 {
-	echo "PostgreSQL $1 of $(suite_of "$1") $(further_suite_of "$1") from $mirror, recipe 1"
+	echo "PostgreSQL $1 of $(suite_of "$1") $(further_suite_of "$1") from $mirror, recipe 2"
 }
 
 # root_is_made VERSION says whether its root is there and complete.
