@@ -34,22 +34,13 @@ further_suite_of()
 }
 
 # The version from which the test of pg_upgrade comes, and its libraries that a
-# later suite may lack.
+# later suite may lack.  It is the minor release that its suite began with: what
+# a newer one dumps, an older one of the later version may not understand.
 # shellcheck disable=SC2034	# the other scripts use it
 old_version=$(all_versions | head -n 1)
 # shellcheck disable=SC2034
 old_libraries="libicu72 libldap-2.5-0 libxml2 libgnutls30 libp11-kit0 libtasn1-6 libidn2-0
 	libunistring2 libnettle8 libhogweed6 libgmp10"
-
-# old_config_of ROOT VERSION prints the pg_config of the old server there, for
-# tests of that version; ROOT is empty for this machine.  Prints nothing if the
-# version is that old, or if there is none.
-old_config_of()
-{
-	local config=/usr/lib/postgresql/$old_version/bin/pg_config
-	[ "$2" -gt "$old_version" ] && [ -x "$1$config" ] || return 0
-	echo "$config"
-}
 
 # Where the roots are, and where Debian is: from where this machine has its own
 # packages.
@@ -69,7 +60,7 @@ root_of()
 # is made again.  Count up the number when "root" makes roots in another way.
 recipe()
 {
-	echo "PostgreSQL $1 of $(suite_of "$1") $(further_suite_of "$1") from $mirror, recipe 2"
+	echo "PostgreSQL $1 of $(suite_of "$1") $(further_suite_of "$1") from $mirror, recipe 3"
 }
 
 # root_is_made VERSION says whether its root is there and complete.
