@@ -16,16 +16,17 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
-#include "commands/dbcommands.h"
+#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/proc.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "base/clock.h"
 #include "base/compat.h"
@@ -38,6 +39,9 @@
 
 /* microseconds until a start that failed is tried again */
 #define RETRY_TIME (1000 * 1000)
+
+/* datconnlimit of a database that is being dropped; old minor releases lack it */
+#define INVALID_DATABASE_LIMIT (-2)
 
 typedef struct Start
 {
@@ -56,12 +60,14 @@ detach_launcher(int code, Datum arg)
 
 /*
  * database_name returns a database's name in *name; false if there is no such
- * database.
+ * database, or if DROP DATABASE was interrupted, after which no process can
+ * connect to it.
  */
 static bool
 database_name(Oid dboid, char *name, Size size)
 {
-	char	   *found;
+	HeapTuple	tuple;
+	bool		usable = false;
 
 	StartTransactionCommand();
 
@@ -70,11 +76,17 @@ database_name(Oid dboid, char *name, Size size)
 	 * messages after it has woken us.
 	 */
 	InvalidateSystemCaches();
-	found = get_database_name(dboid);
-	if (found != NULL)
-		strlcpy(name, found, size);
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+
+		usable = database->datconnlimit != INVALID_DATABASE_LIMIT;
+		strlcpy(name, NameStr(database->datname), size);
+		ReleaseSysCache(tuple);
+	}
 	CommitTransactionCommand();
-	return found != NULL;
+	return usable;
 }
 
 static bool
@@ -150,7 +162,7 @@ serve_entry(int slot, DlockTime *next)
 
 	if (!database_name(dboid, name, sizeof(name)))
 	{
-		/* dropped: no session is connected to it */
+		/* dropped, or as good as: no session is connected to it */
 		dlock_maintenance_purge(db);
 		dlock_database_forget(db);
 		dlock_database_start_failed(db, dboid, retry_at, false);
