@@ -199,7 +199,7 @@ sub announce
 		ok(!$result, "not preloaded: pg_upgrade @$options stops");
 		like($output, qr/loadable_libraries\.txt/, 'and names a file');
 		like(left_files($new, 'loadable_libraries.txt'),
-			qr/could not load library "\$libdir\/dlock": ERROR:  dlock must be loaded via "shared_preload_libraries"\n.*HINT:  Add dlock to "shared_preload_libraries" and restart the server\./s,
+			qr/could not load library "(?:\$libdir\/)?dlock": ERROR:  dlock must be loaded via "shared_preload_libraries"\n.*HINT:  Add dlock to "shared_preload_libraries" and restart the server\./s,
 			'which says what is missing');
 	}
 	$old->start;
