@@ -116,6 +116,7 @@ static const struct config_enum_entry stop_point_options[] = {
 	{"slot_checked", DLOCK_STOP_SLOT_CHECKED, false},
 	{"client_looked_up", DLOCK_STOP_CLIENT_LOOKED_UP, false},
 	{"clients_chosen", DLOCK_STOP_CLIENTS_CHOSEN, false},
+	{"extension_changed", DLOCK_STOP_EXTENSION_CHANGED, false},
 	{"deadlock_suspected", DLOCK_STOP_DEADLOCK_SUSPECTED, false},
 	{"deadlock_confirmed", DLOCK_STOP_DEADLOCK_CONFIRMED, false},
 	{NULL, 0, false}

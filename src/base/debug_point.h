@@ -36,6 +36,8 @@ typedef enum DlockStopPoint
 									 * no entry is made of it */
 	DLOCK_STOP_CLIENTS_CHOSEN,	/* writer: rows of clients are to be deleted */
 	DLOCK_STOP_DEADLOCK_SUSPECTED,	/* between the two deadlock searches */
+	DLOCK_STOP_EXTENSION_CHANGED,	/* backend: the change is visible, its
+									 * invalidation messages are not sent */
 	DLOCK_STOP_DEADLOCK_CONFIRMED,	/* after both, no client was chosen */
 } DlockStopPoint;
 

@@ -34,8 +34,20 @@ typedef struct Installed
 } Installed;
 
 /*
+ * newest_snapshot returns a registered snapshot that sees whatever has been
+ * committed.  The one of catalogs may be older: another backend makes its
+ * commit visible before it sends its invalidation messages.
+ */
+static Snapshot
+newest_snapshot(void)
+{
+	InvalidateCatalogSnapshot();
+	return RegisterSnapshot(GetCatalogSnapshot(ExtensionRelationId));
+}
+
+/*
  * find_installed returns whether this database has the extension, and what its
- * row says.  A NULL snapshot stands for the one of catalogs.
+ * row says.
  */
 static bool
 find_installed(Snapshot snapshot, Installed *installed)
@@ -82,24 +94,27 @@ dlock_extension_relation(void)
 }
 
 /*
- * dlock_extension_created_here returns whether the current transaction has
- * created the extension.  Then no other process can see its tables.
+ * dlock_extension_presence returns whether the extension is installed, by its
+ * row alone: what other catalogs say may be out of date here.
  *
  * A transaction that has updated the extension has written its row as well.
  * So we look whether it was there before this transaction's first command.
  */
-bool
-dlock_extension_created_here(void)
+DlockPresence
+dlock_extension_presence(void)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetCatalogSnapshot(ExtensionRelationId));
+	Snapshot	snapshot = newest_snapshot();
 	Installed	before;
 	Installed	now;
+	bool		is_here = find_installed(snapshot, &now);
 	bool		was_here;
 
 	snapshot->curcid = FirstCommandId;
 	was_here = find_installed(snapshot, &before);
 	UnregisterSnapshot(snapshot);
-	return find_installed(NULL, &now) && !(was_here && before.oid == now.oid);
+	if (!is_here)
+		return DLOCK_ABSENT;
+	return was_here && before.oid == now.oid ? DLOCK_PRESENT : DLOCK_CREATED_HERE;
 }
 
 /*
@@ -136,11 +151,13 @@ report(int elevel, const char *version, DlockSupport support)
 bool
 dlock_extension_check(int elevel)
 {
+	Snapshot	snapshot = newest_snapshot();
 	Installed	installed;
 	DlockSupport support = DLOCK_SUPPORTED;
 
-	if (find_installed(NULL, &installed))
+	if (find_installed(snapshot, &installed))
 		support = dlock_version_support(installed.version);
+	UnregisterSnapshot(snapshot);
 	if (support != DLOCK_SUPPORTED)
 		report(elevel, installed.version, support);
 	return support == DLOCK_SUPPORTED;

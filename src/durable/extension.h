@@ -8,8 +8,15 @@
 #ifndef DLOCK_DURABLE_EXTENSION_H
 #define DLOCK_DURABLE_EXTENSION_H
 
+typedef enum DlockPresence
+{
+	DLOCK_ABSENT,				/* not installed */
+	DLOCK_CREATED_HERE,			/* by this transaction: only it can see it */
+	DLOCK_PRESENT,
+} DlockPresence;
+
 extern Oid	dlock_extension_relation(void);
-extern bool dlock_extension_created_here(void);
+extern DlockPresence dlock_extension_presence(void);
 extern bool dlock_extension_check(int elevel);
 extern bool dlock_extension_is(Oid extension);
 extern void dlock_extension_check_new(void);

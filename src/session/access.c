@@ -26,7 +26,6 @@
 #include "storage/proc.h"
 #include "storage/spin.h"
 #include "utils/acl.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 
 #include "base/compat.h"
@@ -47,6 +46,9 @@
  * parallel queries have taken are free again soon.
  */
 #define WORKER_TIMEOUT (3 * USECS_PER_SEC)
+
+/* how long a database that the writer has given up is left alone */
+#define WANT_AGAIN_TIME USECS_PER_SEC
 
 typedef struct Pinned
 {
@@ -182,12 +184,13 @@ not_ready(const char *detail, const char *hint)
 }
 
 /*
- * gave_up raises the error that the leases were not loaded in time.
+ * gave_up raises the error that the leases were not loaded in time.  db is
+ * NULL if no process does that.
  */
 static void
 gave_up(DlockDatabase *db)
 {
-	if (dlock_database_lacks_worker(db))
+	if (db != NULL && dlock_database_lacks_worker(db))
 		not_ready("The server has no free worker slot for the writer process.",
 				  "You might need to increase \"max_worker_processes\".");
 	not_ready("The writer process has not loaded the leases yet.",
@@ -201,41 +204,82 @@ gave_up(DlockDatabase *db)
 static void
 check_extension(void)
 {
-	AcceptInvalidationMessages();
-	if (dlock_extension_created_here())
-		not_ready("The extension was created by the current transaction.",
-				  "Commit the transaction first.");
+	switch (dlock_extension_presence())
+	{
+		case DLOCK_ABSENT:
+			not_ready("The extension was dropped.",
+					  "Create it with CREATE EXTENSION.");
+			break;
+		case DLOCK_CREATED_HERE:
+			not_ready("The extension was created by the current transaction.",
+					  "Commit the transaction first.");
+			break;
+		case DLOCK_PRESENT:
+			break;
+	}
 	(void) dlock_extension_check(ERROR);
-	if (!OidIsValid(dlock_extension_relation()))
-		not_ready("The extension was dropped.",
-				  "Create it with CREATE EXTENSION.");
 }
 
 /*
- * wait_for_opening waits for the gate to open, until the given time.  Returns
- * the epoch, or 0 as soon as the writer has given the database up.
- *
- * A wait for a lock must not come between two looks: it would reset the latch
- * that a change of the entry has set.
+ * want_database asks for the writer of this database.  Returns its entry, and
+ * sets *epoch to 0 if the gate is shut.
  */
-static uint32
-wait_for_opening(DlockDatabase *db, DlockTime until)
+static DlockDatabase *
+want_database(uint32 *epoch)
+{
+	DlockDatabase *db = dlock_database_want(MyDatabaseId, epoch);
+
+	if (db == NULL)
+		not_ready("Too many databases use dlock.",
+				  "You might need to increase \"dlock.max_databases\".");
+	return db;
+}
+
+/*
+ * wait_for_opening waits until the gate is open, but not longer than until the
+ * given time.  Returns the entry, and sets *epoch.
+ *
+ * If the writer gives the database up, it has not found the extension, or does
+ * not accept the version.  We look again, too, and throw.  If we see what it
+ * does not, such as an update of this transaction, another writer is asked for
+ * a second later.
+ */
+static DlockDatabase *
+wait_for_opening(DlockTime until, uint32 *epoch)
 {
 	DlockTime	worker_until = DLOCK_NEVER;
-	uint32		epoch;
+	DlockTime	want_at = DLOCK_NEVER;
+	DlockDatabase *db;
 
-	while (dlock_database_wanted(db, MyDatabaseId, &epoch) && epoch == 0)
+	while (db = dlock_database_look(MyDatabaseId, epoch), *epoch == 0)
 	{
-		if (!dlock_database_lacks_worker(db))
+		DlockTime	now = dlock_clock_now();
+
+		if (db == NULL && want_at == DLOCK_NEVER)
+		{
+			/* a wait for a lock resets the latch: join again, look again */
+			dlock_database_wait_done();
+			check_extension();
+			want_at = dlock_clock_after(now, WANT_AGAIN_TIME);
+			continue;
+		}
+		if (db == NULL || !dlock_database_lacks_worker(db))
 			worker_until = DLOCK_NEVER;
 		else if (worker_until == DLOCK_NEVER)
-			worker_until = dlock_clock_after(dlock_clock_now(), WORKER_TIMEOUT);
-		if (!dlock_database_wait(Min(until, worker_until)))
-			gave_up(db);
+			worker_until = dlock_clock_after(now, WORKER_TIMEOUT);
+		if (db != NULL)
+			want_at = DLOCK_NEVER;
+		if (!dlock_database_wait(Min(Min(until, worker_until), want_at)))
+		{
+			if (want_at > Min(until, worker_until))
+				gave_up(db);
+			(void) want_database(epoch);
+			want_at = DLOCK_NEVER;
+		}
 		CHECK_FOR_INTERRUPTS();
 	}
 	dlock_database_wait_done();
-	return epoch;
+	return db;
 }
 
 /*
@@ -252,16 +296,10 @@ wait_for_gate(void)
 	DlockDatabase *db;
 	uint32		epoch;
 
-	do
-	{
-		check_extension();
-		db = dlock_database_want(MyDatabaseId, &epoch);
-		if (db == NULL)
-			not_ready("Too many databases use dlock.",
-					  "You might need to increase \"dlock.max_databases\".");
-		if (epoch == 0)
-			epoch = wait_for_opening(db, until);
-	} while (epoch == 0);
+	check_extension();
+	db = want_database(&epoch);
+	if (epoch == 0)
+		db = wait_for_opening(until, &epoch);
 	my_gate.db = db;
 	my_gate.epoch = epoch;
 }

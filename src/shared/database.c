@@ -227,21 +227,23 @@ dlock_database_want(Oid dboid, uint32 *epoch)
 }
 
 /*
- * dlock_database_wanted returns whether that entry is still a database's, and
- * the database is thought to have the extension.  *epoch is set as above.
+ * dlock_database_look returns the entry of a database, or NULL if there is none
+ * or the writer has given the database up.  *epoch is set as above.
  */
-bool
-dlock_database_wanted(DlockDatabase *db, Oid dboid, uint32 *epoch)
+DlockDatabase *
+dlock_database_look(Oid dboid, uint32 *epoch)
 {
-	bool		wanted;
+	DlockDatabase *db;
 
 	*epoch = 0;
 	LWLockAcquire(control_lock, LW_SHARED);
-	wanted = db->dboid == dboid && db->wanted;
-	if (wanted && pg_atomic_read_u32(&db->open) != 0)
+	db = find_entry(dboid, false);
+	if (db != NULL && !db->wanted)
+		db = NULL;
+	if (db != NULL && pg_atomic_read_u32(&db->open) != 0)
 		*epoch = pg_atomic_read_u32(&db->epoch);
 	LWLockRelease(control_lock);
-	return wanted;
+	return db;
 }
 
 /*

@@ -118,7 +118,7 @@ typedef struct DlockDatabase
 
 /* called by backends */
 extern DlockDatabase *dlock_database_want(Oid dboid, uint32 *epoch);
-extern bool dlock_database_wanted(DlockDatabase *db, Oid dboid, uint32 *epoch);
+extern DlockDatabase *dlock_database_look(Oid dboid, uint32 *epoch);
 extern bool dlock_database_lacks_worker(DlockDatabase *db);
 extern bool dlock_database_is_open(DlockDatabase *db, uint32 epoch);
 extern bool dlock_database_wait(DlockTime until);

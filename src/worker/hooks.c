@@ -38,6 +38,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/debug_point.h"
 #include "durable/extension.h"
 #include "session/access.h"
 #include "session/session_holds.h"
@@ -282,6 +283,7 @@ at_end(bool committed)
 		dlock_database_recheck(MyDatabaseId, extension_changed);
 		if (OidIsValid(relation_dropped))
 			dlock_database_shut_if(MyDatabaseId, relation_dropped);
+		DLOCK_DEBUG_POINT(DLOCK_STOP_EXTENSION_CHANGED);
 	}
 	stopped = NIL;
 	extension_changed = false;

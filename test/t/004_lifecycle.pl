@@ -242,6 +242,26 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 	$_->quit foreach values %s;
 }
 
+# A DROP DATABASE that was interrupted leaves a database that no process can
+# connect to.  No writer is started for it.
+{
+	my $position;
+
+	new_database($node, 'life_half');
+	like(rows($node, "SELECT dlock_acquire('half', ttl := '1 h', client := 'half')", 'life_half'),
+		$token, 'a lease in a database');
+	$position = log_position($node);
+	rows($node, q{UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'life_half'});
+	rows($node, 'SELECT pg_terminate_backend(' . worker_pid($node, 'dlock writer', 'life_half') . ')');
+	# the launcher comes by that entry before it comes to this one
+	new_database($node, 'life_next');
+	is(rows($node, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dlock writer' AND datname = 'life_half'}),
+		0, 'half dropped, it has no writer');
+	unlike(slurp_file($node->logfile, $position), qr/dlock writer .*invalid database/, 'and none was started');
+	rows($node, 'DROP DATABASE life_half');
+	rows($node, 'DROP DATABASE life_next');
+}
+
 # A transaction that creates the extension cannot use it yet; one that does
 # not commit leaves nothing.
 {
@@ -282,6 +302,29 @@ is(rows($node, "SELECT holder FROM dlock_status('same')", 'life_a'),
 			"a new beginning, each time: $way");
 	}
 	$session->quit;
+}
+
+# It is replaced, and the backend that has done that has not sent its
+# invalidation messages yet: a session that comes by meanwhile waits for the new
+# leases, and does not take the extension for dropped.
+{
+	my %s = map { $_ => session($node, 'life_b') } qw(user owner);
+	my $pid = backend_pid($s{user});
+	my $position = log_position($node);
+
+	# what it knows of the catalogs is that of the old one
+	like(ask($s{user}, "SELECT dlock_acquire('replaced')"), $token, 'a session knows the extension');
+	# now it knows the schema, and has to look for the table
+	rows($node, 'VACUUM ANALYZE dlock.locks', 'life_b');
+	set_stop($node, 'extension_changed');
+	begin_ask($s{owner}, 'BEGIN; DROP EXTENSION dlock; CREATE EXTENSION dlock; COMMIT');
+	wait_stopped($node, 'extension_changed', $position);
+	begin_ask($s{user}, "SELECT dlock_acquire('replaced')");
+	poll_rows($node, "SELECT wait_event_type = 'Extension' OR state <> 'active' FROM pg_stat_activity WHERE pid = $pid", 't');
+	clear_stop($node);
+	is(end_ask($s{owner}), '', 'it is replaced');
+	like(end_ask($s{user}), $token, 'and the new one serves the session, which came by in between');
+	$_->quit foreach values %s;
 }
 
 # The extension is replaced while a transaction is open that has named it, knows

@@ -412,6 +412,19 @@ foreach my $version (qw(0.5 0.8.99 next))
 	database($dbname, "VERSION '$version'");
 	refuses($node, $dbname, $version, 'old');
 }
+{
+	my $session = session($node, 'old_0_5');
+	my $position = log_position($node);
+	my @told;
+
+	# no writer sees that update
+	ask($session, q{BEGIN; ALTER EXTENSION dlock UPDATE TO '0.9'; SET LOCAL statement_timeout = '2500 ms'});
+	like(try_ask($session, q{SELECT dlock_acquire('a')}), qr/57014/, 'what only this transaction has updated is not ready');
+	@told = slurp_file($node->logfile, $position) =~ /dlock writer WARNING:  extension dlock 0\.5 .* is too old/g;
+	ok(@told >= 1 && @told <= 4, 'a writer looks, but not over and over') || diag(scalar @told);
+	ask($session, 'ROLLBACK');
+	$session->quit;
+}
 is(try_rows($node, q{ALTER EXTENSION dlock UPDATE TO '0.9'}, 'old_0_5'), '', 'what is too old is updated');
 like(rows($node, "SELECT dlock_acquire('a', scope := 'lease')", 'old_0_5'), $token, 'and used at once');
 database('old_0_10', q{VERSION '0.10'});
@@ -521,6 +534,7 @@ expect_log(
 	$node,
 	qr/client backend .*ERROR:  extension dlock \S+ in database "\w+" is too (?:new|old) for the loaded library/,
 	qr/dlock writer WARNING:  extension dlock \S+ in database "old_\w+" is too old for the loaded library/,
+	qr/client backend .*ERROR:  canceling statement due to statement timeout/,
 	qr/client backend .*ERROR:  (?:lease on resource "\w+" is not held|cannot write to table "guarded"|deadlock detected)/,
 	qr/FATAL:  terminating connection due to unexpected postmaster exit/);
 
