@@ -62,6 +62,18 @@ dlock_worker_register(const char *type, const char *entry_point, int flags)
 }
 
 /*
+ * dlock_worker_watch_config has the process read the configuration when the
+ * server is told to, and once soon.  The process has the settings of the moment
+ * when it was started, and a SIGHUP that has come since then was ignored.
+ */
+void
+dlock_worker_watch_config(void)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	ConfigReloadPending = true;
+}
+
+/*
  * dlock_worker_init sets up signals, and what is called when the process ends.
  * The caller attaches to shared memory after that, so that whatever happens
  * then is undone, and unblocks signals last.
@@ -69,7 +81,7 @@ dlock_worker_register(const char *type, const char *entry_point, int flags)
 void
 dlock_worker_init(pg_on_exit_callback detach)
 {
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	dlock_worker_watch_config();
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	before_shmem_exit(detach, (Datum) 0);
 }

@@ -22,6 +22,7 @@ extern void dlock_worker_register(const char *type, const char *entry_point,
 
 /* called by the process itself */
 extern void dlock_worker_init(pg_on_exit_callback detach);
+extern void dlock_worker_watch_config(void);
 extern void dlock_worker_override_settings(void);
 extern void dlock_worker_serve_signals(void);
 extern bool dlock_worker_sleep(DlockTime until);

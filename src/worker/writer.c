@@ -334,7 +334,7 @@ write_the_rest(void)
 static void
 start_up(Oid dboid)
 {
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	dlock_worker_watch_config();
 	pqsignal(SIGTERM, handle_terminate);
 	pqsignal(SIGINT, handle_cancel);
 

@@ -143,6 +143,24 @@ EOSQL
 	table_matches($node, 'settings_pub');
 }
 
+# A reload that comes while a worker is starting: the server has the new settings
+# and does not tell the worker, for it ignores the signal then.  Here the server
+# does not know of them either.
+{
+	my $session = session($node);
+	my $position = log_position($node);
+
+	poll_ready($node);
+	$node->adjust_conf('postgresql.conf', 'dlock.debug_stop', 'batch_collected');
+	new_writer($node, 'postgres');
+	begin_ask($session, q{SELECT dlock_acquire('reloaded', client := 'reloaded')});
+	wait_stopped($node, 'batch_collected', $position);
+	pass('a worker that has just been started knows the configuration');
+	clear_stop($node);
+	like(end_ask($session), $token, 'and the next reload');
+	$session->quit;
+}
+
 #
 # The table is not to be written
 #
