@@ -20,9 +20,10 @@ my $prefix = qr/^\d{4}-\S+ \S+ \S+ \[\d+\] /;
 # leaving, a standby may come back too early.  Each counts between the line
 # that begins and the line that ends the event, and nowhere else.
 my %phases = (
+	# a process that it has begun before it was ready may say so any time later
 	start => {
 		begins => qr/${prefix}postmaster LOG:  starting PostgreSQL /,
-		ends => qr/${prefix}postmaster LOG:  database system is ready to accept /,
+		ends => qr/${prefix}postmaster LOG:  (?:received \w+ shutdown request|terminating any other active server processes)/,
 		allows => [
 			# a process that only says so has a type of its own since PostgreSQL 18
 			qr/(?:(?:dead-end )?client backend|walsender) .*FATAL:  the database system is (?:starting up|not yet accepting connections)/ ] },

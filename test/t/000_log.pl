@@ -34,6 +34,7 @@ my $stopping = 'postmaster LOG:  received fast shutdown request';
 my $stopped = 'postmaster LOG:  database system is shut down';
 my $starting = 'postmaster LOG:  starting PostgreSQL 15.1 on some machine';
 my $started = 'postmaster LOG:  database system is ready to accept connections';
+my $too_early = 'client backend [unknown] FATAL:  the database system is starting up';
 
 found('severities', '1 2 4 6',
 	'client backend psql WARNING:  x', 'dlock writer ERROR:  x', 'dlock writer LOG:  ERROR:  x',
@@ -51,8 +52,8 @@ found('a session that tells of a shutdown', '2',
 found('anything else at a shutdown', '2 3 4', $stopping,
 	'dlock writer ERROR:  x', 'client backend psql WARNING:  x',
 	'dlock monitor FATAL:  terminating background worker "dlock monitor" due to administrator command', $stopped);
-found('too early', '4', $starting, 'client backend [unknown] FATAL:  the database system is starting up',
-	$started, 'client backend [unknown] FATAL:  the database system is starting up');
+found('too early', '1 6', $too_early, $starting, $too_early, $started, $stopping, $too_early);
+found('too early, but later told', '', $starting, $started, $too_early);
 found('told to go with the promotion', '1 5', $receiver, 'startup LOG:  received promote request',
 	$receiver, 'startup LOG:  selected new timeline ID: 2', $receiver);
 
