@@ -34,8 +34,9 @@ further_suite_of()
 }
 
 # The version from which the test of pg_upgrade comes, and its libraries that a
-# later suite may lack.  It is the minor release that its suite began with: what
-# a newer one dumps, an older one of the later version may not understand.
+# later suite may lack.  It is the suite's own minor release, without the security
+# updates since: what a newer one dumps, an older one of the later version may
+# not understand.
 # shellcheck disable=SC2034	# the other scripts use it
 old_version=$(all_versions | head -n 1)
 # shellcheck disable=SC2034
